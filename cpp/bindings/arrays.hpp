@@ -1,0 +1,62 @@
+// Between NumPy arrays and the kernels' pointers. Arrays arrive checked and contiguous
+// (python/enfilt/_checks.py): nothing is converted or copied here.
+#pragma once
+
+#include <enfilt/problem.hpp>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+namespace enfilt::bindings {
+
+namespace py = pybind11;
+
+template <class T>
+using array = py::array_t<T, py::array::c_style>;
+template <class T>
+using optional_array = std::optional<array<T>>;
+
+template <class T>
+const T* data_or_null(const optional_array<T>& a) {
+    return a ? a->data() : nullptr;
+}
+
+// (kind, parameter, offset, stride, size, indices or None, y, precision)
+template <class T>
+struct ObservedArrays {
+    array<T> y, precision;
+    optional_array<std::int64_t> indices;
+    Observed<T> view;
+    bool y_varies;  // over the batch
+
+    explicit ObservedArrays(const py::tuple& parts)
+        : y(parts[6].cast<array<T>>()), precision(parts[7].cast<array<T>>()),
+          indices(parts[5].cast<optional_array<std::int64_t>>()), y_varies(y.ndim() > 1) {
+        view.kind = static_cast<Pointwise>(parts[0].cast<int>());
+        view.parameter = parts[1].cast<double>();
+        view.offset = parts[2].cast<index_t>();
+        view.stride = parts[3].cast<index_t>();
+        view.size = parts[4].cast<index_t>();
+        view.indices = data_or_null(indices);
+        view.y = y.data();
+        view.precision = precision.data();
+        view.precision_varies = precision.size() > 1;
+    }
+
+    // The observations of ensemble b of the batch.
+    Observed<T> of(index_t b) const {
+        Observed<T> one = view;
+        if (y_varies) one.y += b * view.size;
+        return one;
+    }
+};
+
+void register_config(py::module_&);
+void register_pairwise(py::module_&);
+void register_flow(py::module_&);
+void register_scores(py::module_&);
+void register_models(py::module_&);
+
+}  // namespace enfilt::bindings

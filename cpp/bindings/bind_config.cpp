@@ -1,0 +1,55 @@
+#include <omp.h>
+
+#include <string>
+#include <vector>
+
+#include "arrays.hpp"
+#include "dispatch.hpp"
+
+namespace enfilt::bindings {
+
+namespace {
+
+template <class T>
+void add(py::module_& m) {
+    m.def(
+        "triad",
+        [](const array<T>& a, const array<T>& b, double k, array<T>& c) {
+            const T* from_a = a.data();
+            const T* from_b = b.data();
+            T* to = c.mutable_data();
+            const index_t n = c.size();
+            py::gil_scoped_release release;
+            kernels<T>().triad(from_a, from_b, static_cast<T>(k), n, to);
+        },
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("k"), py::arg("c").noconvert());
+    m.def(
+        "elementary",
+        [](const std::string& name, const array<T>& x, array<T>& out) {
+            if (!kernels<T>().elementary(name.c_str(), x.data(), x.size(), out.mutable_data()))
+                throw py::value_error("no elementary function " + name);
+        },
+        py::arg("name"), py::arg("x").noconvert(), py::arg("out").noconvert());
+}
+
+}  // namespace
+
+void register_config(py::module_& m) {
+    m.def("level", [] { return level().name; });
+    m.def("vector_bytes", [] { return level().vector_bytes; });
+    m.def("usable_levels", [] {
+        int count = 0;
+        const Level* const* levels = usable_levels(count);
+        std::vector<std::string> names;
+        for (int k = 0; k < count; ++k) names.emplace_back(levels[k]->name);
+        return names;
+    });
+    m.def("use_level", [](const std::string& name) { return use_level(name.c_str()); });
+    m.def("threads", [] { return omp_get_max_threads(); });
+    m.attr("compiler") = ENFILT_COMPILER;
+    m.attr("version") = ENFILT_VERSION;
+    add<float>(m);
+    add<double>(m);
+}
+
+}  // namespace enfilt::bindings

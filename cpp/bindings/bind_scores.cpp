@@ -1,0 +1,50 @@
+#include "arrays.hpp"
+#include "dispatch.hpp"
+
+namespace enfilt::bindings {
+
+namespace {
+
+template <class T>
+void add(py::module_& m) {
+    m.def(
+        "ensemble_scores",
+        [](const array<T>& x, const array<T>& truth, array<double>& to_members,
+           array<double>& to_truth, array<std::int64_t>& ranks) {
+            EnsembleSums sums;
+            ScoreProblem<T> p;
+            p.members = x.shape(0);
+            p.dim = x.shape(1);
+            p.x = x.data();
+            p.truth = truth.data();
+            p.sums = &sums;
+            p.to_members = to_members.mutable_data();
+            p.to_truth = to_truth.mutable_data();
+            p.ranks = ranks.mutable_data();
+            {
+                py::gil_scoped_release release;
+                kernels<T>().ensemble_scores(p);
+            }
+            return py::make_tuple(sums.squared_error, sums.variance, sums.crps);
+        },
+        py::arg("x").noconvert(), py::arg("truth").noconvert(), py::arg("to_members").noconvert(),
+        py::arg("to_truth").noconvert(), py::arg("ranks").noconvert());
+    m.def(
+        "all_finite",
+        [](const array<T>& x) {
+            const T* from = x.data();
+            const index_t n = x.size();
+            py::gil_scoped_release release;
+            return kernels<T>().all_finite(from, n);
+        },
+        py::arg("x").noconvert());
+}
+
+}  // namespace
+
+void register_scores(py::module_& m) {
+    add<float>(m);
+    add<double>(m);
+}
+
+}  // namespace enfilt::bindings

@@ -1,0 +1,8 @@
+// enfilt's kernels, all of them. Free of Python; needs C++17, OpenMP, and GCC or Clang.
+#pragma once
+
+#include "finite.hpp"
+#include "flow.hpp"
+#include "lorenz96.hpp"
+#include "scores.hpp"
+#include "triad.hpp"

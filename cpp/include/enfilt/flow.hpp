@@ -1,0 +1,285 @@
+// The ensemble flow filter's sampler in streaming form: one pass over memory a step.
+//
+// A step needs the N x N weights, and the weights need sums over all components. So while a block
+// of z is in cache after its update, its share of |z_i - mu_j|^2 for the *next* step is added up
+// at once; between two steps only the N x N sums remain. Heun's second stage needs the predicted
+// z, which the corrector makes again from z instead of storing it. Nothing of size N x D is held
+// beside the output, and nothing of size N x N x D ever exists.
+#pragma once
+
+#include "likelihood.hpp"
+#include "pairwise.hpp"
+#include "philox.hpp"
+
+ENFILT_OPEN
+
+// Observations of a block, and what the local guidance makes of them.
+template <class T, class Operator>
+struct LocalGuidance {
+    Operator h;
+    const T* y;
+    const T* weight;
+
+    // -strength grad J at x_hat for the vector at component d of the block
+    ENFILT_INLINE vec_t<T> operator()(index_t d, vec_t<T> x_hat, T strength) const {
+        const Linearized<T> at = h.linearize(x_hat);
+        const vec_t<T> w = load(weight + d);
+        const vec_t<T> pull = strength * w * at.slope * (load(y + d) - at.value);
+        return select<T>(w > T(0), pull, vec_t<T>{});
+    }
+};
+
+template <class T>
+struct NoGuidance {
+    ENFILT_INLINE vec_t<T> operator()(index_t, vec_t<T>, T) const { return vec_t<T>{}; }
+};
+
+template <class T>
+class FlowSampler {
+  public:
+    explicit FlowSampler(const FlowProblem<T>& problem)
+        : p_(problem),
+          n_(problem.members),
+          blocks_(problem.members * 4, problem.dim),
+          scratch_(tiled(n_) * (problem.heun ? 6 : 4) + 2, blocks_.stride),
+          sums_(blocks_.chunks, n_ * n_),
+          matrix_(static_cast<std::size_t>(n_ * n_)),
+          innovations_(static_cast<std::size_t>(problem.gains ? n_ * n_ : 0)),
+          first_(n_, n_),
+          second_(problem.heun ? n_ : 0, problem.heun ? n_ : 0) {}
+
+    void run() {
+        start();
+        bool guided = false;
+        for (index_t k = 0; k < p_.steps + (p_.heun ? 1 : 0); ++k)
+            guided = guided || p_.stages[k].strength != 0;
+        if (p_.observed && (guided || p_.gains)) {
+            with_pointwise<T>(p_.observed->kind, p_.observed->parameter,
+                              [&](auto h) { steps<decltype(h)>(h, guided); });
+        } else {
+            steps<IdentityOperator<T>>(IdentityOperator<T>(0), false);
+        }
+    }
+
+  private:
+    static constexpr index_t lanes = Blocks<T>::lanes;
+
+    // Rows of a block that stand in scratch together.
+    struct Rows {
+        T *z, *centre, *target, *mixed, *target2, *mixed2, *y, *weight;
+    };
+
+    Rows rows(int thread) const {
+        const index_t ensemble = tiled(n_) * blocks_.stride;
+        T* base = scratch_.of(thread);
+        Rows r{};
+        r.y = base;
+        r.weight = base + blocks_.stride;
+        r.z = base + 2 * blocks_.stride;
+        r.centre = r.z + ensemble;
+        r.target = r.centre + ensemble;
+        r.mixed = r.target + ensemble;
+        r.target2 = p_.heun ? r.mixed + ensemble : nullptr;
+        r.mixed2 = p_.heun ? r.target2 + ensemble : nullptr;
+        return r;
+    }
+
+    // z(0), the conditional path of member start[i] at t = 0, and its distances to the centres.
+    void start() {
+        const Stage& s = p_.stages[0];
+        const PhiloxStream stream{p_.key, p_.batch, 0};
+        const T width = static_cast<T>(p_.start_width);
+        sums_.clear();
+        blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
+            const Rows r = rows(thread);
+            combine(s.a1, s.a0, first, n, r.centre);
+            for (index_t i = 0; i < n_; ++i) {
+                T* z = r.z + i * blocks_.stride;
+                const T* centre = r.centre + (p_.start ? p_.start[i] : i) * blocks_.stride;
+                if (p_.noise)
+                    std::memcpy(z, p_.noise + i * p_.dim + first, bytes(n));
+                else
+                    philox_normals(stream, static_cast<std::uint32_t>(i), first, n, z);
+                for (index_t d = n; d < round_up(n, lanes); ++d) z[d] = T(0);
+                for (index_t d = 0; d < n; d += lanes)
+                    store(z + d, width * load(z + d) + load(centre + d));
+                std::memcpy(p_.z + i * p_.dim + first, z, bytes(n));
+            }
+            add_pairwise<SquaredDifference>(r.z, n_, r.centre, n_, blocks_.stride, n,
+                                            sums_.of(chunk));
+        });
+    }
+
+    template <class Operator>
+    void steps(Operator h, bool guided) {
+        for (index_t k = 0; k < p_.steps; ++k) {
+            weigh(k, first_, h);
+            if (!p_.heun) {
+                dispatch<Operator, false>(h, guided, k, k + 1 < p_.steps ? k + 1 : -1);
+            } else {
+                dispatch<Operator, true>(h, guided, k, -2);
+                weigh(k + 1, second_, h);
+                dispatch<Operator, false>(h, guided, k, k + 1 < p_.steps ? k + 1 : -1);
+            }
+        }
+    }
+
+    template <class Operator, bool Predict>
+    void dispatch(Operator h, bool guided, index_t k, index_t next) {
+        if (guided)
+            pass<Operator, true, Predict>(h, k, next);
+        else
+            pass<Operator, false, Predict>(h, k, next);
+    }
+
+    // One pass over memory. Euler, and Heun's corrector: z <- z + dt f (or the mean of two), and
+    // the distances to the centres of stage `next` where there is one. Predict: only the
+    // distances of z + dt f to the centres of stage k + 1.
+    template <class Operator, bool Guided, bool Predict>
+    void pass(Operator h, index_t k, index_t next) {
+        const Stage& now = p_.stages[k];
+        const bool correct = p_.heun && !Predict;
+        const Stage& end = p_.stages[correct ? k + 1 : k];
+        const index_t measured = Predict ? k + 1 : next;
+        const T dt = static_cast<T>(1.0 / static_cast<double>(p_.steps));
+        if (measured >= 0) sums_.clear();
+        blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
+            const Rows r = rows(thread);
+            const index_t whole = round_up(n, lanes);
+            for (index_t i = 0; i < n_; ++i)
+                fetch(p_.z + i * p_.dim + first, n, r.z + i * blocks_.stride);
+            combine(now.b1, now.b0, first, n, r.target);
+            first_.mix_dense(r.target, blocks_.stride, whole, r.mixed);
+            if (correct) {
+                combine(end.b1, end.b0, first, n, r.target2);
+                second_.mix_dense(r.target2, blocks_.stride, whole, r.mixed2);
+            }
+            if (measured >= 0)
+                combine(p_.stages[measured].a1, p_.stages[measured].a0, first, n, r.centre);
+            const auto guidance = [&] {
+                if constexpr (Guided) {
+                    spread_observations(*p_.observed, first, n, r.y, r.weight);
+                    return LocalGuidance<T, Operator>{h, r.y, r.weight};
+                } else {
+                    return NoGuidance<T>{};
+                }
+            }();
+            index_t dense = 0, dense2 = 0;
+            for (index_t i = 0; i < n_; ++i) {
+                T* z = r.z + i * blocks_.stride;
+                const T* pull = row_of(first_, i, r.target, r.mixed, dense);
+                if (correct) {
+                    const T* pull2 = row_of(second_, i, r.target2, r.mixed2, dense2);
+                    for (index_t d = 0; d < n; d += lanes) {
+                        const vec_t<T> at = load(z + d);
+                        const vec_t<T> ahead = at + dt * velocity(now, guidance, d, at, pull);
+                        const vec_t<T> f = velocity(end, guidance, d, ahead, pull2);
+                        store(z + d, T(0.5) * (at + ahead + dt * f));
+                    }
+                } else {
+                    for (index_t d = 0; d < n; d += lanes) {
+                        const vec_t<T> at = load(z + d);
+                        store(z + d, at + dt * velocity(now, guidance, d, at, pull));
+                    }
+                }
+                if (!Predict) std::memcpy(p_.z + i * p_.dim + first, z, bytes(n));
+            }
+            if (measured >= 0)
+                add_pairwise<SquaredDifference>(r.z, n_, r.centre, n_, blocks_.stride, n,
+                                                sums_.of(chunk));
+        });
+    }
+
+    // v + g at component d of the block
+    template <class Guidance>
+    ENFILT_INLINE vec_t<T> velocity(const Stage& s, const Guidance& guidance, index_t d,
+                                    vec_t<T> z, const T* pull) const {
+        const vec_t<T> v = static_cast<T>(s.ratio) * z + load(pull + d);
+        const vec_t<T> x_hat = z + static_cast<T>(s.remaining) * v;
+        return v + guidance(d, x_hat, static_cast<T>(s.strength));
+    }
+
+    // The row of targets that a one-hot row of weights picks, or the next mixed one.
+    const T* row_of(const Weights<T>& weights, index_t i, const T* target, const T* mixed,
+                    index_t& dense) const {
+        const index_t j = weights.single(i);
+        return j >= 0 ? target + j * blocks_.stride : mixed + (dense++) * blocks_.stride;
+    }
+
+    // The weights of stage k from the distances added up last. With covariance guidance the gain
+    // is a change of the weights: g_i = sum_j b1 q_ij (x1_j - mean), q = (gain u_i), so the
+    // members are mixed with w_ij + q_ij - mean_j q_ij.
+    template <class Operator>
+    void weigh(index_t k, Weights<T>& weights, Operator h) {
+        sums_.total(matrix_.get());
+        softmax_rows(matrix_.get(), n_, n_, p_.stages[k].half_precision, p_.log_weights,
+                     matrix_.get());
+        weights.assign(matrix_.get());
+        if (!p_.gains) return;
+        measure_innovations(weights, h);
+        const double* gain = p_.gains + k * n_ * n_;
+#pragma omp parallel for schedule(static) if (n_ > 64)
+        for (index_t i = 0; i < n_; ++i) {
+            const double* u = innovations_.get() + i * n_;
+            double* w = matrix_.get() + i * n_;
+            double mean = 0;
+            for (index_t j = 0; j < n_; ++j) {
+                double q = 0;
+                for (index_t l = 0; l < n_; ++l) q += gain[j * n_ + l] * u[l];
+                w[j] += q;
+                mean += q / static_cast<double>(n_);
+            }
+            for (index_t j = 0; j < n_; ++j) w[j] -= mean;
+        }
+        weights.assign(matrix_.get());
+    }
+
+    // u_ij = sum over the observed components of Y_j (y - h(x_hat_i)) / r^2, with
+    // x_hat_i = sum_j w_ij x1_j and Y the anomalies of h(x1_j).
+    template <class Operator>
+    void measure_innovations(const Weights<T>& weights, Operator h) {
+        sums_.clear();
+        blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
+            const Rows r = rows(thread);
+            const index_t whole = round_up(n, lanes);
+            spread_observations(*p_.observed, first, n, r.y, r.weight);
+            for (index_t j = 0; j < n_; ++j)
+                fetch(p_.x1 + j * p_.dim + first, n, r.target + j * blocks_.stride);
+            weights.mix_dense(r.target, blocks_.stride, whole, r.mixed);
+            index_t dense = 0;
+            for (index_t i = 0; i < n_; ++i) {
+                const T* x_hat = row_of(weights, i, r.target, r.mixed, dense);
+                T* innovation = r.z + i * blocks_.stride;
+                for (index_t d = 0; d < whole; d += lanes) {
+                    const vec_t<T> w = load(r.weight + d);
+                    const vec_t<T> miss = w * (load(r.y + d) - h.value(load(x_hat + d)));
+                    store(innovation + d, select<T>(w > T(0), miss, vec_t<T>{}));
+                }
+            }
+            observed_anomalies<T>(h, r.target, r.weight, n_, blocks_.stride, whole, r.centre);
+            add_pairwise<Product>(r.z, n_, r.centre, n_, blocks_.stride, whole, sums_.of(chunk));
+        });
+        sums_.total(innovations_.get());
+    }
+
+    void combine(double c1, double c0, index_t first, index_t n, T* to) const {
+        combine_members(p_.x1, p_.x0, n_, p_.dim, first, n, c1, c0, to, blocks_.stride);
+    }
+
+    static std::size_t bytes(index_t n) { return static_cast<std::size_t>(n) * sizeof(T); }
+
+    const FlowProblem<T>& p_;
+    const index_t n_;
+    const Blocks<T> blocks_;
+    const Scratch<T> scratch_;
+    const PartialSums sums_;
+    Buffer<double> matrix_, innovations_;
+    Weights<T> first_, second_;
+};
+
+template <class T>
+void flow_analysis(const FlowProblem<T>& problem) {
+    FlowSampler<T>(problem).run();
+}
+
+ENFILT_CLOSE

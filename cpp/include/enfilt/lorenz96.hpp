@@ -1,0 +1,152 @@
+// Lorenz-96 (Lorenz 1996), dx_d/dt = (x_{d+1} - x_{d-2}) x_{d-1} - x_d + F on a ring, by the
+// classical Runge-Kutta method, several steps per pass over memory.
+//
+// One evaluation reaches from d - 2 to d + 1, one step of four evaluations from d - 8 to d + 4.
+// A row that fits into cache is stepped there to the end, its ends joined after each evaluation.
+// A longer row is cut into tiles; a tile is read with a halo of 8 and 4 components for each of
+// its steps, and the halo shrinks as the steps are taken.
+#pragma once
+
+#include "blocks.hpp"
+
+ENFILT_OPEN
+
+namespace lorenz96_detail {
+
+// x, and what the four evaluations need, for up to `capacity` components.
+template <class T>
+struct Workspace {
+    static constexpr index_t margin = 64;  // before and behind: neighbours, whole vectors
+    T *x, *stage, *next, *sum;
+    explicit Workspace(T* base, index_t capacity) {
+        const index_t row = capacity + 2 * margin;
+        x = base + margin;
+        stage = x + row;
+        next = stage + row;
+        sum = next + row;
+    }
+    static index_t size(index_t capacity) { return 4 * (capacity + 2 * margin); }
+};
+
+template <class T>
+ENFILT_INLINE vec_t<T> tendency(const T* x, index_t d, T forcing) {
+    return (load(x + d + 1) - load(x + d - 2)) * load(x + d - 1) - load(x + d) + forcing;
+}
+
+// One step of the components [low, high). After each evaluation `mend(array)` makes the
+// neighbours right (ring), or `shrink` gives up those that are not (tile).
+template <class T, class Mend>
+ENFILT_INLINE void step(Workspace<T>& w, index_t low, index_t high, index_t shrink, T dt, T forcing,
+                        Mend&& mend) {
+    constexpr index_t lanes = Blocks<T>::lanes;
+    const T half = dt / T(2), sixth = dt / T(6), third = dt / T(3);
+    low += 2 * shrink, high -= shrink;
+    for (index_t d = low; d < high; d += lanes) {
+        const vec_t<T> f = tendency(w.x, d, forcing), x = load(w.x + d);
+        store(w.stage + d, x + half * f);
+        store(w.sum + d, x + sixth * f);
+    }
+    mend(w.stage);
+    low += 2 * shrink, high -= shrink;
+    for (index_t d = low; d < high; d += lanes) {
+        const vec_t<T> f = tendency(w.stage, d, forcing);
+        store(w.next + d, load(w.x + d) + half * f);
+        store(w.sum + d, load(w.sum + d) + third * f);
+    }
+    mend(w.next);
+    low += 2 * shrink, high -= shrink;
+    for (index_t d = low; d < high; d += lanes) {
+        const vec_t<T> f = tendency(w.next, d, forcing);
+        store(w.stage + d, load(w.x + d) + dt * f);
+        store(w.sum + d, load(w.sum + d) + third * f);
+    }
+    mend(w.stage);
+    low += 2 * shrink, high -= shrink;
+    for (index_t d = low; d < high; d += lanes)
+        store(w.x + d, load(w.sum + d) + sixth * tendency(w.stage, d, forcing));
+    mend(w.x);
+}
+
+// to[k] = row[(first + k) mod dim] for k < n.
+template <class T>
+void copy_ring(const T* row, index_t dim, index_t first, index_t n, T* to) {
+    index_t d = (first % dim + dim) % dim;
+    while (n > 0) {
+        const index_t run = n < dim - d ? n : dim - d;
+        std::memcpy(to, row + d, static_cast<std::size_t>(run) * sizeof(T));
+        to += run, n -= run, d = 0;
+    }
+}
+
+}  // namespace lorenz96_detail
+
+template <class T>
+void lorenz96(const Lorenz96Problem<T>& p) {
+    using lorenz96_detail::Workspace;
+    constexpr index_t capacity = 8192 / static_cast<index_t>(sizeof(T));
+    constexpr index_t below = 8, above = 4;  // what one step reaches
+    const T dt = static_cast<T>(p.dt), forcing = static_cast<T>(p.forcing);
+    const Scratch<T> scratch(1, Workspace<T>::size(capacity));
+
+    if (p.dim <= capacity) {
+#pragma omp parallel for schedule(static) if (p.rows * p.dim * p.steps > 16384)
+        for (index_t i = 0; i < p.rows; ++i) {
+            Workspace<T> w(scratch.of(omp_get_thread_num()), capacity);
+            const auto join = [&](T* x) {
+                x[-2] = x[p.dim - 2];
+                x[-1] = x[p.dim - 1];
+                x[p.dim] = x[0];
+            };
+            std::memcpy(w.x, p.x + i * p.dim, static_cast<std::size_t>(p.dim) * sizeof(T));
+            join(w.x);
+            for (index_t k = 0; k < p.steps; ++k)
+                lorenz96_detail::step(w, 0, p.dim, 0, dt, forcing, join);
+            std::memcpy(p.out + i * p.dim, w.x, static_cast<std::size_t>(p.dim) * sizeof(T));
+        }
+        return;
+    }
+
+    // The tiles of a row read each other's halos, so a pass reads one row and writes another:
+    // passes before the last write rows of our own. Long rows share out their tiles, short ones
+    // go to a thread each.
+    constexpr index_t steps_a_pass = 16;
+    const index_t passes = (p.steps + steps_a_pass - 1) / steps_a_pass;
+    const bool in_place = p.x == p.out;
+    const int threads = available_threads();
+    const bool share_tiles = p.dim > 16 * capacity * threads || p.rows < threads;
+    Buffer<T> spare(static_cast<std::size_t>(2 * p.dim * (share_tiles ? 1 : threads)));
+
+    const auto step_row = [&](index_t i, int row_thread) {
+        T* own[2] = {spare.get() + 2 * p.dim * row_thread, spare.get() + 2 * p.dim * row_thread + p.dim};
+        const T* from = p.x + i * p.dim;
+        T* const out = p.out + i * p.dim;
+        for (index_t pass = 0; pass < passes; ++pass) {
+            const index_t done = pass * steps_a_pass;
+            const index_t steps = p.steps - done < steps_a_pass ? p.steps - done : steps_a_pass;
+            const index_t tile = capacity - (below + above) * steps;
+            const index_t tiles = (p.dim + tile - 1) / tile;
+            T* const to = pass + 1 < passes || (in_place && passes == 1) ? own[pass % 2] : out;
+#pragma omp parallel for schedule(static) if (share_tiles)
+            for (index_t t = 0; t < tiles; ++t) {
+                Workspace<T> w(scratch.of(share_tiles ? omp_get_thread_num() : row_thread), capacity);
+                const index_t first = t * tile;
+                const index_t n = p.dim - first < tile ? p.dim - first : tile;
+                const index_t halo = below * steps, width = n + (below + above) * steps;
+                lorenz96_detail::copy_ring(from, p.dim, first - halo, width, w.x);
+                for (index_t k = 0; k < steps; ++k)
+                    lorenz96_detail::step(w, below * k, width - above * k, 1, dt, forcing, [](T*) {});
+                std::memcpy(to + first, w.x + halo, static_cast<std::size_t>(n) * sizeof(T));
+            }
+            from = to;
+        }
+        if (from != out) std::memcpy(out, from, static_cast<std::size_t>(p.dim) * sizeof(T));
+    };
+    if (share_tiles) {
+        for (index_t i = 0; i < p.rows; ++i) step_row(i, 0);
+    } else {
+#pragma omp parallel for schedule(static)
+        for (index_t i = 0; i < p.rows; ++i) step_row(i, omp_get_thread_num());
+    }
+}
+
+ENFILT_CLOSE

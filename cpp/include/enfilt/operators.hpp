@@ -1,0 +1,95 @@
+// Component-wise observation operators h and their derivatives, a vector at a time.
+//
+// A new one: a structure with value() and linearize(), a name in Pointwise (problem.hpp), a line
+// in with_pointwise below.
+#pragma once
+
+#include "problem.hpp"
+#include "vecmath.hpp"
+
+ENFILT_OPEN
+
+template <class T>
+struct Linearized {
+    vec_t<T> value, slope;
+};
+
+template <class T>
+struct IdentityOperator {
+    explicit IdentityOperator(double) {}
+    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return x; }
+    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const { return {x, broadcast<T>(T(1))}; }
+};
+
+template <class T>
+struct ArctanOperator {
+    explicit ArctanOperator(double) {}
+    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return atan<T>(x); }
+    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
+        return {atan<T>(x), T(1) / (T(1) + x * x)};
+    }
+};
+
+template <class T>
+struct TanhOperator {
+    explicit TanhOperator(double) {}
+    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return tanh<T>(x); }
+    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
+        const vec_t<T> h = tanh<T>(x);
+        return {h, (T(1) - h) * (T(1) + h)};
+    }
+};
+
+template <class T>
+struct SigmoidOperator {
+    T alpha;
+    explicit SigmoidOperator(double a) : alpha(static_cast<T>(a)) {}
+    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return sigmoid<T>(alpha * x); }
+    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
+        const vec_t<T> h = sigmoid<T>(alpha * x);
+        return {h, alpha * h * (T(1) - h)};
+    }
+};
+
+// x^p, p a positive integer.
+template <class T>
+struct IntegerPowerOperator {
+    int p;
+    T scale;
+    explicit IntegerPowerOperator(double exponent)
+        : p(static_cast<int>(exponent)), scale(static_cast<T>(exponent)) {}
+    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return pow_integer<T>(x, p); }
+    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
+        const vec_t<T> below = pow_integer<T>(x, p - 1);
+        return {below * x, scale * below};
+    }
+};
+
+// |x|^p sign(x), p any positive number.
+template <class T>
+struct RealPowerOperator {
+    double p;
+    T scale;
+    explicit RealPowerOperator(double exponent) : p(exponent), scale(static_cast<T>(exponent)) {}
+    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return pow_signed<T>(x, p); }
+    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
+        const vec_t<T> magnitude = select<T>(x < T(0), -x, x);
+        return {pow_signed<T>(x, p), scale * pow_signed<T>(magnitude, p - 1)};
+    }
+};
+
+// Calls body with the operator as a value of its own type: the kernel is compiled once for each,
+// and no loop over components asks which it is.
+template <class T, class Body>
+void with_pointwise(Pointwise kind, double parameter, Body&& body) {
+    switch (kind) {
+        case Pointwise::identity: return body(IdentityOperator<T>(parameter));
+        case Pointwise::arctan: return body(ArctanOperator<T>(parameter));
+        case Pointwise::tanh: return body(TanhOperator<T>(parameter));
+        case Pointwise::sigmoid: return body(SigmoidOperator<T>(parameter));
+        case Pointwise::power_integer: return body(IntegerPowerOperator<T>(parameter));
+        case Pointwise::power_real: return body(RealPowerOperator<T>(parameter));
+    }
+}
+
+ENFILT_CLOSE

@@ -1,0 +1,103 @@
+// What the kernels are asked: plain structures of pointers and numbers, the same for every
+// instruction set. Who fills them has checked them: kernels assume sizes, finiteness and
+// non-overlapping output.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace enfilt {
+
+using index_t = std::ptrdiff_t;
+
+// Component-wise observation operators known to the kernels; operators.hpp holds their bodies.
+enum class Pointwise : int { identity, arctan, tanh, sigmoid, power_integer, power_real };
+
+// What is observed of one ensemble: y_k = h(x_{c(k)}) + r_k eps, with components c(k) increasing.
+template <class T>
+struct Observed {
+    Pointwise kind = Pointwise::identity;
+    double parameter = 0;  // of the operator: sigmoid's alpha, the power's exponent
+
+    index_t size = 0;                     // m
+    index_t offset = 0, stride = 1;       // c(k) = offset + k stride, where indices is null
+    const std::int64_t* indices = nullptr;  // c(k), strictly increasing
+
+    const T* y = nullptr;          // (m,); NaN: not observed
+    const T* precision = nullptr;  // 1 / r_k^2: (m,), or one number
+    bool precision_varies = false;
+};
+
+// One moment of an affine Gaussian path: mu_j = a1 x1_j + a0 x0_j, width s, and the field
+// v_i = ratio z_i + sum_j w_ij (b1 x1_j + b0 x0_j) with w_ij = softmax_j(-half_precision
+// |z_i - mu_j|^2 + l_j).
+struct Stage {
+    double a1, a0;
+    double half_precision;  // 1 / (2 s^2)
+    double ratio;           // s'/s
+    double b1, b0;
+    double remaining;  // 1 - t
+    double strength;   // of the local guidance at t; 0: none
+};
+
+// The pairwise estimator for M points and N components (flow field, mixture score).
+template <class T>
+struct PairwiseProblem {
+    index_t points = 0, members = 0, dim = 0;
+    const T* x = nullptr;                 // (M, D)
+    const T* x1 = nullptr;                // (N, D)
+    const T* x0 = nullptr;                // (N, D); null where a0 = b0 = 0
+    const double* log_weights = nullptr;  // (N,) or null
+    Stage stage{};
+    T* out = nullptr;                 // (M, D)
+    double* squared_distances = nullptr;  // (M, N)
+};
+
+// A whole analysis of the ensemble flow filter.
+template <class T>
+struct FlowProblem {
+    index_t members = 0, dim = 0, steps = 0;
+    const T* x1 = nullptr;  // (N, D) forecast
+    const T* x0 = nullptr;  // (N, D) previous analysis; null where the path does not use it
+    T* z = nullptr;         // (N, D) out; overlaps neither
+
+    double start_width = 0;               // s(0)
+    const std::int64_t* start = nullptr;  // (N,): member i starts from row start[i]; null: row i
+    const T* noise = nullptr;             // (N, D), or null: Philox
+    std::uint64_t key = 0;
+    std::uint32_t batch = 0;  // index of this ensemble in its batch
+
+    const Stage* stages = nullptr;        // steps (Euler) or steps + 1 (Heun)
+    bool heun = false;
+    const double* log_weights = nullptr;  // (N,) or null
+    const double* gains = nullptr;        // covariance guidance: one (N, N) per stage; else null
+    const Observed<T>* observed = nullptr;  // where guidance needs it in the steps
+};
+
+// Sums over components from which the scores of an ensemble follow; all float64.
+struct EnsembleSums {
+    double squared_error = 0;  // sum_d (mean - truth)^2
+    double variance = 0;       // sum_d variance (N - 1)
+    double crps = 0;           // sum_d empirical CRPS
+};
+
+template <class T>
+struct ScoreProblem {
+    index_t members = 0, dim = 0;
+    const T* x = nullptr;      // (N, D)
+    const T* truth = nullptr;  // (D,)
+    EnsembleSums* sums = nullptr;
+    double* to_members = nullptr;       // (N, N) squared distances
+    double* to_truth = nullptr;         // (N,)
+    std::int64_t* ranks = nullptr;      // (N + 1,) counts of the truth's rank
+};
+
+template <class T>
+struct Lorenz96Problem {
+    index_t rows = 0, dim = 0, steps = 0;
+    double dt = 0, forcing = 0;
+    const T* x = nullptr;  // (rows, D)
+    T* out = nullptr;      // (rows, D); x itself is allowed
+};
+
+}  // namespace enfilt

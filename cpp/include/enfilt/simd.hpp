@@ -1,0 +1,105 @@
+// A vector of T as wide as the instruction set that this translation unit is compiled for.
+//
+// GCC's and Clang's vector extensions give the operators; what they lack (loads, selects, sums
+// over lanes) stands here. Everything sits in an inline namespace named after the instruction
+// set, so that the same header compiled for several levels into one library never shares a symbol
+// between them: a v4 body merged into a v2 caller would be an illegal instruction.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if !defined(ENFILT_LEVEL)
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define ENFILT_LEVEL v4
+#elif defined(__AVX2__) && defined(__FMA__)
+#define ENFILT_LEVEL v3
+#else
+#define ENFILT_LEVEL baseline
+#endif
+#endif
+
+#if defined(__AVX512F__)
+#define ENFILT_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define ENFILT_VECTOR_BYTES 32
+#else
+#define ENFILT_VECTOR_BYTES 16
+#endif
+
+#define ENFILT_INLINE inline __attribute__((always_inline))
+#define ENFILT_OPEN                                                                                \
+    namespace enfilt {                                                                             \
+    inline namespace ENFILT_LEVEL {
+#define ENFILT_CLOSE                                                                               \
+    }                                                                                              \
+    }
+
+ENFILT_OPEN
+
+template <class T>
+struct simd;
+
+template <>
+struct simd<float> {
+    static constexpr std::size_t lanes = ENFILT_VECTOR_BYTES / sizeof(float);
+    typedef float vec __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+    typedef std::int32_t ivec __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+    typedef std::uint32_t uvec __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+};
+
+template <>
+struct simd<double> {
+    static constexpr std::size_t lanes = ENFILT_VECTOR_BYTES / sizeof(double);
+    typedef double vec __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+    typedef std::int64_t ivec __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+    typedef std::uint64_t uvec __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+};
+
+template <class T>
+using vec_t = typename simd<T>::vec;
+template <class T>
+using ivec_t = typename simd<T>::ivec;
+template <class T>
+using uvec_t = typename simd<T>::uvec;
+
+template <class T>
+ENFILT_INLINE vec_t<T> load(const T* p) {
+    vec_t<T> v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+
+template <class T>
+ENFILT_INLINE void store(T* p, vec_t<T> v) {
+    std::memcpy(p, &v, sizeof v);
+}
+
+template <class T>
+ENFILT_INLINE vec_t<T> broadcast(T x) {
+    return x - vec_t<T>{};  // x - 0, not x + 0: keeps the sign of -0
+}
+
+// a where the mask is set (all bits of the lane), b elsewhere.
+template <class T>
+ENFILT_INLINE vec_t<T> select(ivec_t<T> mask, vec_t<T> a, vec_t<T> b) {
+    return mask ? a : b;
+}
+
+template <class To, class From>
+ENFILT_INLINE To bit_cast_vec(From x) {
+    static_assert(sizeof(To) == sizeof(From), "bit casts keep the size");
+    To y;
+    std::memcpy(&y, &x, sizeof y);
+    return y;
+}
+
+template <class T>
+ENFILT_INLINE vec_t<T> sqrt(vec_t<T> x) {
+    for (std::size_t l = 0; l < simd<T>::lanes; ++l) x[l] = std::sqrt(x[l]);
+    return x;
+}
+
+ENFILT_CLOSE

@@ -1,0 +1,36 @@
+// One table of kernels for each instruction set that the library was built for.
+#pragma once
+
+#include <enfilt/problem.hpp>
+
+namespace enfilt {
+
+template <class T>
+struct Kernels {
+    void (*squared_distances)(const PairwiseProblem<T>&);
+    void (*pairwise_field)(const PairwiseProblem<T>&);
+    void (*flow_analysis)(const FlowProblem<T>&);
+    void (*misfit)(const T* x, index_t members, index_t dim, const Observed<T>&, double* out);
+    void (*anomaly_grams)(const T* x, index_t members, index_t dim, const Observed<T>&,
+                          double* states, double* observed);
+    void (*ensemble_scores)(const ScoreProblem<T>&);
+    void (*lorenz96)(const Lorenz96Problem<T>&);
+    void (*normals)(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,
+                    index_t dim, T* out);
+    bool (*all_finite)(const T* x, index_t n);
+    void (*triad)(const T* a, const T* b, T k, index_t n, T* c);
+    // an elementary function over an array, for its own test: see vecmath.hpp
+    bool (*elementary)(const char* name, const T* x, index_t n, T* out);
+};
+
+struct Level {
+    const char* name;      // "v2", "v3", "v4"; "baseline" where the processor is no x86-64
+    int vector_bytes;
+    const Kernels<float>& float32;
+    const Kernels<double>& float64;
+};
+
+// The levels built into this library that this processor can run, lowest first.
+const Level* const* usable_levels(int& count);
+
+}  // namespace enfilt

@@ -1,0 +1,36 @@
+"""Ensemble filters for data assimilation, on compiled kernels.
+
+>>> import numpy as np, enfilt as ef
+>>> model = ef.models.Lorenz96(dim=40)
+>>> obs = ef.Observation(ef.operators.Arctan(), std=0.05)
+>>> twin = ef.TwinExperiment(model, obs, cycles=5, steps_per_cycle=10, spinup=100)
+>>> result = twin.run(ef.EnFF(steps=9), members=10, seed=0)
+>>> result.rmse.analysis.shape
+(5,)
+"""
+
+from importlib.metadata import version as _version
+
+from . import inflation, kernels, metrics, models, operators
+from ._config import show_config
+from .filters import AffinePath, EnFF
+from .observation import Observation
+from .result import Result
+from .twin import TwinExperiment
+
+__version__ = _version("enfilt")
+
+__all__ = [
+    "AffinePath",
+    "EnFF",
+    "Observation",
+    "Result",
+    "TwinExperiment",
+    "__version__",
+    "inflation",
+    "kernels",
+    "metrics",
+    "models",
+    "operators",
+    "show_config",
+]

@@ -1,0 +1,159 @@
+"""Checks at the public boundary: each names the argument, what it is and what was expected.
+
+Kernels assume what is checked here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return ``", did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def choice(argument: str, value: Any, names: Iterable[str]) -> str:
+    """Check that `value` is one of `names`."""
+    known = list(names)
+    if value in known:
+        return str(value)
+    expected = ", ".join(repr(n) for n in known)
+    hint = nearest(value, known) if isinstance(value, str) else ""
+    raise ValueError(f"{argument}={value!r} is not known: expected one of {expected}{hint}")
+
+
+def integer(argument: str, value: Any, least: int) -> int:
+    """Check that `value` is an integer of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{argument}={value!r} is of type {type(value).__name__}: expected an integer"
+        ) from None
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument}={value!r} is a bool: expected an integer")
+    if number < least:
+        raise ValueError(f"{argument}={number}: expected an integer of at least {least}")
+    return number
+
+
+def number(
+    argument: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> float:
+    """Check that `value` is a finite real number within its bounds."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{argument}={value!r} is of type {type(value).__name__}: expected a real number"
+        ) from None
+    bounds = {
+        "above {}": (above, lambda b: result > b),
+        "at least {}": (least, lambda b: result >= b),
+        "at most {}": (most, lambda b: result <= b),
+    }
+    expected = [text.format(b) for text, (b, _) in bounds.items() if b is not None]
+    inside = all(test(b) for b, test in bounds.values() if b is not None)
+    if not (math.isfinite(result) and inside):
+        wanted = " and ".join(["a finite number", *expected])
+        raise ValueError(f"{argument}={value!r}: expected {wanted}")
+    return result
+
+
+def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """Check that `value` is an array of float32 or float64, of `dtype` where that is given.
+
+    Lists and scalars are taken in `dtype` (float64 without one); an array keeps its own dtype,
+    which must be right: nothing is converted silently.
+    """
+    if not hasattr(value, "dtype"):
+        try:
+            array = np.asarray(value, dtype=dtype or np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
+        return array
+    array = np.asarray(value)
+    if array.dtype not in FLOAT_DTYPES:
+        raise TypeError(
+            f"{argument} has dtype {array.dtype}: expected float32 or float64 "
+            f"(convert it with {argument}.astype('float64'))"
+        )
+    if dtype is not None and array.dtype != dtype:
+        raise TypeError(
+            f"{argument} has dtype {array.dtype}, but the ensemble has {dtype}: "
+            f"all arrays of one call share one dtype"
+        )
+    return array
+
+
+def ensemble(argument: str, value: Any, *, members: int = 2, batch: bool = True) -> Array:
+    """Check that `value` is an ensemble, (N, D) or a batch (B, N, D), and return it contiguous."""
+    array = floating(argument, value)
+    shapes = "(N, D) or (B, N, D)" if batch else "(N, D)"
+    if array.ndim not in ((2, 3) if batch else (2,)):
+        raise ValueError(f"{argument} has shape {array.shape}: expected {shapes}, a member a row")
+    if array.shape[-2] < members:
+        raise ValueError(
+            f"{argument} has shape {array.shape}, {array.shape[-2]} member(s): "
+            f"expected at least {members}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"{argument} has shape {array.shape}: expected no empty axis")
+    return np.ascontiguousarray(array)
+
+
+def shaped(
+    argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], like: str
+) -> Array:
+    """Check that `value` has the shape and dtype of another argument; return it contiguous."""
+    array = floating(argument, value, dtype)
+    if array.shape != shape:
+        raise ValueError(f"{argument} has shape {array.shape}: expected {shape}, {like}")
+    return np.ascontiguousarray(array)
+
+
+def finite(argument: str, array: Array, test: Callable[[Array], bool] | None = None) -> None:
+    """Check that all of `array` is finite; the error gives the first index that is not.
+
+    `test` may be a faster answer to the same question.
+    """
+    if test(array) if test is not None else bool(np.isfinite(array).all()):
+        return
+    for row, part in enumerate(array.reshape(-1, array.shape[-1])):
+        bad = np.flatnonzero(~np.isfinite(part))
+        if bad.size:
+            lead = np.unravel_index(row, array.shape[:-1])
+            index = tuple(int(i) for i in (*lead, bad[0]))
+            where = ", ".join(map(str, index))
+            raise ValueError(f"{argument}[{where}] is {part[bad[0]]}: expected finite values")
+
+
+def output(argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Check an `out=` array: it is written to as it stands, so everything must fit exactly."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{argument} is of type {type(value).__name__}: expected a NumPy array")
+    if value.dtype != dtype:
+        raise TypeError(f"{argument} has dtype {value.dtype}: expected {dtype}, as the input")
+    if value.shape != shape:
+        raise ValueError(f"{argument} has shape {value.shape}: expected {shape}, as the input")
+    if not (value.flags.c_contiguous and value.flags.writeable):
+        raise ValueError(f"{argument} must be C-contiguous and writeable")
+    return value

@@ -1,0 +1,174 @@
+"""What a backend computes, and the plain structures that it is asked with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Stage(NamedTuple):
+    """One moment of an affine path; a sequence of stages is an array with these columns.
+
+    The components are mu_j = a1 x1_j + a0 x0_j with precision 2 `half_precision`, the field is
+    ``ratio z_i + sum_j w_ij (b1 x1_j + b0 x0_j)``.
+    """
+
+    a1: float
+    a0: float
+    half_precision: float
+    ratio: float
+    b1: float
+    b0: float
+    remaining: float
+    strength: float
+
+
+class ObservedComponents(NamedTuple):
+    """Observations that kernels evaluate themselves, components in increasing order.
+
+    `kind` and `parameter` name a component-wise function (`enfilt.operators.Pointwise`), y is
+    (m,) or (B, m) with NaN for a missing one, `precision` (1,) or (m,) is 1/r^2.
+    """
+
+    kind: str
+    parameter: float
+    offset: int
+    stride: int
+    size: int
+    indices: npt.NDArray[np.int64] | None
+    y: Array
+    precision: Array
+
+    def of(self, batch: int) -> ObservedComponents:
+        """Return the observations of one ensemble of a batch."""
+        return self if self.y.ndim == 1 else self._replace(y=self.y[batch])
+
+    @property
+    def components(self) -> slice | npt.NDArray[np.int64]:
+        """The components observed, as an index into the last axis."""
+        if self.indices is not None:
+            return self.indices
+        return slice(self.offset, self.offset + (self.size - 1) * self.stride + 1, self.stride)
+
+
+@dataclass(frozen=True)
+class FlowProblem:
+    """A whole analysis of the flow filter, for a backend that has it in one piece.
+
+    Attributes
+    ----------
+    x1, x0 : ndarray, (B, N, D)
+        Forecast and previous analysis; x0 is None where the path does not use it.
+    start_width : float
+        s(0).
+    start : ndarray of int64, (B, N), or None
+        The row whose conditional path member i starts on; None: its own.
+    noise : ndarray, (B, N, D), or None
+        Standard normals for the start; None: Philox with `key`.
+    stages : ndarray of float64, (steps, 8) or for Heun (steps + 1, 8)
+        Rows are `Stage`.
+    log_weights : ndarray of float64, (B, N), or None
+        l_j.
+    gains : ndarray of float64, (B, stages, N, N), or None
+        Of the covariance guidance, in ensemble space.
+    observed : ObservedComponents or None
+        Where guidance needs the observations in the steps.
+    """
+
+    x1: Array
+    x0: Array | None
+    start_width: float
+    start: npt.NDArray[np.int64] | None
+    noise: Array | None
+    key: int
+    stages: npt.NDArray[np.float64]
+    heun: bool
+    log_weights: npt.NDArray[np.float64] | None
+    gains: npt.NDArray[np.float64] | None
+    observed: ObservedComponents | None
+
+
+class ScoreSums(NamedTuple):
+    """Sums over components from which the scores of an ensemble follow.
+
+    Attributes
+    ----------
+    squared_error : float
+        sum_d (mean_d - truth_d)^2
+    variance : float
+        sum_d of the variance over members, with N - 1
+    crps : float
+        sum_d of the empirical CRPS
+    to_members : ndarray, (N, N)
+        |x_j - x_k|^2
+    to_truth : ndarray, (N,)
+        |x_j - truth|^2
+    ranks : ndarray of int64, (N + 1,)
+        How many components have k members below the truth.
+    """
+
+    squared_error: float
+    variance: float
+    crps: float
+    to_members: npt.NDArray[np.float64]
+    to_truth: npt.NDArray[np.float64]
+    ranks: npt.NDArray[np.int64]
+
+
+class Backend(ABC):
+    """Kernels on arrays that were checked: contiguous, of one floating dtype, finite."""
+
+    name: str
+    #: Whether `flow_analysis` exists; where not, the sampler runs step by step in NumPy.
+    has_flow_analysis = False
+
+    @abstractmethod
+    def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
+        """Return |x_i - mu_j|^2, (M, N) in float64."""
+
+    @abstractmethod
+    def pairwise_field(
+        self,
+        x: Array,
+        x1: Array,
+        x0: Array | None,
+        stage: Stage,
+        log_weights: Array | None,
+        out: Array,
+    ) -> None:
+        """Write the pairwise estimator, (M, D), to `out`."""
+
+    def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
+        """Run a whole analysis of the flow filter, writing (B, N, D) to `out`."""
+        raise TypeError(f"the backend {self.name!r} has no fused flow analysis")
+
+    @abstractmethod
+    def misfit(self, x: Array, observed: ObservedComponents) -> Array:
+        """Return J(x_i), (N,) in float64."""
+
+    @abstractmethod
+    def anomaly_grams(self, x: Array, observed: ObservedComponents) -> tuple[Array, Array]:
+        """Return A A^T and Y R^-1 Y^T, (N, N) in float64, for the anomalies of x and h(x)."""
+
+    @abstractmethod
+    def score_sums(self, x: Array, truth: Array) -> ScoreSums:
+        """Return the sums behind the scores of an ensemble (N, D) against a truth (D,)."""
+
+    @abstractmethod
+    def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
+        """Step rows (M, D) of Lorenz-96; `out` may be `x`."""
+
+    @abstractmethod
+    def normals(self, key: int, batch: int, step: int, out: Array) -> None:
+        """Fill (N, D) with the standard normals of (key, batch, step)."""
+
+    def all_finite(self, x: Array) -> bool:
+        """Return whether every number is finite."""
+        # row by row: a mask of the whole array would be a quarter of an ensemble more
+        return all(bool(np.isfinite(row).all()) for row in x.reshape(-1, x.shape[-1]))

@@ -1,0 +1,109 @@
+"""The compiled core: C++ kernels chosen for the processor at import."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+
+from .base import Array, Backend, FlowProblem, ObservedComponents, ScoreSums, Stage
+
+# In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
+_KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
+
+
+def load() -> Any:
+    """Import the extension module and put `ENFILT_SIMD` into force.
+
+    Raises
+    ------
+    ImportError
+        If the module is not there.
+    ValueError
+        If `ENFILT_SIMD` names a level that can't be used: better than to run another silently.
+    """
+    core = importlib.import_module("enfilt._core")
+    wanted = os.environ.get("ENFILT_SIMD", "")
+    if wanted and not core.use_level(wanted):
+        usable = ", ".join(core.usable_levels())
+        raise ValueError(
+            f"ENFILT_SIMD={wanted} can't be used on this processor or build: "
+            f"expected one of {usable}"
+        )
+    return core
+
+
+def _parts(observed: ObservedComponents | None) -> tuple[Any, ...] | None:
+    return None if observed is None else (_KINDS.index(observed.kind), *observed[1:])
+
+
+class CppBackend(Backend):
+    """C++ kernels with OpenMP threads."""
+
+    name = "cpp"
+    has_flow_analysis = True
+
+    def __init__(self) -> None:
+        self.core = load()
+
+    def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
+        out = np.empty((x.shape[0], x1.shape[0]))
+        self.core.squared_distances(x, x1, x0, np.array(stage), out)
+        return out
+
+    def pairwise_field(
+        self,
+        x: Array,
+        x1: Array,
+        x0: Array | None,
+        stage: Stage,
+        log_weights: Array | None,
+        out: Array,
+    ) -> None:
+        self.core.pairwise_field(x, x1, x0, np.array(stage), log_weights, out)
+
+    def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
+        p = problem
+        self.core.flow_analysis(
+            p.x1,
+            p.x0,
+            out,
+            p.start_width,
+            p.start,
+            p.noise,
+            p.key,
+            p.stages,
+            p.heun,
+            p.log_weights,
+            p.gains,
+            _parts(p.observed),
+        )
+
+    def misfit(self, x: Array, observed: ObservedComponents) -> Array:
+        out = np.empty(x.shape[0])
+        self.core.misfit(x, _parts(observed), out)
+        return out
+
+    def anomaly_grams(self, x: Array, observed: ObservedComponents) -> tuple[Array, Array]:
+        members = x.shape[0]
+        states, values = np.empty((members, members)), np.empty((members, members))
+        self.core.anomaly_grams(x, _parts(observed), states, values)
+        return states, values
+
+    def score_sums(self, x: Array, truth: Array) -> ScoreSums:
+        members = x.shape[0]
+        to_members, to_truth = np.empty((members, members)), np.empty(members)
+        ranks = np.empty(members + 1, np.int64)
+        sums = self.core.ensemble_scores(x, truth, to_members, to_truth, ranks)
+        return ScoreSums(*sums, to_members, to_truth, ranks)
+
+    def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
+        self.core.lorenz96(x, out, dt, steps, forcing)
+
+    def normals(self, key: int, batch: int, step: int, out: Array) -> None:
+        self.core.normals(key, batch, step, out)
+
+    def all_finite(self, x: Array) -> bool:
+        return bool(self.core.all_finite(x))

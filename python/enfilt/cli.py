@@ -1,0 +1,136 @@
+"""The shell: ``enfilt run``, ``enfilt list``, ``enfilt info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import presets
+from ._config import config
+from .presets import Preset
+from .result import Result
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="enfilt")
+def main() -> None:
+    """Ensemble filters for data assimilation, on compiled kernels."""
+
+
+@main.command("list")
+def list_presets() -> None:
+    """List the presets."""
+    table = Table("preset", "what it is", "N", "cycles", "published RMSE")
+    for preset in presets.PRESETS.values():
+        figure = "" if preset.published is None else f"{preset.published.rmse:g}"
+        table.add_row(preset.name, preset.title, str(preset.members), str(preset.cycles), figure)
+    Console().print(table)
+
+
+@main.command()
+def info() -> None:
+    """Say what this installation is and can do."""
+    table = Table(show_header=False, box=None)
+    for name, value in config().items():
+        table.add_row(f"[bold]{name}[/bold]", escape(str(value)))
+    Console().print(table)
+
+
+@main.command()
+@click.argument("preset")
+@click.option(
+    "--set",
+    "changes",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Change a setting, such as filter.steps=19 or members=40; may be given more than once.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Directory for the result file and the picture.  [default: this one]",
+)
+@click.option("--plot/--no-plot", default=True, help="Write the picture (needs matplotlib).")
+@click.option("--settings", is_flag=True, help="Print the settings and their values, and stop.")
+def run(
+    preset: str, changes: tuple[str, ...], seed: int, out: Path, plot: bool, settings: bool
+) -> None:
+    """Run a preset: print its scores, write a picture and a result file.
+
+    Ctrl-C ends the run; what is done by then is printed and written.
+    """
+    console = Console()
+    try:
+        chosen = presets.get(preset).replace(_changes(changes))
+        twin = chosen.twin()
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if settings:
+        _print_settings(console, chosen)
+        return
+    console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
+    try:
+        result = twin.run(chosen.filter, members=chosen.members, seed=seed)
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if result.cycles == 0:
+        raise click.ClickException(f"no cycle was completed: {result.stopped}")
+    _print_result(console, chosen, result)
+    _write(console, chosen, result, out, plot)
+    if result.stopped:
+        raise SystemExit(130 if result.stopped == "interrupted" else 1)
+
+
+def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
+    changes = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise click.BadParameter(f"{text!r}: expected KEY=VALUE", param_hint="--set")
+        changes[name.strip()] = presets.parse_value(value.strip())
+    return changes
+
+
+def _print_settings(console: Console, preset: Preset) -> None:
+    table = Table("setting", "value")
+    for name, value in preset.settings().items():
+        table.add_row(name, repr(value))
+    console.print(table)
+
+
+def _print_result(console: Console, preset: Preset, result: Result) -> None:
+    last = min(50, result.cycles) if preset.published is None else preset.published.last
+    means = result.summary(last=last)
+    title = f"mean over the last {min(last, result.cycles)} of {result.cycles} cycles"
+    table = Table("", "RMSE", "spread", "CRPS", "energy score", "seconds", title=title)
+    for kind, seconds in (("forecast", "seconds_forecast"), ("analysis", "seconds")):
+        scores = [means[f"{n}.{kind}"] for n in ("rmse", "spread", "crps", "energy_score")]
+        table.add_row(kind, *(f"{v:.4g}" for v in scores), f"{means[seconds]:.3g}")
+    console.print(table)
+    if preset.published is not None and not result.stopped:
+        figure = preset.published
+        inside = figure.low <= means["rmse.analysis"] <= figure.high
+        console.print(
+            f"published: {figure.rmse:g} ({figure.source}); measured {means['rmse.analysis']:.4g}, "
+            f"{'within' if inside else 'OUTSIDE'} {figure.low:g} to {figure.high:g}"
+        )
+    if result.stopped:
+        console.print(f"[bold red]stopped after {result.cycles} cycles:[/] {result.stopped}")
+
+
+def _write(console: Console, preset: Preset, result: Result, out: Path, plot: bool) -> None:
+    written = [result.save(out / f"{preset.name}.npz")]
+    if plot:
+        try:
+            result.plot(out / f"{preset.name}.png")
+            written.append(out / f"{preset.name}.png")
+        except ImportError as error:
+            console.print(f"no picture: {error}")
+    console.print("wrote " + ", ".join(str(p) for p in written))

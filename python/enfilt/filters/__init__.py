@@ -1,0 +1,10 @@
+"""Ensemble filters: frozen options and one method, `analysis`."""
+
+from .base import EnsembleFilter
+from .enff import EnFF
+from .paths import PATHS, AffinePath
+
+__all__ = ["PATHS", "AffinePath", "EnFF", "EnsembleFilter"]
+
+#: Filters by the name that the shell uses.
+FILTERS: dict[str, type[EnsembleFilter]] = {"enff": EnFF}

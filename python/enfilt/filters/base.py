@@ -1,0 +1,250 @@
+"""What every ensemble filter shares: the checks, the random numbers, `out=` and inflation."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks, backends
+from ..backends import Backend, ObservedComponents
+from ..inflation import Inflation, as_inflation
+from ..observation import Observation
+
+Array = npt.NDArray[Any]
+RandomState = np.random.Generator | int | None
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One analysis, checked: what a filter works on.
+
+    Attributes
+    ----------
+    forecast, previous : ndarray, (B, N, D)
+        `previous` is None where it was not given.
+    y : ndarray, (B, m)
+        NaN: not observed.
+    obs : Observation
+    noise : ndarray or None
+        (B, ...) with the filter's own shape behind; None: draw from `rng`.
+    rng : numpy.random.Generator
+    backend : Backend
+    """
+
+    forecast: Array
+    previous: Array | None
+    y: Array
+    obs: Observation
+    noise: Array | None
+    rng: np.random.Generator
+    backend: Backend
+
+    @functools.cached_property
+    def key(self) -> int:
+        """The key of all counter-based draws of this analysis."""
+        return int(self.rng.integers(2**64, dtype=np.uint64))
+
+    @functools.cached_property
+    def observed(self) -> ObservedComponents | None:
+        """The observations as the kernels take them, or None where they can't."""
+        form = self.obs.operator.pointwise(self.forecast.shape[-1])
+        if form is None:
+            return None
+        y, precision, chosen = self.y, self.obs.precision(self.y.dtype), form.components
+        if isinstance(chosen, slice):
+            offset, stride, indices = chosen.start, chosen.step, None
+        else:
+            offset, stride, indices = 0, 1, chosen
+            if np.any(np.diff(indices) < 0):
+                order = np.argsort(indices)
+                indices, y = indices[order], y[:, order]
+                precision = precision[order] if precision.size > 1 else precision
+        return ObservedComponents(
+            form.kind,
+            form.parameter,
+            offset,
+            stride,
+            y.shape[-1],
+            indices,
+            np.ascontiguousarray(y),
+            np.ascontiguousarray(precision),
+        )
+
+
+@dataclass(frozen=True)
+class EnsembleFilter(ABC):
+    """Base of all ensemble filters: frozen options and one method, `analysis`.
+
+    A new filter defines `_update` and, where it takes them, `_noise_shape` and `_needs_previous`.
+    """
+
+    inflation: float | Inflation = field(default=1.0, kw_only=True)
+    backend: str = field(default="auto", kw_only=True)
+
+    _min_members: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        backends.check_name("backend", self.backend)
+        as_inflation(self.inflation)
+        self._check_options()
+
+    @abstractmethod
+    def _check_options(self) -> None:
+        """Check the filter's own options; runs when the filter is made."""
+
+    @abstractmethod
+    def _update(self, cycle: Cycle, out: Array) -> None:
+        """Write the analysis, before inflation, to `out` (B, N, D).
+
+        `out` overlaps no input. The observations of at least one ensemble hold a value.
+        """
+
+    @property
+    def _needs_previous(self) -> bool:
+        return False
+
+    def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
+        """Shape of `noise=` for one ensemble."""
+        return (members, dim)
+
+    def _check_observation(self, obs: Observation) -> None:
+        """Check what this filter asks of the observation operator."""
+
+    def analysis(
+        self,
+        forecast: npt.ArrayLike,
+        y: npt.ArrayLike,
+        obs: Observation,
+        *,
+        previous: npt.ArrayLike | None = None,
+        rng: RandomState = None,
+        noise: npt.ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Assimilate one set of observations.
+
+        Parameters
+        ----------
+        forecast : array_like, (N, D) or (B, N, D)
+            The forecast ensemble, a member a row, float32 or float64, N >= 2; or a batch of B
+            independent ensembles.
+        y : array_like, (m,), or (B, m) for a batch
+            Observations in the dtype of the ensemble. NaN: that component is not observed. With
+            nothing observed, the analysis is the forecast, bit for bit.
+        obs : Observation
+            Operator and error.
+        previous : array_like, as `forecast`, optional
+            The analysis ensemble of the previous cycle, of which `forecast` is the forecast, row
+            by row. Needed by filters that start from it.
+        rng : numpy.random.Generator, int or None
+            Through `numpy.random.default_rng`. One 64-bit key is drawn from it.
+        noise : array_like, optional
+            Standard normals in place of every random draw: the shape of `forecast` for a
+            deterministic flow, ``(steps + 1, N, D)`` (after the batch axis) for a stochastic
+            sampler.
+        out : ndarray, as `forecast`, optional
+            Where the analysis goes; `forecast` itself is allowed. No other input is written to,
+            and `out` is not touched before the analysis has succeeded or all checks have passed.
+
+        Returns
+        -------
+        ndarray, as `forecast`
+            The analysis ensemble; `out` where that was given.
+
+        Raises
+        ------
+        TypeError
+            If an array is of another dtype than float32 or float64, or of another than the
+            ensemble's, or `obs` is no `Observation`.
+        ValueError
+            If a shape does not fit, the ensemble has one member, a value is not finite (the
+            message gives its index), or `previous` is missing where it is needed.
+        """
+        ensemble = _checks.ensemble("forecast", forecast, members=self._min_members)
+        batched = ensemble.ndim == 3
+        shape, dtype = ensemble.shape, ensemble.dtype
+        members, dim = shape[-2:]
+        if not isinstance(obs, Observation):
+            raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
+        m = obs.size(dim)
+        self._check_observation(obs)
+        observations = _checks.floating("y", y, dtype)
+        allowed = [(m,)] + ([(shape[0], m)] if batched else [])
+        if observations.shape not in allowed:
+            expected = " or ".join(map(str, allowed))
+            raise ValueError(
+                f"y has shape {observations.shape}: expected {expected}, "
+                f"{m} being the observations of a state of {dim} components"
+            )
+        if np.isinf(observations).any():
+            where = ", ".join(str(int(i)) for i in np.argwhere(np.isinf(observations))[0])
+            raise ValueError(f"y[{where}] is infinite: expected finite values, or NaN for missing")
+        before = None
+        if previous is not None:
+            before = _checks.shaped("previous", previous, shape, dtype, "the shape of forecast")
+        elif self._needs_previous:
+            raise ValueError(
+                "previous is missing: this filter starts from the analysis ensemble that the "
+                "forecast was made from; in the first cycle pass the forecast itself"
+            )
+        normals = None
+        if noise is not None:
+            wanted = shape[:-2] + self._noise_shape(members, dim)
+            normals = _checks.shaped("noise", noise, wanted, dtype, "a standard normal each")
+        target = None if out is None else _checks.output("out", out, shape, dtype)
+        backend = backends.get(self.backend)
+        for name, array in (("forecast", ensemble), ("previous", before), ("noise", normals)):
+            if array is not None:
+                _checks.finite(name, array, backend.all_finite)
+
+        def batch(array: Array | None) -> Array | None:
+            return array if array is None or batched else array[None]
+
+        seen = np.broadcast_to(observations, (shape[0] if batched else 1, m))
+        cycle = Cycle(
+            forecast=ensemble if batched else ensemble[None],
+            previous=batch(before),
+            y=seen,
+            obs=obs,
+            noise=batch(normals),
+            rng=np.random.default_rng(rng),
+            backend=backend,
+        )
+        return self._run(cycle, target, shape)
+
+    def _run(self, cycle: Cycle, target: Array | None, shape: tuple[int, ...]) -> Array:
+        """Run the checked analysis, and write to the caller's array where that is safe."""
+        inputs = (cycle.forecast, cycle.previous, cycle.noise, cycle.y)
+        direct = target is not None and not any(
+            a is not None and np.may_share_memory(a, target) for a in inputs
+        )
+        # A callback may fail half-way: only what can't is written straight to the caller's array.
+        direct = direct and cycle.observed is not None
+        work = target.reshape(cycle.forecast.shape) if direct and target is not None else None
+        if work is None:
+            work = np.empty_like(cycle.forecast)
+        unobserved = np.isnan(cycle.y).all(axis=-1)
+        if not unobserved.all():
+            self._update(cycle, work)
+            as_inflation(self.inflation).apply(work, cycle.forecast)
+        for index in np.flatnonzero(unobserved):
+            work[index] = cycle.forecast[index]
+        if target is None:
+            return work.reshape(shape)
+        if not direct:
+            target[...] = work.reshape(shape)
+        return target
+
+    def describe(self) -> str:
+        """Return the filter as it would be written, with the options that are not defaults."""
+        parts = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in fields(self)
+            if getattr(self, f.name) != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"

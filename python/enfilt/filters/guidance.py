@@ -1,0 +1,198 @@
+"""Guidance of the flow filter: how the observations bend the forecast's flow field.
+
+Each kind says what it asks of operator and path, what it means for the pairwise weights, and what
+it adds to the field; and, where the kernels have it, the numbers that they need for the same. A
+new kind is a `Guidance` and a line in `GUIDANCE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from ..backends import Backend, ObservedComponents, Stage
+from ..observation import Observation
+from .paths import AffinePath
+
+Array = npt.NDArray[Any]
+GuidanceFunction = Callable[[float, Array, Array, Array, Array, Observation], Array]
+
+
+class FlowState(NamedTuple):
+    """One evaluation of the field: time, stage and index, points z, velocity v, x_hat."""
+
+    t: float
+    stage: Stage
+    index: int
+    z: Array
+    v: Array
+    x_hat: Array
+
+
+@dataclass
+class Context:
+    """The analysis of one ensemble, for guidance to prepare itself on."""
+
+    x1: Array
+    x0: Array | None
+    y: Array
+    obs: Observation
+    observed: ObservedComponents | None
+    stages: list[Stage]
+    backend: Backend
+    gains: Array | None = None  # what `Guidance.gains` returned, once for all stages
+
+
+class Guidance:
+    """No guidance: the flow of the forecast itself. Base of the other kinds.
+
+    Attributes
+    ----------
+    needs_gradient : bool
+        Whether the operator must have a `vjp`.
+    in_kernels : bool
+        Whether the fused kernels have it, for operators that they know.
+    observes_in_steps : bool
+        Whether the fused kernels need the observations in every step.
+    """
+
+    needs_gradient = False
+    in_kernels = True
+    observes_in_steps = False
+
+    def check_path(self, path: AffinePath) -> None:
+        """Raise where this guidance can't go with a path."""
+
+    def log_weights(self, context: Context) -> Array | None:
+        """Return l_j, (N,), that join the logarithms of the pairwise weights."""
+        return None
+
+    def gains(self, context: Context) -> Array | None:
+        """Return one matrix (N, N) a stage, for guidance that works in the ensemble's space."""
+        return None
+
+    def drift(self, context: Context, state: FlowState) -> Array | None:
+        """Return g, (N, D), to be added to the velocity."""
+        return None
+
+
+class LocalGuidance(Guidance):
+    """g = -strength grad J(x_hat), x_hat = z + (1 - t) v (Feng et al. 2025, arXiv:2502.02150)."""
+
+    needs_gradient = True
+    observes_in_steps = True
+
+    def drift(self, context: Context, state: FlowState) -> Array:
+        gradient = context.obs.gradient(state.x_hat, context.y)
+        return -state.x_hat.dtype.type(state.stage.strength) * gradient
+
+
+class MonteCarloGuidance(Guidance):
+    """Weight forecast members by their likelihood, l_j = -J(x1_j); needs no gradient."""
+
+    def log_weights(self, context: Context) -> Array:
+        if context.observed is not None:
+            return -context.backend.misfit(context.x1, context.observed)
+        return -context.obs.misfit(context.x1, context.y)
+
+
+class CovarianceGuidance(Guidance):
+    """g = b1 K (y - h(E[x1|z])), K the gain of the Gaussian forecast given z.
+
+    With A and Y the anomalies of x1 and h(x1) and c = a1/s, the gain applied to an innovation d is
+    A^T Q Y R^-1 d, Q = ((N-1) I + c^2 A A^T + Y R^-1 Y^T)^-1, by the Woodbury identity: all of it
+    lives in the space of the ensemble.
+    """
+
+    observes_in_steps = True
+
+    def check_path(self, path: AffinePath) -> None:
+        if path.uses_previous:
+            raise ValueError(
+                f"guidance='covariance' can't go with path={path.name!r}, on which a point fixes "
+                f"its forecast member almost surely: expected path='ot' or 've'"
+            )
+
+    def gains(self, context: Context) -> Array:
+        x1 = context.x1
+        members = x1.shape[0]
+        if context.observed is not None:
+            states, observed = context.backend.anomaly_grams(x1, context.observed)
+        else:
+            a = x1.astype(np.float64)
+            a -= a.mean(axis=0)
+            values = self._anomalies(context)
+            states = a @ a.T
+            observed = (values * self._precision(context)) @ values.T
+        eye = np.eye(members)
+        stack = [
+            (members - 1) * eye + 2 * s.half_precision * s.a1**2 * states + observed
+            for s in context.stages
+        ]
+        inverse: Array = np.linalg.inv(np.array(stack))
+        return np.ascontiguousarray(inverse)
+
+    @staticmethod
+    def _anomalies(context: Context) -> Array:
+        h = context.obs.operator(context.x1).astype(np.float64)
+        result: Array = h - h.mean(axis=0)
+        return result
+
+    @staticmethod
+    def _precision(context: Context) -> Array:
+        return np.where(np.isnan(context.y), 0.0, context.obs.precision(np.float64))
+
+    def drift(self, context: Context, state: FlowState) -> Array:
+        # E[x1|z] from the pairwise estimator with the field's coefficients replaced
+        mean_of_x1 = state.stage._replace(ratio=0.0, b1=1.0, b0=0.0)
+        x1_hat = np.empty_like(state.z)
+        context.backend.pairwise_field(state.z, context.x1, context.x0, mean_of_x1, None, x1_hat)
+        innovation = context.obs.innovation(x1_hat, context.y).astype(np.float64)
+        u = innovation @ self._anomalies(context).T
+        gains = self.gains(context) if context.gains is None else context.gains
+        coefficients = u @ gains[state.index].T
+        coefficients -= coefficients.mean(axis=1, keepdims=True)
+        g: Array = state.stage.b1 * coefficients.astype(state.z.dtype) @ context.x1
+        return g
+
+
+class CallableGuidance(Guidance):
+    """A function of the user's, g = f(t, z, v, x_hat, y, obs)."""
+
+    in_kernels = False
+
+    def __init__(self, function: GuidanceFunction) -> None:
+        self.function = function
+
+    def drift(self, context: Context, state: FlowState) -> Array:
+        g = np.asarray(
+            self.function(
+                state.t, state.z.copy(), state.v.copy(), state.x_hat, context.y, context.obs
+            )
+        )
+        if g.shape != state.z.shape:
+            raise ValueError(
+                f"guidance returned shape {g.shape}: expected {state.z.shape}, as the ensemble"
+            )
+        return g.astype(state.z.dtype, copy=False)
+
+
+#: Kinds of guidance by name.
+GUIDANCE: dict[str, Callable[[], Guidance]] = {
+    "none": Guidance,
+    "local": LocalGuidance,
+    "monte-carlo": MonteCarloGuidance,
+    "covariance": CovarianceGuidance,
+}
+
+
+def as_guidance(value: str | GuidanceFunction) -> Guidance:
+    """Return the guidance of a name, or of a function."""
+    if callable(value):
+        return CallableGuidance(value)
+    return GUIDANCE[_checks.choice("guidance", value, GUIDANCE)]()

@@ -1,0 +1,168 @@
+"""Affine Gaussian paths from a start to the forecast distribution.
+
+Conditioned on the pair (x0_j, x1_j) of a previous analysis member and its forecast, the path is
+z_t ~ N(a1(t) x1_j + a0(t) x0_j, s(t)^2 I), t from 0 to 1. A path is a value of one type: another
+one is an `AffinePath` of your own, or a function registered in `PATHS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .. import _checks
+from ..backends import Stage
+
+Function = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class AffinePath:
+    """A path by its coefficients and their derivatives in t.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    a1, a0, s : callable
+        Coefficients of the forecast member, of the previous analysis member, and the width, each
+        a function of t in [0, 1]; s is above zero.
+    da1, da0, ds : callable
+        Their derivatives.
+    uses_previous : bool
+        Whether a0 is other than zero anywhere.
+
+    Examples
+    --------
+    A straight path of constant width from the previous analysis to the forecast:
+
+    >>> import enfilt as ef
+    >>> path = ef.AffinePath(
+    ...     "bridge",
+    ...     a1=lambda t: t, a0=lambda t: 1 - t, s=lambda t: 0.1,
+    ...     da1=lambda t: 1.0, da0=lambda t: -1.0, ds=lambda t: 0.0,
+    ...     uses_previous=True,
+    ... )
+    >>> ef.EnFF(path=path).steps
+    19
+    """
+
+    name: str
+    a1: Function
+    a0: Function
+    s: Function
+    da1: Function
+    da0: Function
+    ds: Function
+    uses_previous: bool = False
+
+    def stage(self, t: float, strength: float = 0.0) -> Stage:
+        """Return what kernels need at time t: b = a' - (s'/s) a, and so on."""
+        s = self.s(t)
+        ratio = self.ds(t) / s
+        return Stage(
+            a1=self.a1(t),
+            a0=self.a0(t),
+            half_precision=0.5 / s**2,
+            ratio=ratio,
+            b1=self.da1(t) - ratio * self.a1(t),
+            b0=self.da0(t) - ratio * self.a0(t),
+            remaining=1 - t,
+            strength=strength,
+        )
+
+
+def _zero(_: float) -> float:
+    return 0.0
+
+
+def _one(_: float) -> float:
+    return 1.0
+
+
+def optimal_transport(sigma_min: float = 0.01) -> AffinePath:
+    """Return the path ``ot``, a straight line from N(0, I) to each forecast member.
+
+    a1 = t, s = 1 - (1 - sigma_min) t (Lipman et al. 2022, arXiv:2210.02747, eq. 20).
+    """
+    sigma = _checks.number("sigma_min", sigma_min, above=0)
+    return AffinePath(
+        "ot",
+        a1=lambda t: t,
+        a0=_zero,
+        s=lambda t: 1 - (1 - sigma) * t,
+        da1=_one,
+        da0=_zero,
+        ds=lambda _: sigma - 1,
+    )
+
+
+def filtering_to_predictive(sigma_min: float = 0.01) -> AffinePath:
+    """Return the path ``f2p``, from each previous analysis member to its forecast.
+
+    a1 = t, a0 = 1 - t, s = sigma_min (Transue et al. 2025, arXiv:2508.13313).
+    """
+    sigma = _checks.number("sigma_min", sigma_min, above=0)
+    return AffinePath(
+        "f2p",
+        a1=lambda t: t,
+        a0=lambda t: 1 - t,
+        s=lambda _: sigma,
+        da1=_one,
+        da0=lambda _: -1.0,
+        ds=_zero,
+        uses_previous=True,
+    )
+
+
+def variance_exploding(
+    sigma_min: float = 1.0, sigma_max: float = 25.0, t_min: float = 1e-3
+) -> AffinePath:
+    """Return the path ``ve``, the reversed variance-exploding diffusion.
+
+    a1 = 1, s^2 = sigma_min^2 ((sigma_max/sigma_min)^(2 tau) - 1) / (2 ln(sigma_max/sigma_min)),
+    tau = 1 - (1 - t_min) t (Song et al. 2020, arXiv:2011.13456, eq. 30).
+    """
+    low = _checks.number("sigma_min", sigma_min, above=0)
+    log_ratio = math.log(_checks.number("sigma_max", sigma_max, above=low) / low)
+    rate = 1 - _checks.number("t_min", t_min, above=0, most=0.5)
+
+    def growth(t: float) -> float:
+        return math.exp(2 * log_ratio * (1 - rate * t))
+
+    def s(t: float) -> float:
+        return low * math.sqrt((growth(t) - 1) / (2 * log_ratio))
+
+    def ds(t: float) -> float:
+        # s^2 = low^2 (growth - 1)/(2 log_ratio) and growth' = -2 log_ratio rate growth
+        return -0.5 * low**2 * rate * growth(t) / s(t)
+
+    return AffinePath("ve", a1=_one, a0=_zero, s=s, da1=_zero, da0=_zero, ds=ds)
+
+
+#: Paths by name, each a function of sigma_min.
+PATHS: dict[str, Callable[..., AffinePath]] = {
+    "ot": optimal_transport,
+    "f2p": filtering_to_predictive,
+    "ve": variance_exploding,
+}
+
+
+def as_path(path: str | AffinePath, sigma_min: float | None) -> AffinePath:
+    """Return the path of a name, or the path given.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or `sigma_min` is not above zero or stands beside a path that
+        has its own.
+    """
+    if isinstance(path, AffinePath):
+        if sigma_min is not None:
+            raise ValueError(
+                f"sigma_min={sigma_min!r}: expected None, the path {path.name!r} has its own width"
+            )
+        return path
+    make = PATHS[_checks.choice("path", path, PATHS)]
+    return make() if sigma_min is None else make(sigma_min)

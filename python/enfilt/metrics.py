@@ -1,0 +1,134 @@
+"""How good an ensemble is against the truth.
+
+All of them compare an ensemble (N, D) with a truth (D,) and give one number, except the rank
+histogram. `score` computes them together in one pass over the ensemble.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _checks, backends
+
+Array = npt.NDArray[Any]
+
+__all__ = [
+    "Scores",
+    "crps",
+    "energy_score",
+    "nrmse",
+    "rank_histogram",
+    "rmse",
+    "score",
+    "spread",
+]
+
+
+class Scores(NamedTuple):
+    """All scores of one ensemble.
+
+    Attributes
+    ----------
+    rmse : float
+        sqrt of the mean over D of (ensemble mean - truth)^2.
+    spread : float
+        sqrt of the mean over D of the ensemble variance (with N - 1).
+    crps : float
+        Mean over D of the ensemble CRPS in its empirical form (Hersbach 2000; Gneiting, Raftery
+        2007, eq. 21).
+    energy_score : float
+        mean_j |x_j - truth| - 1/2 mean_jk |x_j - x_k|, the norm over all D (Gneiting, Raftery
+        2007, eq. 22).
+    nrmse : float
+        rmse over the standard deviation of the truth's components; NaN where that is zero.
+    rank_histogram : ndarray of int64, (N + 1,)
+        How many components have k members below the truth.
+    """
+
+    rmse: float
+    spread: float
+    crps: float
+    energy_score: float
+    nrmse: float
+    rank_histogram: npt.NDArray[np.int64]
+
+
+def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto") -> Scores:
+    """Return all scores of an ensemble.
+
+    Parameters
+    ----------
+    ensemble : array_like, (N, D)
+        Float32 or float64; one member is allowed, its spread is 0.
+    truth : array_like, (D,)
+        In the dtype of the ensemble.
+    backend : str
+        "auto", "cpp", "numba" or "numpy".
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> s = ef.metrics.score(np.array([[-1.0, 0.0], [1.0, 2.0]]), np.array([0.5, 1.0]))
+    >>> round(s.rmse, 4), round(s.spread, 4), s.crps
+    (0.3536, 1.4142, 0.5)
+    >>> s.rank_histogram
+    array([0, 2, 0])
+    """
+    x = _checks.ensemble("ensemble", ensemble, members=1, batch=False)
+    members, dim = x.shape
+    reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
+    sums = backends.get(backend).score_sums(x, reference)
+    apart = np.sqrt(sums.to_members).sum() / members**2
+    deviation = float(np.std(reference, dtype=np.float64))
+    rmse_ = float(np.sqrt(sums.squared_error / dim))
+    return Scores(
+        rmse=rmse_,
+        spread=float(np.sqrt(sums.variance / dim)),
+        crps=sums.crps / dim,
+        energy_score=float(np.sqrt(sums.to_truth).mean() - 0.5 * apart),
+        nrmse=rmse_ / deviation if deviation > 0 else float("nan"),
+        rank_histogram=sums.ranks,
+    )
+
+
+def rmse(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """Return the root mean square error of the ensemble mean; see `Scores`."""
+    return score(ensemble, truth).rmse
+
+
+def spread(ensemble: npt.ArrayLike) -> float:
+    """Return the root mean ensemble variance; see `Scores`."""
+    x = _checks.ensemble("ensemble", ensemble, batch=False)
+    return score(x, x[0]).spread
+
+
+def crps(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """Return the mean continuous ranked probability score; see `Scores`."""
+    return score(ensemble, truth).crps
+
+
+def energy_score(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """Return the energy score; see `Scores`."""
+    return score(ensemble, truth).energy_score
+
+
+def nrmse(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """Return the RMSE over the standard deviation of the truth's components; see `Scores`."""
+    return score(ensemble, truth).nrmse
+
+
+def rank_histogram(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return how many components have k members below the truth, (N + 1,); see `Scores`."""
+    return score(ensemble, truth).rank_histogram

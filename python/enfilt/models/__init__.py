@@ -1,0 +1,9 @@
+"""Dynamical models, batched over members.
+
+A model of your own is any callable ``(ensemble, steps) -> ensemble``.
+"""
+
+from .base import Model, PeriodicGrid
+from .lorenz96 import Lorenz96
+
+__all__ = ["Lorenz96", "Model", "PeriodicGrid"]

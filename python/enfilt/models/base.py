@@ -1,0 +1,126 @@
+"""What a dynamical model is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+
+Array = npt.NDArray[Any]
+RandomState = np.random.Generator | int | None
+
+
+@dataclass(frozen=True)
+class PeriodicGrid:
+    """A regular grid whose ends are joined.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Points along each axis; their product is the number of components.
+    """
+
+    shape: tuple[int, ...]
+
+
+class Model(ABC):
+    """A dynamical model, batched over members.
+
+    A new model defines `dim`, `dt`, `grid`, `initial_state` and `_advance`.
+
+    Attributes
+    ----------
+    dim : int
+        Components of a state, D.
+    dt : float
+        Time of one step.
+    model_noise : float
+        Standard deviation, per unit root time, of noise added after each step; 0: none.
+    """
+
+    dim: int
+    dt: float
+    model_noise: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The state as an array: the shape of the grid."""
+        return self.grid.shape
+
+    @property
+    @abstractmethod
+    def grid(self) -> PeriodicGrid:
+        """Where the components lie."""
+
+    @abstractmethod
+    def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
+        """Return a state (D,) to spin up from."""
+
+    @abstractmethod
+    def _advance(self, rows: Array, steps: int, out: Array) -> None:
+        """Write rows (M, D) after `steps` steps without noise to `out`, which may be `rows`."""
+
+    def step(
+        self,
+        ensemble: npt.ArrayLike,
+        steps: int = 1,
+        *,
+        rng: RandomState = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Step an ensemble forward.
+
+        Parameters
+        ----------
+        ensemble : array_like, (..., D)
+            A state, an ensemble (N, D) or a batch of them, float32 or float64.
+        steps : int
+            Steps of length `dt`, at least 0.
+        rng : numpy.random.Generator, int or None
+            Where the model noise is drawn from.
+        out : ndarray, as `ensemble`, optional
+            Where the result goes; `ensemble` itself is allowed.
+
+        Returns
+        -------
+        ndarray, as `ensemble`
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype is another, or the last axis is not of `dim` components.
+        """
+        state = _checks.floating("ensemble", ensemble)
+        if state.ndim < 1 or state.shape[-1] != self.dim:
+            raise ValueError(
+                f"ensemble has shape {state.shape}: expected (..., {self.dim}), "
+                f"the model's components last"
+            )
+        count = _checks.integer("steps", steps, 0)
+        target = None if out is None else _checks.output("out", out, state.shape, state.dtype)
+        rows = np.ascontiguousarray(state).reshape(-1, self.dim)
+        # an `out` that overlaps the input in part would be read after it was written
+        overlaps = target is not None and np.may_share_memory(rows, target)
+        same = target is not None and rows.ctypes.data == target.ctypes.data
+        direct = target is not None and (same or not overlaps)
+        work = target.reshape(rows.shape) if direct and target is not None else np.empty_like(rows)
+        if self.model_noise == 0:
+            self._advance(rows, count, work)
+        else:
+            draws = np.random.default_rng(rng)
+            scale = self.model_noise * np.sqrt(self.dt)
+            work[...] = rows
+            for _ in range(count):
+                self._advance(work, 1, work)
+                for row in work:
+                    row += (scale * draws.standard_normal(self.dim)).astype(row.dtype)
+        if target is None:
+            return work.reshape(state.shape)
+        if not direct:
+            target[...] = work.reshape(state.shape)
+        return target

@@ -1,0 +1,136 @@
+"""What is observed of the state, and how well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _checks
+from .operators import Operator
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Observations y = h(x) + r eps, eps ~ N(0, I), with R = diag(r_1^2 .. r_m^2).
+
+    Parameters
+    ----------
+    operator : Operator
+        h, from `enfilt.operators`.
+    std : float or array_like, (m,)
+        r, the standard deviation of the observation error, above zero.
+    grid : optional
+        Grid of the state, which localization needs; a `TwinExperiment` passes its model's.
+    locations : array_like, optional
+        Coordinates of the observations, where the operator does not tell them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the operator is none, or `std` is not finite and above zero.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> obs = ef.Observation(ef.operators.Every(2), std=0.5)
+    >>> obs.size(5)
+    3
+    >>> obs.simulate(np.zeros(5), rng=0).round(2)
+    array([ 0.06, -0.07,  0.32])
+    """
+
+    operator: Operator
+    std: float | npt.ArrayLike
+    grid: Any = field(default=None, kw_only=True)
+    locations: Any = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operator, Operator):
+            raise TypeError(
+                f"operator={self.operator!r}: expected an observation operator "
+                f"(a function h becomes one by enfilt.operators.Custom(h))"
+            )
+        try:
+            std = np.asarray(self.std, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"std={self.std!r}: expected a number or an array of them") from None
+        if std.ndim > 1:
+            raise ValueError(f"std has shape {std.shape}: expected one number or (m,)")
+        bad = np.flatnonzero(~(np.isfinite(std) & (std > 0)))
+        if bad.size:
+            where = f"std[{bad[0]}]" if std.ndim else "std"
+            raise ValueError(
+                f"{where}={std.flat[bad[0]]}: expected finite standard deviations above zero"
+            )
+        if std.ndim:
+            std = std.copy()
+            std.flags.writeable = False
+            object.__setattr__(self, "std", std)
+        else:
+            object.__setattr__(self, "std", float(std))
+
+    def size(self, dim: int) -> int:
+        """Return m, the number of observations of a state of `dim` components.
+
+        Raises
+        ------
+        ValueError
+            If the operator does not apply to such states, or `std` is not of m entries.
+        """
+        m = self.operator.size(dim)
+        std = np.asarray(self.std)
+        if std.ndim and std.size != m:
+            raise ValueError(f"std has {std.size} entries: expected {m}, one an observation")
+        return m
+
+    def precision(self, dtype: npt.DTypeLike) -> Array:
+        """Return 1/r^2, of shape (1,) or (m,), in `dtype`."""
+        precision: Array = (1.0 / np.atleast_1d(np.asarray(self.std, np.float64)) ** 2).astype(
+            dtype
+        )
+        return precision
+
+    def innovation(self, x: Array, y: Array) -> Array:
+        """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
+        missing = np.isnan(y)
+        scaled = self.precision(x.dtype) * (np.where(missing, 0, y) - self.operator(x))
+        return np.where(missing, np.zeros((), x.dtype), scaled)
+
+    def misfit(self, x: Array, y: Array) -> Array:
+        """Return J(x) = 1/2 sum_k ((y_k - h_k(x)) / r_k)^2, (...,) for x of (..., D).
+
+        Components of y that are NaN are left out.
+        """
+        residual = np.where(np.isnan(y), 0, y - self.operator(x)).astype(np.float64)
+        precision = self.precision(np.float64)
+        result: Array = 0.5 * np.sum(precision * residual**2, axis=-1)
+        return result
+
+    def gradient(self, x: Array, y: Array) -> Array:
+        """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
+        return -self.operator.vjp(x, self.innovation(x, y))
+
+    def simulate(self, truth: Array, rng: np.random.Generator | int | None = None) -> Array:
+        """Return observations of a state (D,): h(truth) plus observation error.
+
+        Parameters
+        ----------
+        truth : ndarray, (D,)
+            The state observed.
+        rng : numpy.random.Generator, int or None
+            Where the error is drawn from.
+
+        Returns
+        -------
+        ndarray, (m,)
+            In the dtype of `truth`.
+        """
+        m = self.size(truth.shape[-1])
+        error = np.random.default_rng(rng).standard_normal(m) * self.std
+        result: Array = self.operator(truth) + error.astype(truth.dtype)
+        return result

@@ -1,0 +1,27 @@
+"""Observation operators h, mapping states (..., D) to observations (..., m).
+
+Component-wise ones, alone or after a choice of components, run inside the compiled kernels; the
+others are called once a sampler step.
+"""
+
+from .base import Operator
+from .componentwise import Arctan, Identity, Power, Sigmoid, Tanh
+from .compose import Compose
+from .custom import Custom
+from .linear import Linear
+from .selection import Every, Mask, Subset
+
+__all__ = [
+    "Arctan",
+    "Compose",
+    "Custom",
+    "Every",
+    "Identity",
+    "Linear",
+    "Mask",
+    "Operator",
+    "Power",
+    "Sigmoid",
+    "Subset",
+    "Tanh",
+]

@@ -1,0 +1,75 @@
+"""What an observation operator is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .compose import Compose
+
+Array = npt.NDArray[Any]
+#: Components in the order of the observations: a slice or an index array.
+Components = slice | npt.NDArray[np.int64]
+
+
+class Pointwise(NamedTuple):
+    """An operator that compiled kernels evaluate themselves: ``h(x)_k = f(x[components[k]])``.
+
+    Attributes
+    ----------
+    kind : str
+        Name of f: "identity", "arctan", "tanh", "sigmoid", "power_integer" or "power_real".
+    parameter : float
+        f's parameter, 0 where it has none.
+    components : slice or ndarray of int64
+        The components observed, each at most once.
+    """
+
+    kind: str
+    parameter: float
+    components: Components
+
+
+class Operator(ABC):
+    """An observation operator h, mapping states (..., D) to observations (..., m).
+
+    A new operator defines `size`, `__call__` and, where it has a gradient, `vjp`; the compiled
+    kernels take it in where `pointwise` tells them how.
+    """
+
+    @abstractmethod
+    def size(self, dim: int) -> int:
+        """Return m, the number of observations of a state of `dim` components.
+
+        Raises
+        ------
+        ValueError
+            If the operator does not apply to states of `dim` components.
+        """
+
+    @abstractmethod
+    def __call__(self, x: Array) -> Array:
+        """Return h(x), of shape (..., m) for x of shape (..., D)."""
+
+    def vjp(self, x: Array, u: Array) -> Array:
+        """Return h'(x)^T u, of shape (..., D), for x of shape (..., D) and u of (..., m)."""
+        raise TypeError(f"{self!r} has no gradient")
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether `vjp` can be called."""
+        return True
+
+    def pointwise(self, dim: int) -> Pointwise | None:  # noqa: ARG002
+        """Return the form that compiled kernels evaluate themselves, or None."""
+        return None
+
+    def __matmul__(self, inner: Operator) -> Compose:
+        """``outer @ inner`` observes ``outer(inner(x))``."""
+        from .compose import Compose  # an operator and its composition know each other
+
+        return Compose(self, inner)

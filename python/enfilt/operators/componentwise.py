@@ -1,0 +1,186 @@
+"""Operators that apply one scalar function to every component."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _checks
+from .base import Array, Operator, Pointwise
+
+
+class _Everywhere(Operator):
+    """A scalar function and its derivative, applied to all components."""
+
+    def size(self, dim: int) -> int:
+        return dim
+
+    @abstractmethod
+    def derivative(self, x: Array) -> Array:
+        """Return the derivative of the scalar function, component by component."""
+
+    def vjp(self, x: Array, u: Array) -> Array:
+        result: Array = self.derivative(x) * u
+        return result
+
+    @abstractmethod
+    def _kernel(self) -> tuple[str, float]:
+        """Return the function's name in the kernels and its parameter."""
+
+    def pointwise(self, dim: int) -> Pointwise:
+        kind, parameter = self._kernel()
+        return Pointwise(kind, parameter, slice(0, dim, 1))
+
+
+@dataclass(frozen=True)
+class Identity(_Everywhere):
+    """Observe the state itself, h(x) = x.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Identity()(np.array([1.0, 2.0]))
+    array([1., 2.])
+    """
+
+    def __call__(self, x: Array) -> Array:
+        return np.array(x)
+
+    def derivative(self, x: Array) -> Array:
+        return np.ones_like(x)
+
+    def _kernel(self) -> tuple[str, float]:
+        return "identity", 0.0
+
+
+@dataclass(frozen=True)
+class Arctan(_Everywhere):
+    """Observe h(x) = arctan(x), which saturates for large states.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Arctan()(np.array([0.0, 1.0])) / np.pi
+    array([0.  , 0.25])
+    """
+
+    def __call__(self, x: Array) -> Array:
+        result: Array = np.arctan(x)
+        return result
+
+    def derivative(self, x: Array) -> Array:
+        result: Array = 1 / (1 + x * x)
+        return result
+
+    def _kernel(self) -> tuple[str, float]:
+        return "arctan", 0.0
+
+
+@dataclass(frozen=True)
+class Tanh(_Everywhere):
+    """Observe h(x) = tanh(x).
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Tanh()(np.array([0.0, 100.0]))
+    array([0., 1.])
+    """
+
+    def __call__(self, x: Array) -> Array:
+        result: Array = np.tanh(x)
+        return result
+
+    def derivative(self, x: Array) -> Array:
+        h = np.tanh(x)
+        result: Array = (1 - h) * (1 + h)
+        return result
+
+    def _kernel(self) -> tuple[str, float]:
+        return "tanh", 0.0
+
+
+@dataclass(frozen=True)
+class Sigmoid(_Everywhere):
+    """Observe h(x) = 1 / (1 + exp(-alpha x)).
+
+    Parameters
+    ----------
+    alpha : float
+        Steepness, not zero.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Sigmoid(alpha=2.0)(np.array([0.0, 100.0]))
+    array([0.5, 1. ])
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if _checks.number("alpha", self.alpha) == 0:
+            raise ValueError("alpha=0: expected another number (h would not depend on x)")
+
+    def __call__(self, x: Array) -> Array:
+        # 1/(1 + e^-a) = (1 + tanh(a/2))/2: no overflow on either side
+        result: Array = 0.5 + 0.5 * np.tanh((0.5 * self.alpha) * x)
+        return result
+
+    def derivative(self, x: Array) -> Array:
+        h = self(x)
+        result: Array = self.alpha * h * (1 - h)
+        return result
+
+    def _kernel(self) -> tuple[str, float]:
+        return "sigmoid", float(self.alpha)
+
+
+@dataclass(frozen=True)
+class Power(_Everywhere):
+    """Observe h(x) = x^p for an integer p, and |x|^p sign(x) for any other.
+
+    Parameters
+    ----------
+    p : float
+        Exponent, above zero.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Power(3)(np.array([-2.0, 2.0]))
+    array([-8.,  8.])
+    >>> ef.operators.Power(0.5)(np.array([-4.0, 4.0]))
+    array([-2.,  2.])
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        _checks.number("p", self.p, above=0, most=64)
+
+    @property
+    def _is_integer(self) -> bool:
+        return float(self.p).is_integer()
+
+    def __call__(self, x: Array) -> Array:
+        result: Array
+        if self._is_integer:
+            result = x ** int(self.p)
+        else:
+            result = np.abs(x) ** self.p * np.sign(x)
+        return result
+
+    def derivative(self, x: Array) -> Array:
+        result: Array
+        if self._is_integer:
+            result = self.p * x ** (int(self.p) - 1)
+        else:
+            with np.errstate(divide="ignore"):  # p < 1 has a vertical tangent at zero
+                result = self.p * np.abs(x) ** (self.p - 1)
+        return result
+
+    def _kernel(self) -> tuple[str, float]:
+        return "power_integer" if self._is_integer else "power_real", float(self.p)

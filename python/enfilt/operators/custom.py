@@ -1,0 +1,84 @@
+"""An observation operator of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Array, Operator
+
+
+@dataclass(frozen=True, init=False)
+class Custom(Operator):
+    """Observe any function of the state.
+
+    Parameters
+    ----------
+    h : callable
+        Maps an ensemble (N, D) to its observations (N, m). Called once a sampler step with the
+        whole ensemble; it must not write to its argument.
+    vjp : callable, optional
+        Maps ``(x, u)`` of shapes (N, D) and (N, m) to h'(x)^T u of shape (N, D). May be left out
+        where no gradient is asked for (``guidance="monte-carlo"`` and ``"covariance"``).
+
+    Raises
+    ------
+    TypeError
+        If `h` or `vjp` is no function, or a gradient is asked for and `vjp` was left out.
+    ValueError
+        If a result has the wrong shape.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> speed = ef.operators.Custom(
+    ...     lambda x: np.hypot(x[:, 0::2], x[:, 1::2]),
+    ... )
+    >>> speed(np.array([[3.0, 4.0]]))
+    array([[5.]])
+    """
+
+    h: Callable[[Array], Array]
+    vjp_function: Callable[[Array, Array], Array] | None = None
+
+    def __init__(
+        self,
+        h: Callable[[Array], Array],
+        vjp: Callable[[Array, Array], Array] | None = None,
+    ) -> None:
+        if not callable(h):
+            raise TypeError(f"h={h!r}: expected a function of the ensemble")
+        if vjp is not None and not callable(vjp):
+            raise TypeError(f"vjp={vjp!r}: expected a function of (x, u), or None")
+        object.__setattr__(self, "h", h)
+        object.__setattr__(self, "vjp_function", vjp)
+
+    @property
+    def has_gradient(self) -> bool:
+        return self.vjp_function is not None
+
+    def size(self, dim: int) -> int:
+        return int(self(np.zeros((1, dim))).shape[-1])
+
+    def __call__(self, x: Array) -> Array:
+        rows = x.reshape(-1, x.shape[-1])
+        result = np.asarray(self.h(rows), dtype=x.dtype)
+        if result.ndim != 2 or result.shape[0] != rows.shape[0]:
+            raise ValueError(
+                f"h returned shape {result.shape} for an ensemble of shape {rows.shape}: "
+                f"expected ({rows.shape[0]}, m)"
+            )
+        return result.reshape(*x.shape[:-1], result.shape[-1])
+
+    def vjp(self, x: Array, u: Array) -> Array:
+        if self.vjp_function is None:
+            raise TypeError("vjp of the Custom operator is missing: a gradient is asked for here")
+        rows = x.reshape(-1, x.shape[-1])
+        result = np.asarray(self.vjp_function(rows, u.reshape(-1, u.shape[-1])), dtype=x.dtype)
+        if result.shape != rows.shape:
+            raise ValueError(
+                f"vjp returned shape {result.shape}: expected {rows.shape}, as the ensemble"
+            )
+        return result.reshape(x.shape)

@@ -1,0 +1,172 @@
+"""Operators that observe chosen components."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from .base import Array, Components, Operator, Pointwise
+
+
+class _Selection(Operator):
+    """A choice of components, in the order of the observations."""
+
+    @abstractmethod
+    def components(self, dim: int) -> Components:
+        """Return the components observed of a state of `dim`, checked."""
+
+    def size(self, dim: int) -> int:
+        chosen = self.components(dim)
+        if isinstance(chosen, slice):
+            return len(range(dim)[chosen])
+        return int(chosen.size)
+
+    def __call__(self, x: Array) -> Array:
+        return np.array(x[..., self.components(x.shape[-1])])
+
+    def vjp(self, x: Array, u: Array) -> Array:
+        result = np.zeros_like(x)
+        chosen = self.components(x.shape[-1])
+        if isinstance(chosen, slice):
+            result[..., chosen] = u
+        else:  # add.at: an index that stands twice is observed twice
+            np.add.at(np.moveaxis(result, -1, 0), chosen, np.moveaxis(u, -1, 0))
+        return result
+
+    def pointwise(self, dim: int) -> Pointwise | None:
+        chosen = self.components(dim)
+        if not isinstance(chosen, slice) and np.unique(chosen).size < chosen.size:
+            return None
+        return Pointwise("identity", 0.0, chosen)
+
+
+def _same(one: Any, other: Any, name: str) -> Any:
+    if type(one) is not type(other):
+        return NotImplemented
+    return np.array_equal(getattr(one, name), getattr(other, name))
+
+
+@dataclass(frozen=True, eq=False)
+class Subset(_Selection):
+    """Observe the components of the given indices.
+
+    Parameters
+    ----------
+    indices : array_like of int, (m,)
+        Components, in the order of the observations. An index may stand twice.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Subset([2, 0])(np.array([10.0, 20.0, 30.0]))
+    array([30., 10.])
+    """
+
+    indices: npt.ArrayLike
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.indices)
+        if array.ndim != 1 or array.size == 0:
+            raise ValueError(f"indices has shape {array.shape}: expected (m,) with m >= 1")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise TypeError(f"indices has dtype {array.dtype}: expected integers")
+        if array.min() < 0:
+            raise ValueError(f"indices holds {array.min()}: expected no negative index")
+        frozen = array.astype(np.int64)
+        frozen.flags.writeable = False
+        object.__setattr__(self, "indices", frozen)
+
+    def components(self, dim: int) -> Components:
+        indices = np.asarray(self.indices)
+        if indices.max() >= dim:
+            raise ValueError(
+                f"indices holds {indices.max()}, out of range for a state of {dim} components"
+            )
+        return indices
+
+    def __eq__(self, other: object) -> Any:
+        return _same(self, other, "indices")
+
+    def __hash__(self) -> int:
+        return hash(np.asarray(self.indices).tobytes())
+
+
+@dataclass(frozen=True)
+class Every(_Selection):
+    """Observe every k-th component, starting with `offset`.
+
+    Parameters
+    ----------
+    k : int
+        Distance between observed components, at least 1.
+    offset : int
+        First component observed, at least 0.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Every(2, offset=1)(np.arange(5.0))
+    array([1., 3.])
+    """
+
+    k: int
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        _checks.integer("k", self.k, 1)
+        _checks.integer("offset", self.offset, 0)
+
+    def components(self, dim: int) -> Components:
+        if self.offset >= dim:
+            raise ValueError(
+                f"offset={self.offset} is out of range for a state of {dim} components"
+            )
+        return slice(int(self.offset), dim, int(self.k))
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(_Selection):
+    """Observe the components where a mask is true.
+
+    Parameters
+    ----------
+    mask : array_like of bool, (D,)
+        True where a component is observed.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> ef.operators.Mask([True, False, True])(np.array([10.0, 20.0, 30.0]))
+    array([10., 30.])
+    """
+
+    mask: npt.ArrayLike
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.mask)
+        if array.dtype != np.bool_:
+            raise TypeError(f"mask has dtype {array.dtype}: expected bool")
+        if array.ndim != 1 or not array.any():
+            raise ValueError(
+                f"mask has shape {array.shape} and {array.sum()} true: expected (D,), one or more"
+            )
+        frozen = array.copy()
+        frozen.flags.writeable = False
+        object.__setattr__(self, "mask", frozen)
+
+    def components(self, dim: int) -> Components:
+        mask = np.asarray(self.mask)
+        if mask.size != dim:
+            raise ValueError(f"mask has {mask.size} entries: expected {dim}, one a component")
+        return np.flatnonzero(mask).astype(np.int64)
+
+    def __eq__(self, other: object) -> Any:
+        return _same(self, other, "mask")
+
+    def __hash__(self) -> int:
+        return hash(np.asarray(self.mask).tobytes())

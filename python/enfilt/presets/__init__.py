@@ -1,0 +1,25 @@
+"""Named experiments: a setting a file, with the figure that it should reach beside it."""
+
+from __future__ import annotations
+
+from .. import _checks
+from . import lorenz96, lorenz96_1m, lorenz96_partial
+from .base import Preset, Published, parse_value
+
+__all__ = ["PRESETS", "Preset", "Published", "get", "parse_value"]
+
+#: Presets by name.
+PRESETS: dict[str, Preset] = {
+    module.PRESET.name: module.PRESET for module in (lorenz96, lorenz96_partial, lorenz96_1m)
+}
+
+
+def get(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message gives the nearest name.
+    """
+    return PRESETS[_checks.choice("preset", name, PRESETS)]

@@ -1,0 +1,166 @@
+"""What a preset is, and how its settings are changed by name."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks, inflation, operators
+from ..filters import EnsembleFilter
+from ..models import Model
+from ..observation import Observation
+from ..twin import TwinExperiment
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that the settings should reach.
+
+    Parameters
+    ----------
+    rmse : float
+        Of the analysis, averaged over the last cycles.
+    low, high : float
+        Within which a measured one counts as the same.
+    last : int
+        Over how many last cycles.
+    source : str
+        Who published it.
+    """
+
+    rmse: float
+    low: float
+    high: float
+    last: int
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Preset:
+    """A named twin experiment with a filter: settings, their source, and the expected error.
+
+    Parameters
+    ----------
+    name : str
+        As in the shell.
+    title : str
+        One line about it.
+    model, obs, filter
+        What is run.
+    members : int
+        N.
+    cycles, steps_per_cycle, spinup, initial_mean, initial_std, dtype
+        Of the `TwinExperiment`.
+    published : Published, optional
+        The figure to reach with exactly these settings.
+    """
+
+    name: str
+    title: str
+    model: Model
+    obs: Observation
+    filter: EnsembleFilter
+    members: int
+    cycles: int
+    steps_per_cycle: int
+    spinup: int
+    initial_mean: str = "zero"
+    initial_std: float = 1.0
+    dtype: str = "float64"
+    published: Published | None = None
+
+    def twin(self) -> TwinExperiment:
+        """Return the twin experiment."""
+        return TwinExperiment(
+            self.model,
+            self.obs,
+            cycles=self.cycles,
+            steps_per_cycle=self.steps_per_cycle,
+            spinup=self.spinup,
+            initial_mean=self.initial_mean,
+            initial_std=self.initial_std,
+            dtype=np.dtype(self.dtype),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return every setting by the name that `replace` takes."""
+        found: dict[str, Any] = {}
+        for name in _OWN:
+            found[name] = getattr(self, name)
+        for part in _PARTS:
+            for f in dataclasses.fields(getattr(self, part)):
+                found[f"{part}.{f.name}"] = getattr(getattr(self, part), f.name)
+        return found
+
+    def replace(self, changes: dict[str, Any]) -> Preset:
+        """Return the preset with settings changed.
+
+        Parameters
+        ----------
+        changes : dict
+            From names such as ``"members"``, ``"filter.steps"``, ``"model.dim"`` to values.
+
+        Raises
+        ------
+        ValueError
+            If a name is not known; the message gives the nearest one that is.
+        """
+        known = self.settings()
+        preset = self
+        for name, value in changes.items():
+            if name not in known:
+                hint = _checks.nearest(name, known) or f"; known are {', '.join(known)}"
+                raise ValueError(f"{name} is no setting of {self.name}{hint}")
+            part, _, option = name.rpartition(".")
+            if not part:
+                preset = dataclasses.replace(preset, **{name: value})
+            else:
+                changed = dataclasses.replace(getattr(preset, part), **{option: value})
+                preset = dataclasses.replace(preset, **{part: changed})
+        changes_figure = changes and set(changes) - {"filter.backend", "model.backend"}
+        return dataclasses.replace(preset, published=None) if changes_figure else preset
+
+
+_OWN = (
+    "members",
+    "cycles",
+    "steps_per_cycle",
+    "spinup",
+    "initial_mean",
+    "initial_std",
+    "dtype",
+)
+_PARTS = ("model", "obs", "filter")
+
+
+def parse_value(text: str) -> Any:
+    """Return the value that a setting's text means.
+
+    A Python literal (``19``, ``0.05``, ``None``), an operator or inflation by its name and
+    options (``Arctan() @ Every(2)``, ``RTPS(0.3)``), or else the text itself.
+
+    Examples
+    --------
+    >>> parse_value("19"), parse_value("f2p"), parse_value("Every(2, offset=1)")
+    (19, 'f2p', Every(k=2, offset=1))
+    """
+    try:
+        return _evaluate(ast.parse(text, mode="eval").body)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _evaluate(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        for module in (operators, inflation):
+            made = getattr(module, node.func.id, None)
+            if isinstance(made, type):
+                options = {k.arg: _evaluate(k.value) for k in node.keywords if k.arg}
+                return made(*[_evaluate(a) for a in node.args], **options)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        return _evaluate(node.left) @ _evaluate(node.right)
+    return ast.literal_eval(node)

@@ -1,0 +1,32 @@
+"""The progress bar of everything that takes longer than two seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm.auto import tqdm
+
+#: Seconds before a bar appears.
+DELAY = 2.0
+
+
+def bar(total: int, label: str, show: bool | None) -> Any:
+    """Return a bar of `total` units that appears after two seconds.
+
+    Parameters
+    ----------
+    total : int
+        Units.
+    label : str
+        What is going on.
+    show : bool or None
+        None: only where standard error is a terminal.
+    """
+    return tqdm(
+        total=total,
+        desc=label,
+        delay=DELAY,
+        disable=None if show is None else not show,
+        leave=False,
+        dynamic_ncols=True,
+    )

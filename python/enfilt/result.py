@@ -1,0 +1,222 @@
+"""What a twin experiment leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _checks
+
+Array = npt.NDArray[Any]
+
+#: Scores kept for forecast and analysis of every cycle.
+SCORES = ("rmse", "spread", "crps", "energy_score", "nrmse", "rank_histogram")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One score over the cycles.
+
+    Attributes
+    ----------
+    forecast, analysis : ndarray, (cycles,) or (cycles, N + 1) for the rank histogram
+        Of the forecast and of the analysis ensemble.
+    """
+
+    forecast: Array
+    analysis: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Scores of every completed cycle, the course of a few components, and what was run.
+
+    Attributes
+    ----------
+    time : ndarray, (cycles,)
+        Model time since the first analysis; in cycles where the model has no ``dt``.
+    rmse, spread, crps, energy_score, nrmse : Series
+        See `enfilt.metrics.Scores`.
+    rank_histogram : Series
+        Counts, (cycles, N + 1).
+    seconds, seconds_forecast : ndarray, (cycles,)
+        Wall-clock time of the analysis alone and of the forecast.
+    truth, mean, deviation : ndarray, (cycles, K)
+        Truth, analysis mean and analysis standard deviation of the first K components.
+    info : dict
+        Model, observation, filter, members, seed and the like, as text and numbers.
+    stopped : str
+        Why the run ended before its last cycle; empty where it did not.
+    """
+
+    time: Array
+    rmse: Series
+    spread: Series
+    crps: Series
+    energy_score: Series
+    nrmse: Series
+    rank_histogram: Series
+    seconds: Array
+    seconds_forecast: Array
+    truth: Array
+    mean: Array
+    deviation: Array
+    info: dict[str, Any]
+    stopped: str = ""
+
+    @property
+    def cycles(self) -> int:
+        """Completed cycles."""
+        return int(self.time.size)
+
+    def summary(self, last: int | None = None) -> dict[str, float]:
+        """Return time means over the cycles.
+
+        Parameters
+        ----------
+        last : int, optional
+            Only over so many last cycles; default: all.
+
+        Returns
+        -------
+        dict
+            ``"rmse.analysis"``, ``"rmse.forecast"`` and so on for every score but the rank
+            histogram, and ``"seconds"``, ``"seconds_forecast"``.
+        """
+        count = self.cycles if last is None else _checks.integer("last", last, 1)
+        means: dict[str, float] = {}
+        for name in SCORES:
+            if name != "rank_histogram":
+                for kind in ("analysis", "forecast"):
+                    values = getattr(getattr(self, name), kind)[-count:]
+                    means[f"{name}.{kind}"] = float(np.mean(values)) if values.size else np.nan
+        for name in ("seconds", "seconds_forecast"):
+            values = getattr(self, name)[-count:]
+            means[name] = float(np.mean(values)) if values.size else np.nan
+        return means
+
+    def _arrays(self) -> dict[str, Array]:
+        """Return every array under a flat name."""
+        flat = {name: getattr(self, name) for name in ("time", "seconds", "seconds_forecast")}
+        flat |= {name: getattr(self, name) for name in ("truth", "mean", "deviation")}
+        for name in SCORES:
+            for kind in ("forecast", "analysis"):
+                flat[f"{name}_{kind}"] = getattr(getattr(self, name), kind)
+        return flat
+
+    def to_xarray(self) -> Any:
+        """Return an `xarray.Dataset` with dimensions time, component and rank.
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError("to_xarray needs xarray: pip install 'enfilt[io]'") from None
+        names = {"truth": "component", "mean": "component", "deviation": "component"}
+        variables = {}
+        for name, array in self._arrays().items():
+            if name != "time":
+                second = "rank" if name.startswith("rank") else names.get(name)
+                variables[name] = (("time", second) if second else ("time",), array)
+        attributes = {**self.info, "stopped": self.stopped}
+        return xarray.Dataset(variables, coords={"time": self.time}, attrs=attributes)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result to a file; its ending says how.
+
+        The file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            ``*.npz`` (NumPy; read back by `Result.load`) or ``*.nc`` (netCDF, extra ``[io]``).
+
+        Returns
+        -------
+        pathlib.Path
+
+        Raises
+        ------
+        ValueError
+            If the ending is another.
+        """
+        target = Path(path)
+        if target.suffix not in (".npz", ".nc"):
+            raise ValueError(f"path={str(path)!r}: expected a name that ends in .npz or .nc")
+        with replacing(target) as temporary:
+            if target.suffix == ".nc":
+                self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
+            else:
+                info = json.dumps({**self.info, "stopped": self.stopped})
+                with temporary.open("wb") as file:
+                    np.savez_compressed(file, info=np.array(info), **self._arrays())
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Result:
+        """Read a result that `save` wrote as ``*.npz``."""
+        with np.load(path, allow_pickle=False) as file:
+            info = json.loads(str(file["info"]))
+            arrays = {name: file[name] for name in file.files if name != "info"}
+        series = {
+            name: Series(arrays.pop(f"{name}_forecast"), arrays.pop(f"{name}_analysis"))
+            for name in SCORES
+        }
+        return cls(**series, **arrays, stopped=info.pop("stopped"), info=info)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the course of three components, RMSE and spread over the cycles.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where the picture is written; its ending says how.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from . import plotting  # matplotlib is an extra, and slow to import
+
+        figure = plotting.overview(self)
+        if path is not None:
+            target = Path(path)
+            with replacing(target) as temporary:
+                figure.savefig(temporary, format=target.suffix[1:] or "png")
+        return figure
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary file beside `target` that takes its place when the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files for their owner alone; results are as readable as any other file
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,320 @@
+"""Twin experiments: a filter against a truth that the same model made."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _checks, metrics, progress
+from .filters import EnsembleFilter
+from .models import Model
+from .observation import Observation
+from .result import SCORES, Result, Series
+
+Array = npt.NDArray[Any]
+ModelLike = Model | Callable[[Array, int], Array]
+
+# Model steps between two updates of the progress bar while the truth is spun up.
+_SPINUP_CHUNK = 100
+
+
+@dataclass(frozen=True, eq=False)
+class TwinExperiment:
+    """A model, what is observed of it, and how often.
+
+    Truth, observation errors, initial ensemble and filter draw from four streams spawned from the
+    seed: two filters run with one seed see the same truth and the same observations.
+
+    Parameters
+    ----------
+    model : Model or callable
+        From `enfilt.models`, or ``(ensemble, steps) -> ensemble`` on (N, D) arrays.
+    obs : Observation
+        Operator and error.
+    cycles : int
+        Analyses. The first comes at once, every later one after a forecast.
+    steps_per_cycle : int
+        Model steps between analyses.
+    spinup : int
+        Model steps of the truth before the first analysis.
+    initial_mean : {"zero", "truth"} or array_like, (D,)
+        Mean of the initial ensemble.
+    initial_std : float
+        Its standard deviation, at least 0.
+    initial_state : array_like, (D,), optional
+        Where the truth's spin-up starts; needed with a callable model, which has no
+        ``initial_state(rng)`` of its own.
+    dtype : dtype
+        float32 or float64 for the whole experiment.
+    track : int
+        Components whose course the result keeps, the first so many.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range, when the experiment is made.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> model = ef.models.Lorenz96(dim=40)
+    >>> obs = ef.Observation(ef.operators.Arctan(), std=0.05)
+    >>> twin = ef.TwinExperiment(model, obs, cycles=3, steps_per_cycle=10, spinup=50)
+    >>> result = twin.run(ef.EnFF(steps=5), members=10, seed=0)
+    >>> sorted(result.summary())[:2]
+    ['crps.analysis', 'crps.forecast']
+    """
+
+    model: ModelLike
+    obs: Observation
+    cycles: int = 80
+    steps_per_cycle: int = 10
+    spinup: int = 1000
+    initial_mean: str | npt.ArrayLike = "zero"
+    initial_std: float = 1.0
+    initial_state: npt.ArrayLike | None = field(default=None, kw_only=True)
+    dtype: npt.DTypeLike = field(default=np.float64, kw_only=True)
+    track: int = field(default=40, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, Model) and not callable(self.model):
+            raise TypeError(f"model={self.model!r}: expected a model, or a callable")
+        if not isinstance(self.obs, Observation):
+            raise TypeError(f"obs={self.obs!r}: expected an enfilt.Observation")
+        _checks.integer("cycles", self.cycles, 1)
+        _checks.integer("steps_per_cycle", self.steps_per_cycle, 1)
+        _checks.integer("spinup", self.spinup, 0)
+        _checks.integer("track", self.track, 0)
+        _checks.number("initial_std", self.initial_std, least=0)
+        if isinstance(self.initial_mean, str):
+            _checks.choice("initial_mean", self.initial_mean, ["zero", "truth"])
+        if np.dtype(self.dtype) not in _checks.FLOAT_DTYPES:
+            raise TypeError(f"dtype={self.dtype!r}: expected float32 or float64")
+        if self.initial_state is None and not isinstance(self.model, Model):
+            raise ValueError("initial_state is missing: a callable model does not tell one")
+        if isinstance(self.model, Model):
+            self.obs.size(self.model.dim)
+
+    def run(
+        self,
+        filt: EnsembleFilter,
+        *,
+        members: int,
+        seed: int | None = None,
+        progress: bool | None = None,
+    ) -> Result:
+        """Run a filter through all cycles.
+
+        Ctrl-C, or a state that is no longer finite, ends the run; the completed cycles are
+        returned, and ``result.stopped`` says why.
+
+        Parameters
+        ----------
+        filt : EnsembleFilter
+            The filter.
+        members : int
+            N, at least 2.
+        seed : int, optional
+            Of all random numbers; None: another run each time.
+        progress : bool, optional
+            Show a progress bar after two seconds; None: only on a terminal.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit.
+        """
+        if not isinstance(filt, EnsembleFilter):
+            raise TypeError(f"filt={filt!r}: expected a filter such as enfilt.EnFF()")
+        _checks.integer("members", members, 2)
+        return _Run(self, filt, members, seed, progress).cycle_through()
+
+
+class _Run:
+    """The state of one run."""
+
+    def __init__(
+        self,
+        twin: TwinExperiment,
+        filt: EnsembleFilter,
+        members: int,
+        seed: int | None,
+        show: bool | None,
+    ) -> None:
+        self.twin, self.filt, self.members, self.seed, self.show = twin, filt, members, seed, show
+        self.model = twin.model
+        spawned = np.random.SeedSequence(seed).spawn(4)
+        self.streams = [np.random.default_rng(s) for s in spawned]
+        grid = getattr(self.model, "grid", None)
+        known = twin.obs.grid is not None or grid is None
+        self.obs = twin.obs if known else dataclasses.replace(twin.obs, grid=grid)
+        self.rows: dict[str, list[Any]] = {}
+        self.stopped = ""
+
+    def cycle_through(self) -> Result:
+        bar = progress.bar(self.twin.cycles, self.filt.describe(), self.show)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # `_check` says it better
+                self._cycles(bar)
+        except KeyboardInterrupt:
+            self._stop("interrupted")
+        except _NotFiniteError as error:
+            self._stop(str(error))
+            warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
+        finally:
+            bar.close()
+        return self._result()
+
+    def _cycles(self, bar: Any) -> None:
+        truth_rng, error_rng, ensemble_rng, filter_rng = self.streams
+        truth = self._spin_up(truth_rng)
+        forecast = self._initial_ensemble(truth, ensemble_rng)
+        analysis, spare = forecast, np.empty_like(forecast)
+        for cycle in range(self.twin.cycles):
+            begin = time.perf_counter()
+            if cycle:
+                truth = self._step(truth[None], self.twin.steps_per_cycle, truth_rng)[0]
+                begin = time.perf_counter()
+                forecast = self._step(
+                    analysis,
+                    self.twin.steps_per_cycle,
+                    ensemble_rng,
+                    None if cycle == 1 else forecast,
+                )
+            forecast_seconds = time.perf_counter() - begin
+            self._check(truth[None], "truth", cycle)
+            self._check(forecast, "forecast", cycle)
+            y = self.obs.simulate(truth, error_rng)
+            begin = time.perf_counter()
+            updated = self.filt.analysis(
+                forecast, y, self.obs, previous=analysis, rng=filter_rng, out=spare
+            )
+            analysis_seconds = time.perf_counter() - begin
+            self._check(updated, "analysis", cycle)
+            spare = np.empty_like(forecast) if analysis is forecast else analysis
+            analysis = updated
+            self._record(cycle, truth, forecast, analysis, analysis_seconds, forecast_seconds)
+            bar.set_postfix(rmse=f"{self.rows['rmse_analysis'][-1]:.4g}", refresh=False)
+            bar.update()
+
+    def _spin_up(self, rng: np.random.Generator) -> Array:
+        twin = self.twin
+        if twin.initial_state is not None:
+            start = np.asarray(twin.initial_state, dtype=np.float64)
+            if start.ndim != 1:
+                raise ValueError(f"initial_state has shape {start.shape}: expected (D,)")
+        else:
+            start = self.model.initial_state(rng)  # type: ignore[union-attr]
+        self.obs.size(start.size)
+        state = start.astype(twin.dtype)[None]
+        with progress.bar(twin.spinup, "spin-up", self.show) as bar:
+            done = 0
+            while done < twin.spinup:
+                steps = min(_SPINUP_CHUNK, twin.spinup - done)
+                state = self._step(state, steps, rng)
+                done += steps
+                bar.update(steps)
+        self._check(state, "truth", 0)
+        return state[0]
+
+    def _initial_ensemble(self, truth: Array, rng: np.random.Generator) -> Array:
+        twin = self.twin
+        mean: Array
+        if isinstance(twin.initial_mean, str):
+            mean = truth if twin.initial_mean == "truth" else np.zeros_like(truth)
+        else:
+            mean = np.asarray(twin.initial_mean, dtype=truth.dtype)
+            if mean.shape != truth.shape:
+                raise ValueError(
+                    f"initial_mean has shape {mean.shape}: expected {truth.shape}, as the state"
+                )
+        ensemble = np.empty((self.members, truth.size), truth.dtype)
+        for row in ensemble:  # a member at a time: the draws stay small beside the ensemble
+            row[:] = mean + (twin.initial_std * rng.standard_normal(truth.size)).astype(row.dtype)
+        return ensemble
+
+    def _step(
+        self, ensemble: Array, steps: int, rng: np.random.Generator, out: Array | None = None
+    ) -> Array:
+        if isinstance(self.model, Model):
+            return self.model.step(ensemble, steps, rng=rng, out=out)
+        stepped = np.asarray(self.model(ensemble, steps))
+        if stepped.shape != ensemble.shape or stepped.dtype != ensemble.dtype:
+            raise ValueError(
+                f"model returned {stepped.dtype} of shape {stepped.shape} for {ensemble.dtype} of "
+                f"shape {ensemble.shape}: expected the same"
+            )
+        return stepped
+
+    def _check(self, ensemble: Array, name: str, cycle: int) -> None:
+        try:
+            _checks.finite(name, ensemble)
+        except ValueError as error:
+            raise _NotFiniteError(f"at cycle {cycle}, {error}") from None
+
+    def _record(
+        self,
+        cycle: int,
+        truth: Array,
+        forecast: Array,
+        analysis: Array,
+        analysis_seconds: float,
+        forecast_seconds: float,
+    ) -> None:
+        track = slice(0, min(self.twin.track, truth.size))
+        values: dict[str, Any] = {
+            "time": cycle * self.twin.steps_per_cycle * getattr(self.model, "dt", 1.0),
+            "seconds": analysis_seconds,
+            "seconds_forecast": forecast_seconds,
+            "truth": truth[track].copy(),
+            "mean": analysis[:, track].mean(axis=0),
+            "deviation": analysis[:, track].std(axis=0, ddof=1),
+        }
+        for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
+            scores = metrics.score(ensemble, truth)
+            values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
+        for name, value in values.items():
+            self.rows.setdefault(name, []).append(value)
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = reason
+
+    def _result(self) -> Result:
+        # an interrupt may have come between two of a cycle's records: keep what is whole
+        whole = min((len(v) for v in self.rows.values()), default=0)
+        arrays = {name: np.array(rows[:whole]) for name, rows in self.rows.items()}
+        empty = np.empty(0)
+        series = {
+            name: Series(
+                arrays.pop(f"{name}_forecast", empty), arrays.pop(f"{name}_analysis", empty)
+            )
+            for name in SCORES
+        }
+        plain = ("time", "seconds", "seconds_forecast", "truth", "mean", "deviation")
+        info = {
+            "model": repr(self.model),
+            "operator": repr(self.obs.operator),
+            "filter": self.filt.describe(),
+            "members": self.members,
+            "seed": "none" if self.seed is None else self.seed,
+            "cycles": self.twin.cycles,
+            "steps_per_cycle": self.twin.steps_per_cycle,
+            "dtype": str(np.dtype(self.twin.dtype)),
+        }
+        kept = {name: arrays.get(name, empty) for name in plain}
+        return Result(**series, **kept, info=info, stopped=self.stopped)
+
+
+class _NotFiniteError(Exception):
+    """A state of the run is no longer finite."""
