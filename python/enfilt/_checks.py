@@ -65,15 +65,14 @@ def number(
         raise TypeError(
             f"{argument}={value!r} is of type {type(value).__name__}: expected a real number"
         ) from None
-    bounds = {
-        "above {}": (above, lambda b: result > b),
-        "at least {}": (least, lambda b: result >= b),
-        "at most {}": (most, lambda b: result <= b),
-    }
-    expected = [text.format(b) for text, (b, _) in bounds.items() if b is not None]
-    inside = all(test(b) for b, test in bounds.values() if b is not None)
-    if not (math.isfinite(result) and inside):
-        wanted = " and ".join(["a finite number", *expected])
+    bounds: list[tuple[str, float | None, Callable[[float, float], bool]]] = [
+        ("above", above, operator.gt),
+        ("at least", least, operator.ge),
+        ("at most", most, operator.le),
+    ]
+    given = [(text, bound, holds) for text, bound, holds in bounds if bound is not None]
+    if not (math.isfinite(result) and all(holds(result, bound) for _, bound, holds in given)):
+        wanted = " and ".join(["a finite number", *(f"{text} {b}" for text, b, _ in given)])
         raise ValueError(f"{argument}={value!r}: expected {wanted}")
     return result
 

@@ -34,7 +34,7 @@ def flow_field(
     """Return the Monte Carlo marginal flow field of an affine path.
 
     v_i = (s'/s) x_i + sum_j w_ij (b1 x1_j + b0 x0_j),
-    w_ij = softmax_j(-\\|x_i - mu_j\\|^2 / (2 s^2) + l_j); Transue et al. (2025), arXiv:2508.13313.
+    w_ij = softmax_j(-norm(x_i - mu_j)^2 / (2 s^2) + l_j); Transue et al. (2025), arXiv:2508.13313.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def mixture_score(
 def pairwise_log_weights(
     x: npt.ArrayLike, centers: npt.ArrayLike, scale: float, std: float, *, backend: str = "auto"
 ) -> npt.NDArray[np.float64]:
-    """Return the pairwise log-weights -\\|x_i - scale c_j\\|^2 / (2 std^2), not normalized.
+    """Return the pairwise log-weights -norm(x_i - scale c_j)^2 / (2 std^2), not normalized.
 
     Their softmax over j are the weights of `mixture_score`. Not normalized, they may be summed
     over parts of the state (several ranks, several variables) before that.

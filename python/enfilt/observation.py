@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks
 from .operators import Operator
 
 Array = npt.NDArray[Any]
@@ -131,6 +130,5 @@ class Observation:
             In the dtype of `truth`.
         """
         m = self.size(truth.shape[-1])
-        error = np.random.default_rng(rng).standard_normal(m) * self.std
-        result: Array = self.operator(truth) + error.astype(truth.dtype)
-        return result
+        error = np.random.default_rng(rng).standard_normal(m) * np.asarray(self.std)
+        return np.asarray(self.operator(truth) + error.astype(truth.dtype))

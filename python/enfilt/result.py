@@ -162,7 +162,8 @@ class Result:
             else:
                 info = json.dumps({**self.info, "stopped": self.stopped})
                 with temporary.open("wb") as file:
-                    np.savez_compressed(file, info=np.array(info), **self._arrays())
+                    arrays: dict[str, Any] = self._arrays()
+                    np.savez_compressed(file, info=np.array(info), **arrays)
         return target
 
     @classmethod
@@ -171,11 +172,11 @@ class Result:
         with np.load(path, allow_pickle=False) as file:
             info = json.loads(str(file["info"]))
             arrays = {name: file[name] for name in file.files if name != "info"}
-        series = {
+        fields: dict[str, Any] = {
             name: Series(arrays.pop(f"{name}_forecast"), arrays.pop(f"{name}_analysis"))
             for name in SCORES
         }
-        return cls(**series, **arrays, stopped=info.pop("stopped"), info=info)
+        return cls(**(fields | arrays), stopped=info.pop("stopped"), info=info)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the course of three components, RMSE and spread over the cycles.

@@ -187,10 +187,7 @@ class _Run:
                 truth = self._step(truth[None], self.twin.steps_per_cycle, truth_rng)[0]
                 begin = time.perf_counter()
                 forecast = self._step(
-                    analysis,
-                    self.twin.steps_per_cycle,
-                    ensemble_rng,
-                    None if cycle == 1 else forecast,
+                    analysis, self.twin.steps_per_cycle, ensemble_rng, out=forecast
                 )
             forecast_seconds = time.perf_counter() - begin
             self._check(truth[None], "truth", cycle)
@@ -202,6 +199,7 @@ class _Run:
             )
             analysis_seconds = time.perf_counter() - begin
             self._check(updated, "analysis", cycle)
+            # three ensembles take turns; in cycle 0 the forecast is its own `previous`
             spare = np.empty_like(forecast) if analysis is forecast else analysis
             analysis = updated
             self._record(cycle, truth, forecast, analysis, analysis_seconds, forecast_seconds)
@@ -214,10 +212,11 @@ class _Run:
             start = np.asarray(twin.initial_state, dtype=np.float64)
             if start.ndim != 1:
                 raise ValueError(f"initial_state has shape {start.shape}: expected (D,)")
-        else:
-            start = self.model.initial_state(rng)  # type: ignore[union-attr]
+        else:  # a callable model without one was refused when the experiment was made
+            assert isinstance(self.model, Model)
+            start = self.model.initial_state(rng)
         self.obs.size(start.size)
-        state = start.astype(twin.dtype)[None]
+        state: Array = start.astype(twin.dtype)[None]
         with progress.bar(twin.spinup, "spin-up", self.show) as bar:
             done = 0
             while done < twin.spinup:
@@ -226,7 +225,8 @@ class _Run:
                 done += steps
                 bar.update(steps)
         self._check(state, "truth", 0)
-        return state[0]
+        truth: Array = state[0]
+        return truth
 
     def _initial_ensemble(self, truth: Array, rng: np.random.Generator) -> Array:
         twin = self.twin
@@ -248,7 +248,8 @@ class _Run:
         self, ensemble: Array, steps: int, rng: np.random.Generator, out: Array | None = None
     ) -> Array:
         if isinstance(self.model, Model):
-            return self.model.step(ensemble, steps, rng=rng, out=out)
+            result: Array = self.model.step(ensemble, steps, rng=rng, out=out)
+            return result
         stepped = np.asarray(self.model(ensemble, steps))
         if stepped.shape != ensemble.shape or stepped.dtype != ensemble.dtype:
             raise ValueError(
@@ -312,8 +313,8 @@ class _Run:
             "steps_per_cycle": self.twin.steps_per_cycle,
             "dtype": str(np.dtype(self.twin.dtype)),
         }
-        kept = {name: arrays.get(name, empty) for name in plain}
-        return Result(**series, **kept, info=info, stopped=self.stopped)
+        kept: dict[str, Any] = {name: arrays.get(name, empty) for name in plain}
+        return Result(**(series | kept), info=info, stopped=self.stopped)
 
 
 class _NotFiniteError(Exception):

@@ -112,7 +112,7 @@ class EnsembleFilter(ABC):
         """Shape of `noise=` for one ensemble."""
         return (members, dim)
 
-    def _check_observation(self, obs: Observation) -> None:
+    def _check_observation(self, obs: Observation) -> None:  # noqa: B027 - most ask for nothing
         """Check what this filter asks of the observation operator."""
 
     def analysis(

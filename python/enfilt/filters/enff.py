@@ -68,7 +68,8 @@ class EnFF(EnsembleFilter):
     >>> forecast = previous + 0.5
     >>> obs = ef.Observation(ef.operators.Arctan(), std=0.1)
     >>> filt = ef.EnFF(path="f2p", steps=10, strength=0.02)
-    >>> analysis = filt.analysis(forecast, np.arctan([1.0, 0.5, 0.0]), obs, previous=previous, rng=1)
+    >>> y = np.arctan([1.0, 0.5, 0.0])
+    >>> analysis = filt.analysis(forecast, y, obs, previous=previous, rng=1)
     >>> analysis.shape
     (20, 3)
     """

@@ -24,11 +24,11 @@ GuidanceFunction = Callable[[float, Array, Array, Array, Array, Observation], Ar
 
 
 class FlowState(NamedTuple):
-    """One evaluation of the field: time, stage and index, points z, velocity v, x_hat."""
+    """One evaluation of the field: time, stage and its number, points z, velocity v, x_hat."""
 
     t: float
     stage: Stage
-    index: int
+    number: int
     z: Array
     v: Array
     x_hat: Array
@@ -89,7 +89,7 @@ class LocalGuidance(Guidance):
 
     def drift(self, context: Context, state: FlowState) -> Array:
         gradient = context.obs.gradient(state.x_hat, context.y)
-        return -state.x_hat.dtype.type(state.stage.strength) * gradient
+        return np.asarray(-state.x_hat.dtype.type(state.stage.strength) * gradient)
 
 
 class MonteCarloGuidance(Guidance):
@@ -155,7 +155,7 @@ class CovarianceGuidance(Guidance):
         innovation = context.obs.innovation(x1_hat, context.y).astype(np.float64)
         u = innovation @ self._anomalies(context).T
         gains = self.gains(context) if context.gains is None else context.gains
-        coefficients = u @ gains[state.index].T
+        coefficients = u @ gains[state.number].T
         coefficients -= coefficients.mean(axis=1, keepdims=True)
         g: Array = state.stage.b1 * coefficients.astype(state.z.dtype) @ context.x1
         return g

@@ -64,7 +64,7 @@ class Operator(ABC):
         """Whether `vjp` can be called."""
         return True
 
-    def pointwise(self, dim: int) -> Pointwise | None:  # noqa: ARG002
+    def pointwise(self, dim: int) -> Pointwise | None:
         """Return the form that compiled kernels evaluate themselves, or None."""
         return None
 

@@ -166,21 +166,15 @@ class Power(_Everywhere):
         return float(self.p).is_integer()
 
     def __call__(self, x: Array) -> Array:
-        result: Array
         if self._is_integer:
-            result = x ** int(self.p)
-        else:
-            result = np.abs(x) ** self.p * np.sign(x)
-        return result
+            return np.asarray(x ** int(self.p))
+        return np.asarray(np.abs(x) ** self.p * np.sign(x))
 
     def derivative(self, x: Array) -> Array:
-        result: Array
         if self._is_integer:
-            result = self.p * x ** (int(self.p) - 1)
-        else:
-            with np.errstate(divide="ignore"):  # p < 1 has a vertical tangent at zero
-                result = self.p * np.abs(x) ** (self.p - 1)
-        return result
+            return np.asarray(self.p * x ** (int(self.p) - 1))
+        with np.errstate(divide="ignore"):  # p < 1 has a vertical tangent at zero
+            return np.asarray(self.p * np.abs(x) ** (self.p - 1))
 
     def _kernel(self) -> tuple[str, float]:
         return "power_integer" if self._is_integer else "power_real", float(self.p)

@@ -65,5 +65,4 @@ def _after(first: Components, then: Components, dim: int) -> Components:
     if isinstance(first, slice) and isinstance(then, slice):
         picked = range(dim)[first][then]
         return slice(picked.start, picked.stop, picked.step)
-    indices = np.arange(dim, dtype=np.int64)[first][then]
-    return indices
+    return np.arange(dim, dtype=np.int64)[first][then]
