@@ -60,7 +60,8 @@ def number(
 ) -> float:
     """Check that `value` is a finite real number within its bounds."""
     try:
-        result = float(value)
+        # float() would read a text, and take True for 1
+        result = float("" if isinstance(value, str | bytes | bool | np.bool_) else value)
     except (TypeError, ValueError):
         raise TypeError(
             f"{argument}={value!r} is of type {type(value).__name__}: expected a real number"

@@ -132,5 +132,5 @@ def _write(console: Console, preset: Preset, result: Result, out: Path, plot: bo
             result.plot(out / f"{preset.name}.png")
             written.append(out / f"{preset.name}.png")
         except ImportError as error:
-            console.print(f"no picture: {error}")
-    console.print("wrote " + ", ".join(str(p) for p in written))
+            console.print(escape(f"no picture: {error}"))
+    console.print(escape("wrote " + ", ".join(str(p) for p in written)))

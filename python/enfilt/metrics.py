@@ -89,7 +89,10 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     x = _checks.ensemble("ensemble", ensemble, members=1, batch=False)
     members, dim = x.shape
     reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
-    sums = backends.get(backend).score_sums(x, reference)
+    kernels = backends.get(backend)
+    _checks.finite("ensemble", x, kernels.all_finite)
+    _checks.finite("truth", reference)
+    sums = kernels.score_sums(x, reference)
     apart = np.sqrt(sums.to_members).sum() / members**2
     deviation = float(np.std(reference, dtype=np.float64))
     rmse_ = float(np.sqrt(sums.squared_error / dim))

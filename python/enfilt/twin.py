@@ -138,6 +138,8 @@ class TwinExperiment:
         if not isinstance(filt, EnsembleFilter):
             raise TypeError(f"filt={filt!r}: expected a filter such as enfilt.EnFF()")
         _checks.integer("members", members, 2)
+        if seed is not None:
+            _checks.integer("seed", seed, 0)
         return _Run(self, filt, members, seed, progress).cycle_through()
 
 
@@ -295,25 +297,31 @@ class _Run:
         # an interrupt may have come between two of a cycle's records: keep what is whole
         whole = min((len(v) for v in self.rows.values()), default=0)
         arrays = {name: np.array(rows[:whole]) for name, rows in self.rows.items()}
-        empty = np.empty(0)
+        # without a cycle: no rows, but as many axes as ever
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCORES, (0,))
+        shapes["rank_histogram"] = (0, self.members + 1)
         series = {
             name: Series(
-                arrays.pop(f"{name}_forecast", empty), arrays.pop(f"{name}_analysis", empty)
+                arrays.pop(f"{name}_forecast", np.empty(shapes[name])),
+                arrays.pop(f"{name}_analysis", np.empty(shapes[name])),
             )
             for name in SCORES
         }
-        plain = ("time", "seconds", "seconds_forecast", "truth", "mean", "deviation")
+        plain = dict.fromkeys(("time", "seconds", "seconds_forecast"), (0,))
+        courses = dict.fromkeys(("truth", "mean", "deviation"), (0, 0))
         info = {
             "model": repr(self.model),
             "operator": repr(self.obs.operator),
             "filter": self.filt.describe(),
-            "members": self.members,
-            "seed": "none" if self.seed is None else self.seed,
-            "cycles": self.twin.cycles,
-            "steps_per_cycle": self.twin.steps_per_cycle,
+            "members": int(self.members),  # int(): NumPy's integers can't be written as JSON
+            "seed": "none" if self.seed is None else int(self.seed),
+            "cycles": int(self.twin.cycles),
+            "steps_per_cycle": int(self.twin.steps_per_cycle),
             "dtype": str(np.dtype(self.twin.dtype)),
         }
-        kept: dict[str, Any] = {name: arrays.get(name, empty) for name in plain}
+        kept: dict[str, Any] = {
+            name: arrays.get(name, np.empty(shape)) for name, shape in (plain | courses).items()
+        }
         return Result(**(series | kept), info=info, stopped=self.stopped)
 
 

@@ -9,8 +9,9 @@
 
 ENFILT_OPEN
 
-// Rows a side of a register tile: 4 x 4 accumulators where there are 32 registers.
-constexpr index_t tile_rows = ENFILT_VECTOR_BYTES == 64 ? 4 : 2;
+// A register tile: 4 x 4 accumulators where there are 32 registers, 4 x 2 where there are 16.
+constexpr index_t tile_rows = 4;
+constexpr index_t tile_columns = ENFILT_VECTOR_BYTES == 64 ? 4 : 2;
 
 inline index_t tiled(index_t rows) { return round_up(rows, 4); }
 
@@ -56,20 +57,19 @@ void add_pairwise(const T* a, index_t rows, const T* b, index_t columns, index_t
                   double* sums) {
     constexpr index_t lanes = Blocks<T>::lanes;
     for (index_t i = 0; i < rows; i += tile_rows) {
-        for (index_t j = 0; j < columns; j += tile_rows) {
-            vec_t<T> sum[tile_rows][tile_rows] = {};
+        for (index_t j = 0; j < columns; j += tile_columns) {
+            vec_t<T> sum[tile_rows][tile_columns] = {};
             for (index_t d = 0; d < n; d += lanes) {
-                vec_t<T> left[tile_rows], right[tile_rows];
+                vec_t<T> right[tile_columns];
+                for (index_t c = 0; c < tile_columns; ++c) right[c] = load(b + (j + c) * stride + d);
                 for (index_t r = 0; r < tile_rows; ++r) {
-                    left[r] = load(a + (i + r) * stride + d);
-                    right[r] = load(b + (j + r) * stride + d);
+                    const vec_t<T> left = load(a + (i + r) * stride + d);
+                    for (index_t c = 0; c < tile_columns; ++c)
+                        sum[r][c] = Term::term(left, right[c], sum[r][c]);
                 }
-                for (index_t r = 0; r < tile_rows; ++r)
-                    for (index_t c = 0; c < tile_rows; ++c)
-                        sum[r][c] = Term::term(left[r], right[c], sum[r][c]);
             }
             for (index_t r = 0; r < tile_rows && i + r < rows; ++r)
-                for (index_t c = 0; c < tile_rows && j + c < columns; ++c)
+                for (index_t c = 0; c < tile_columns && j + c < columns; ++c)
                     sums[(i + r) * columns + j + c] += add_lanes(sum[r][c]);
         }
     }

@@ -241,10 +241,11 @@ class EnsembleFilter(ABC):
         return target
 
     def describe(self) -> str:
-        """Return the filter as it would be written, with the options that are not defaults."""
+        """Return the filter as it would be written; what all filters share only where changed."""
+        shared = {f.name for f in fields(EnsembleFilter)}
         parts = [
             f"{f.name}={getattr(self, f.name)!r}"
             for f in fields(self)
-            if getattr(self, f.name) != f.default
+            if f.name not in shared or getattr(self, f.name) != f.default
         ]
         return f"{type(self).__name__}({', '.join(parts)})"

@@ -126,12 +126,13 @@ class Sigmoid(_Everywhere):
 
     def __call__(self, x: Array) -> Array:
         # 1/(1 + e^-a) = (1 + tanh(a/2))/2: no overflow on either side
-        result: Array = 0.5 + 0.5 * np.tanh((0.5 * self.alpha) * x)
+        # (float(): a NumPy scalar would carry its dtype into the result)
+        result: Array = 0.5 + 0.5 * np.tanh((0.5 * float(self.alpha)) * x)
         return result
 
     def derivative(self, x: Array) -> Array:
         h = self(x)
-        result: Array = self.alpha * h * (1 - h)
+        result: Array = float(self.alpha) * h * (1 - h)
         return result
 
     def _kernel(self) -> tuple[str, float]:
@@ -168,13 +169,14 @@ class Power(_Everywhere):
     def __call__(self, x: Array) -> Array:
         if self._is_integer:
             return np.asarray(x ** int(self.p))
-        return np.asarray(np.abs(x) ** self.p * np.sign(x))
+        return np.asarray(np.abs(x) ** float(self.p) * np.sign(x))
 
     def derivative(self, x: Array) -> Array:
+        p = float(self.p)
         if self._is_integer:
-            return np.asarray(self.p * x ** (int(self.p) - 1))
+            return np.asarray(p * x ** (int(p) - 1))
         with np.errstate(divide="ignore"):  # p < 1 has a vertical tangent at zero
-            return np.asarray(self.p * np.abs(x) ** (self.p - 1))
+            return np.asarray(p * np.abs(x) ** (p - 1))
 
     def _kernel(self) -> tuple[str, float]:
         return "power_integer" if self._is_integer else "power_real", float(self.p)

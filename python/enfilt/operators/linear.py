@@ -32,7 +32,10 @@ class Linear(Operator):
     def __post_init__(self) -> None:
         matrix = self.matrix
         if not hasattr(matrix, "tocsr"):
-            matrix = np.array(matrix, dtype=np.float64)
+            try:
+                matrix = np.array(matrix, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"matrix can't be read as an array of numbers: {error}") from None
             matrix.flags.writeable = False
         else:
             matrix = matrix.tocsr()

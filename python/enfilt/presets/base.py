@@ -110,17 +110,17 @@ class Preset:
             If a name is not known; the message gives the nearest one that is.
         """
         known = self.settings()
-        preset = self
+        # all changes of a part at once: one may be allowed only beside another
+        parts: dict[str, dict[str, Any]] = {}
         for name, value in changes.items():
             if name not in known:
                 hint = _checks.nearest(name, known) or f"; known are {', '.join(known)}"
                 raise ValueError(f"{name} is no setting of {self.name}{hint}")
             part, _, option = name.rpartition(".")
-            if not part:
-                preset = dataclasses.replace(preset, **{name: value})
-            else:
-                changed = dataclasses.replace(getattr(preset, part), **{option: value})
-                preset = dataclasses.replace(preset, **{part: changed})
+            parts.setdefault(part, {})[option] = value
+        own = parts.pop("", {})
+        changed = {p: dataclasses.replace(getattr(self, p), **o) for p, o in parts.items()}
+        preset = dataclasses.replace(self, **own, **changed)
         changes_figure = changes and set(changes) - {"filter.backend", "model.backend"}
         return dataclasses.replace(preset, published=None) if changes_figure else preset
 
