@@ -12,7 +12,7 @@
 from importlib.metadata import version as _version
 
 from . import inflation, kernels, metrics, models, operators
-from ._config import config, show_config
+from ._config import cmake_dir, config, show_config
 from .filters import AffinePath, EnFF
 from .observation import Observation
 from .result import Result
@@ -27,6 +27,7 @@ __all__ = [
     "Result",
     "TwinExperiment",
     "__version__",
+    "cmake_dir",
     "config",
     "inflation",
     "kernels",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
+from pathlib import Path
 from typing import Any
 
 from . import backends
@@ -32,6 +33,18 @@ def config() -> dict[str, Any]:
         if importlib.util.find_spec(package) is not None:
             facts[package] = importlib.metadata.version(package)
     return facts
+
+
+def cmake_dir() -> str:
+    """Return the directory of the CMake package: ``-Denfilt_DIR=$(python -c ...)``.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> ef.cmake_dir().endswith("cmake")
+    True
+    """
+    return str(Path(__file__).parent / "cmake")
 
 
 def show_config() -> None:

