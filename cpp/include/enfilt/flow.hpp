@@ -175,11 +175,13 @@ class FlowSampler {
                         const vec_t<T> ahead = at + dt * velocity(now, guidance, d, at, pull);
                         const vec_t<T> f = velocity(end, guidance, d, ahead, pull2);
                         store(z + d, T(0.5) * (at + ahead + dt * f));
+                        prefetch(i, first + blocks_.length + d);
                     }
                 } else {
                     for (index_t d = 0; d < n; d += lanes) {
                         const vec_t<T> at = load(z + d);
                         store(z + d, at + dt * velocity(now, guidance, d, at, pull));
+                        prefetch(i, first + blocks_.length + d);
                     }
                 }
                 if (!Predict) std::memcpy(p_.z + i * p_.dim + first, z, bytes(n));
@@ -197,6 +199,15 @@ class FlowSampler {
         const vec_t<T> v = static_cast<T>(s.ratio) * z + load(pull + d);
         const vec_t<T> x_hat = z + static_cast<T>(s.remaining) * v;
         return v + guidance(d, x_hat, static_cast<T>(s.strength));
+    }
+
+    // The next block comes from memory while this one is worked on; the rows are too many, and the
+    // pieces of them too short, for the processor to see it coming.
+    ENFILT_INLINE void prefetch(index_t i, index_t d) const {
+        const index_t at = i * p_.dim + d;
+        __builtin_prefetch(p_.z + at, 1, 2);
+        __builtin_prefetch(p_.x1 + at, 0, 2);
+        if (p_.x0) __builtin_prefetch(p_.x0 + at, 0, 2);
     }
 
     // The row of targets that a one-hot row of weights picks, or the next mixed one.
