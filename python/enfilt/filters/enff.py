@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ class EnFF(EnsembleFilter):
         _checks.integer("steps", self.steps, 1)
         _checks.choice("sampler", self.sampler, ["euler", "heun"])
         _checks.choice("coupling", self.coupling, ["paired", "independent"])
-        path = as_path(self.path, self.sigma_min)
+        path = self._path
         if self.coupling == "independent" and not path.uses_previous:
             raise ValueError(
                 f"coupling='independent' does nothing with path={path.name!r}, "
@@ -94,36 +95,44 @@ class EnFF(EnsembleFilter):
             )
         if not callable(self.strength):
             _checks.number("strength", self.strength, least=0)
-        as_guidance(self.guidance).check_path(path)
+        self._guidance.check_path(path)
+
+    # What follows from the options alone is made once: a small analysis takes less time than it.
+
+    @functools.cached_property
+    def _path(self) -> AffinePath:
+        return as_path(self.path, self.sigma_min)
+
+    @functools.cached_property
+    def _guidance(self) -> Guidance:
+        return as_guidance(self.guidance)
+
+    @functools.cached_property
+    def _stages(self) -> list[Stage]:
+        count = self.steps + (1 if self.sampler == "heun" else 0)
+        times = [k / self.steps for k in range(count)]
+        return [self._path.stage(t, self._strength_at(t)) for t in times]
+
+    def _strength_at(self, t: float) -> float:
+        if not self._guidance.needs_gradient:
+            return 0.0
+        if callable(self.strength):
+            return _checks.number(f"strength({t})", self.strength(t), least=0)
+        return float(self.strength)
 
     @property
     def _needs_previous(self) -> bool:
-        return as_path(self.path, self.sigma_min).uses_previous
+        return self._path.uses_previous
 
     def _check_observation(self, obs: Observation) -> None:
-        if as_guidance(self.guidance).needs_gradient and not obs.operator.has_gradient:
+        if self._guidance.needs_gradient and not obs.operator.has_gradient:
             raise TypeError(
                 f"guidance={self.guidance!r} needs the gradient of the operator, but vjp was left "
                 f"out of it: give Custom(h, vjp), or use guidance='monte-carlo'"
             )
 
-    def _stages(self, path: AffinePath, guidance: Guidance) -> list[Stage]:
-        count = self.steps + (1 if self.sampler == "heun" else 0)
-        times = [k / self.steps for k in range(count)]
-
-        def strength(t: float) -> float:
-            if not guidance.needs_gradient:
-                return 0.0
-            if callable(self.strength):
-                return _checks.number(f"strength({t})", self.strength(t), least=0)
-            return float(self.strength)
-
-        return [path.stage(t, strength(t)) for t in times]
-
     def _update(self, cycle: Cycle, out: Array) -> None:
-        path = as_path(self.path, self.sigma_min)
-        guidance = as_guidance(self.guidance)
-        stages = self._stages(path, guidance)
+        path, guidance, stages = self._path, self._guidance, self._stages
         x1 = cycle.forecast
         x0 = cycle.previous if path.uses_previous else None
         batch, members, dim = x1.shape
