@@ -252,7 +252,10 @@ class _Run:
         if isinstance(self.model, Model):
             result: Array = self.model.step(ensemble, steps, rng=rng, out=out)
             return result
-        stepped = np.asarray(self.model(ensemble, steps))
+        returned: Any = self.model(ensemble, steps)
+        # PyTorch, JAX and other arrays on the CPU come over without a copy
+        foreign = hasattr(returned, "__dlpack__") and not isinstance(returned, np.ndarray)
+        stepped: Array = np.from_dlpack(returned) if foreign else np.asarray(returned)
         if stepped.shape != ensemble.shape or stepped.dtype != ensemble.dtype:
             raise ValueError(
                 f"model returned {stepped.dtype} of shape {stepped.shape} for {ensemble.dtype} of "
