@@ -11,7 +11,7 @@
 
 from importlib.metadata import version as _version
 
-from . import inflation, kernels, metrics, models, operators
+from . import grids, inflation, kernels, localization, metrics, models, operators
 from ._config import cmake_dir, config, show_config
 from .filters import AffinePath, EnFF
 from .observation import Observation
@@ -29,8 +29,10 @@ __all__ = [
     "__version__",
     "cmake_dir",
     "config",
+    "grids",
     "inflation",
     "kernels",
+    "localization",
     "metrics",
     "models",
     "operators",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .grids import Grid, as_grid
 from .operators import Operator
 
 Array = npt.NDArray[Any]
@@ -23,10 +24,11 @@ class Observation:
         h, from `enfilt.operators`.
     std : float or array_like, (m,)
         r, the standard deviation of the observation error, above zero.
-    grid : optional
-        Grid of the state, which localization needs; a `TwinExperiment` passes its model's.
-    locations : array_like, optional
-        Coordinates of the observations, where the operator does not tell them.
+    grid : Grid or array_like, (D, k), optional
+        Where the components lie, which localization needs: a grid from `enfilt.grids`, or
+        coordinates. A `TwinExperiment` passes its model's.
+    locations : array_like, (m, k), optional
+        Coordinates of the observations, where the operator does not choose components.
 
     Raises
     ------
@@ -86,6 +88,39 @@ class Observation:
         if std.ndim and std.size != m:
             raise ValueError(f"std has {std.size} entries: expected {m}, one an observation")
         return m
+
+    def places(self, dim: int) -> tuple[Grid, npt.NDArray[np.float64]]:
+        """Return the grid of the state and the coordinates (m, k) of the observations.
+
+        Raises
+        ------
+        ValueError
+            If there is no grid, it is not of `dim` components, or the observations' coordinates
+            are neither given nor told by the operator.
+        """
+        if self.grid is None:
+            raise ValueError(
+                "grid is missing: localization needs the places of the components; give "
+                "Observation(..., grid=model.grid), or their coordinates (D, k)"
+            )
+        grid = as_grid(self.grid)
+        if grid.size != dim:
+            raise ValueError(f"grid has {grid.size} points: expected {dim}, one a component")
+        m = self.size(dim)
+        if self.locations is not None:
+            where = np.asarray(self.locations, dtype=np.float64)
+            where = where[:, None] if where.ndim == 1 else where
+            axes = grid.coordinates([0]).shape[1]
+            if where.shape != (m, axes):
+                raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
+            return grid, where
+        form = self.operator.pointwise(dim)
+        if form is None:
+            raise ValueError(
+                "locations is missing: the operator does not choose components, so localization "
+                "needs Observation(..., locations=...) of the observations"
+            )
+        return grid, grid.coordinates(form.components)
 
     def precision(self, dtype: npt.DTypeLike) -> Array:
         """Return 1/r^2, of shape (1,) or (m,), in `dtype`."""

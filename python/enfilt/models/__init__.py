@@ -3,7 +3,7 @@
 A model of your own is any callable ``(ensemble, steps) -> ensemble``.
 """
 
-from .base import Model, PeriodicGrid
+from .base import Model
 from .lorenz96 import Lorenz96
 
-__all__ = ["Lorenz96", "Model", "PeriodicGrid"]
+__all__ = ["Lorenz96", "Model"]

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
+from ..grids import RegularGrid
 
 Array = npt.NDArray[Any]
 RandomState = np.random.Generator | int | None
-
-
-@dataclass(frozen=True)
-class PeriodicGrid:
-    """A regular grid whose ends are joined.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Points along each axis; their product is the number of components.
-    """
-
-    shape: tuple[int, ...]
 
 
 class Model(ABC):
@@ -54,7 +41,7 @@ class Model(ABC):
 
     @property
     @abstractmethod
-    def grid(self) -> PeriodicGrid:
+    def grid(self) -> RegularGrid:
         """Where the components lie."""
 
     @abstractmethod

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, backends
-from .base import Array, Model, PeriodicGrid, RandomState
+from ..grids import RegularGrid
+from .base import Array, Model, RandomState
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Lorenz96(Model):
         backends.check_name("backend", self.backend)
 
     @property
-    def grid(self) -> PeriodicGrid:
+    def grid(self) -> RegularGrid:
         """A ring of `dim` points."""
-        return PeriodicGrid((self.dim,))
+        return RegularGrid((self.dim,))
 
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
         """Return 3 N(0, I), (D,), from where the attractor is soon reached."""

@@ -1,0 +1,125 @@
+"""Where the components of a state lie: what localization measures distances on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _checks
+
+Array = npt.NDArray[Any]
+
+
+class Grid(ABC):
+    """Places of components, and the distance between places."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of components, D."""
+
+    @abstractmethod
+    def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
+        """Return the coordinates (n, k) of components, given as an index into (D,)."""
+
+    @abstractmethod
+    def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
+        """Return the distances (n, m) between places (n, k) and (m, k)."""
+
+
+@dataclass(frozen=True)
+class RegularGrid(Grid):
+    """A grid of equal spacing along each axis, components in C order.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Points along each axis, one or two of them; their product is D.
+    periodic : bool
+        Whether the ends are joined. Default: they are.
+    spacing : float
+        Distance between neighbours, above zero; cutoffs are in its unit.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> ring = ef.grids.RegularGrid((10,))
+    >>> ring.distances(ring.coordinates([0]), ring.coordinates([1, 5, 9]))
+    array([[1., 5., 1.]])
+    """
+
+    shape: tuple[int, ...]
+    periodic: bool = True
+    spacing: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.shape) <= 2:
+            raise ValueError(f"shape={self.shape}: expected one or two axes")
+        for n in self.shape:
+            _checks.integer("shape", n, 1)
+        _checks.number("spacing", self.spacing, above=0)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
+        chosen = np.arange(self.size)[components]
+        return self.spacing * np.stack(np.unravel_index(chosen, self.shape), axis=-1).astype(float)
+
+    def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
+        gap = np.abs(a[:, None] - b[None])
+        if self.periodic:
+            period = self.spacing * np.array(self.shape, dtype=float)
+            gap = gap % period
+            gap = np.minimum(gap, period - gap)
+        return np.sqrt(np.sum(gap**2, axis=-1))
+
+
+@dataclass(frozen=True, eq=False)
+class Points(Grid):
+    """Components at coordinates of the user's own, with the Euclidean distance.
+
+    Parameters
+    ----------
+    places : array_like, (D, k)
+        Coordinates of each component; (D,) is one coordinate.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> line = ef.grids.Points([0.0, 1.0, 4.0])
+    >>> line.distances(line.coordinates([0]), line.coordinates())
+    array([[0., 1., 4.]])
+    """
+
+    places: npt.ArrayLike
+
+    def __post_init__(self) -> None:
+        array = np.array(self.places, dtype=np.float64)
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(f"places has shape {array.shape}: expected (D, k)")
+        _checks.finite("places", array)
+        array.flags.writeable = False
+        object.__setattr__(self, "places", array)
+
+    @property
+    def size(self) -> int:
+        return len(np.asarray(self.places))
+
+    def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
+        return np.asarray(self.places, dtype=np.float64)[components]
+
+    def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
+        return np.sqrt(np.sum((a[:, None] - b[None]) ** 2, axis=-1))
+
+
+def as_grid(value: Any) -> Grid:
+    """Return `value` as a grid; an array is the coordinates of the components."""
+    return value if isinstance(value, Grid) else Points(value)
