@@ -77,7 +77,8 @@ class RegularGrid(Grid):
             period = self.spacing * np.array(self.shape, dtype=float)
             gap = gap % period
             gap = np.minimum(gap, period - gap)
-        return np.sqrt(np.sum(gap**2, axis=-1))
+        result: npt.NDArray[np.float64] = np.sqrt(np.sum(gap**2, axis=-1))
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +115,13 @@ class Points(Grid):
         return len(np.asarray(self.places))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        return np.asarray(self.places, dtype=np.float64)[components]
+        places: npt.NDArray[np.float64] = np.asarray(self.places, dtype=np.float64)
+        chosen: npt.NDArray[np.float64] = places[components]
+        return chosen
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
-        return np.sqrt(np.sum((a[:, None] - b[None]) ** 2, axis=-1))
+        result: npt.NDArray[np.float64] = np.sqrt(np.sum((a[:, None] - b[None]) ** 2, axis=-1))
+        return result
 
 
 def as_grid(value: Any) -> Grid:
