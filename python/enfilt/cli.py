@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from . import compare as comparison
 from . import presets
 from ._config import config
+from .filters import FILTERS
 from .presets import Preset
 from .result import Result
 
@@ -41,23 +43,28 @@ def info() -> None:
     Console().print(table)
 
 
-@main.command()
-@click.argument("preset")
-@click.option(
+_SET = click.option(
     "--set",
     "changes",
     metavar="KEY=VALUE",
     multiple=True,
     help="Change a setting, such as filter.steps=19 or members=40; may be given more than once.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness.")
-@click.option(
+_OUT = click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="Directory for the result file and the picture.  [default: this one]",
+    help="Directory for what is written.  [default: this one]",
 )
-@click.option("--plot/--no-plot", default=True, help="Write the picture (needs matplotlib).")
+_PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (needs matplotlib).")
+
+
+@main.command()
+@click.argument("preset")
+@_SET
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness.")
+@_OUT
+@_PLOT
 @click.option("--settings", is_flag=True, help="Print the settings and their values, and stop.")
 def run(
     preset: str, changes: tuple[str, ...], seed: int, out: Path, plot: bool, settings: bool
@@ -88,6 +95,74 @@ def run(
         raise SystemExit(130 if result.stopped == "interrupted" else 1)
 
 
+@main.command()
+@click.argument("preset")
+@click.option(
+    "--filters",
+    "names",
+    required=True,
+    metavar="A,B,C",
+    help="Filters by name, such as enff,ensf,etkf,letkf,bpf.",
+)
+@_SET
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K")
+@_OUT
+@_PLOT
+def compare(
+    preset: str, names: str, changes: tuple[str, ...], seeds: int, out: Path, plot: bool
+) -> None:
+    """Run several filters on a preset's truth and observations, seeds 0 to K - 1.
+
+    Prints a table, writes a plot of accuracy against cost and a line of JSON a run. A setting of
+    one filter is changed by its name: --set letkf.inflation=1.04.
+    """
+    console = Console()
+    try:
+        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        settings = _changes(changes)
+        shared = {k: v for k, v in settings.items() if k.partition(".")[0] not in FILTERS}
+        chosen = presets.get(preset).replace(shared)
+        filters = chosen.filters(wanted)
+        for key in settings.keys() - shared.keys():
+            name, _, option = key.partition(".")
+            if name not in filters:
+                raise ValueError(f"{key}: {name} is not among --filters {names}")
+            filters[name] = presets.with_options(filters[name], {option: settings[key]})
+        runs = comparison.compare(chosen, filters, range(seeds))
+    except (ImportError, TypeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if not runs:
+        raise click.ClickException("no run was completed")
+    table = comparison.rows(runs)
+    _print_comparison(console, chosen, table, seeds)
+    written = [out / f"{chosen.name}-compare.jsonl"]
+    comparison.write_lines(runs, chosen, written[0])
+    if plot:
+        picture = written[0].with_suffix(".png")
+        try:
+            comparison.plot(table, chosen, picture)
+            written.append(picture)
+        except ImportError as error:
+            console.print(escape(f"no picture: {error}"))
+    console.print("wrote " + ", ".join(str(p) for p in written))
+
+
+def _print_comparison(
+    console: Console, preset: Preset, rows: list[comparison.Row], seeds: int
+) -> None:
+    title = f"{preset.title}; N = {preset.members}, {seeds} seed(s), last {preset.averaged} cycles"
+    shown = Table("filter", "RMSE", "spread", "CRPS", "energy score", "seconds", title=title)
+    for row in rows:
+        cells = []
+        for column in comparison.COLUMNS:
+            mean, deviation = row.mean[column], row.deviation[column]
+            cells.append(f"{mean:.4g}" + (f" ± {deviation:.1g}" if deviation >= 0 else ""))
+        if row.stopped:
+            cells[0] += f" ({row.stopped} of {row.runs} diverged)"
+        shown.add_row(row.name, *cells)
+    console.print(shown)
+
+
 def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
     changes = {}
     for text in texts:
@@ -106,9 +181,8 @@ def _print_settings(console: Console, preset: Preset) -> None:
 
 
 def _print_result(console: Console, preset: Preset, result: Result) -> None:
-    last = min(50, result.cycles) if preset.published is None else preset.published.last
-    means = result.summary(last=last)
-    title = f"mean over the last {min(last, result.cycles)} of {result.cycles} cycles"
+    means = result.summary(last=preset.averaged)
+    title = f"mean over the last {min(preset.averaged, result.cycles)} of {result.cycles} cycles"
     table = Table("", "RMSE", "spread", "CRPS", "energy score", "seconds", title=title)
     for kind, seconds in (("forecast", "seconds_forecast"), ("analysis", "seconds")):
         scores = [means[f"{n}.{kind}"] for n in ("rmse", "spread", "crps", "energy_score")]

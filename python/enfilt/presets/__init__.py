@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .. import _checks
 from . import lorenz96, lorenz96_1m, lorenz96_partial
-from .base import Preset, Published, parse_value
+from .base import Preset, Published, parse_value, with_options
 
-__all__ = ["PRESETS", "Preset", "Published", "get", "parse_value"]
+__all__ = ["PRESETS", "Preset", "Published", "get", "parse_value", "with_options"]
 
 #: Presets by name.
 PRESETS: dict[str, Preset] = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .. import _checks, inflation, operators
-from ..filters import EnsembleFilter
+from ..filters import FILTERS, EnsembleFilter
 from ..models import Model
 from ..observation import Observation
 from ..twin import TwinExperiment
@@ -57,6 +58,8 @@ class Preset:
         Of the `TwinExperiment`.
     published : Published, optional
         The figure to reach with exactly these settings.
+    rivals : mapping
+        Other filters by their names in the shell, with options that suit this problem.
     """
 
     name: str
@@ -72,6 +75,27 @@ class Preset:
     initial_std: float = 1.0
     dtype: str = "float64"
     published: Published | None = None
+    rivals: Mapping[str, EnsembleFilter] = field(default_factory=dict)
+
+    def filters(self, names: Iterable[str]) -> dict[str, EnsembleFilter]:
+        """Return filters by name: the preset's own, its rivals, or with default options.
+
+        Raises
+        ------
+        ValueError
+            If a name is not known; the message gives the nearest one that is.
+        """
+        chosen: dict[str, EnsembleFilter] = {}
+        for name in names:
+            kind = FILTERS[_checks.choice("filter", name, FILTERS)]
+            tuned = self.filter if kind is type(self.filter) else self.rivals.get(name)
+            chosen[name] = tuned if tuned is not None else kind()
+        return chosen
+
+    @property
+    def averaged(self) -> int:
+        """Over how many last cycles its scores are averaged."""
+        return min(50, self.cycles) if self.published is None else self.published.last
 
     def twin(self) -> TwinExperiment:
         """Return the twin experiment."""
@@ -135,6 +159,22 @@ _OWN = (
     "dtype",
 )
 _PARTS = ("model", "obs", "filter")
+
+
+def with_options(value: Any, changes: Mapping[str, Any]) -> Any:
+    """Return a filter, model or the like with options changed.
+
+    Raises
+    ------
+    ValueError
+        If it has no such option; the message gives the nearest one that it has.
+    """
+    known = [f.name for f in dataclasses.fields(value)]
+    for name in changes:
+        if name not in known:
+            hint = _checks.nearest(name, known) or f"; known are {', '.join(known)}"
+            raise ValueError(f"{name} is no option of {type(value).__name__}{hint}")
+    return dataclasses.replace(value, **changes)
 
 
 def parse_value(text: str) -> Any:

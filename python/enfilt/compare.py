@@ -1,0 +1,166 @@
+"""Several filters on the same truth and the same observations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _checks, progress
+from .filters import EnsembleFilter
+from .presets import Preset
+from .result import replacing
+
+#: Scores of the analysis that a comparison shows, and the seconds of one analysis.
+COLUMNS = ("rmse.analysis", "spread.analysis", "crps.analysis", "energy_score.analysis", "seconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One filter with one seed.
+
+    Attributes
+    ----------
+    name : str
+        The filter's name in the shell.
+    seed : int
+    means : dict
+        Time means, as `Result.summary`.
+    cycles : int
+        Completed cycles.
+    stopped : str
+        Why the run ended early; empty where it did not.
+    filter : str
+        The filter as it would be written.
+    """
+
+    name: str
+    seed: int
+    means: dict[str, float]
+    cycles: int
+    stopped: str
+    filter: str
+
+    def line(self, preset: str, members: int) -> str:
+        """Return the run as one line of JSON."""
+        head = {"preset": preset, "filter": self.name, "members": members, "seed": self.seed}
+        rest = {"cycles": self.cycles, "stopped": self.stopped, "options": self.filter}
+        finite = {k: v if np.isfinite(v) else None for k, v in self.means.items()}
+        return json.dumps({**head, **finite, **rest})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One filter over all seeds: mean and standard deviation of each column."""
+
+    name: str
+    mean: dict[str, float]
+    deviation: dict[str, float]
+    runs: int
+    stopped: int
+
+
+def compare(
+    preset: Preset,
+    filters: Mapping[str, EnsembleFilter],
+    seeds: Iterable[int] = (0,),
+    *,
+    show: bool | None = None,
+) -> list[Run]:
+    """Run filters on a preset's problem, all on the same truth and observations for a seed.
+
+    Parameters
+    ----------
+    preset : Preset
+        Model, observations, members and cycles; its own filter is not run.
+    filters : mapping
+        From names to filters.
+    seeds : iterable of int
+        One run of each filter for each.
+    show : bool, optional
+        Show a progress bar after two seconds; None: only on a terminal.
+
+    Returns
+    -------
+    list of Run
+        Filter by filter. Ctrl-C keeps the runs that are done.
+
+    Raises
+    ------
+    ValueError
+        If there is no filter or no seed.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> from enfilt import presets
+    >>> preset = presets.get("lorenz96").replace({"cycles": 3})
+    >>> runs = compare(preset, {"flow": ef.EnFF(steps=5), "heun": ef.EnFF(sampler="heun")})
+    >>> [run.name for run in runs]
+    ['flow', 'heun']
+    """
+    numbers = [_checks.integer("seeds", seed, 0) for seed in seeds]
+    if not filters or not numbers:
+        raise ValueError("filters and seeds: expected at least one of each")
+    runs: list[Run] = []
+    twin = preset.twin()
+    bar = progress.bar(len(filters) * len(numbers), f"comparing on {preset.name}", show)
+    try:
+        for name, filt in filters.items():
+            for seed in numbers:
+                result = twin.run(filt, members=preset.members, seed=seed, progress=False)
+                if result.stopped == "interrupted":
+                    return runs
+                means = result.summary(last=preset.averaged)
+                if result.stopped:  # the mean of a run that failed is no score
+                    means = dict.fromkeys(means, float("nan"))
+                runs.append(Run(name, seed, means, result.cycles, result.stopped, filt.describe()))
+                bar.set_postfix(filter=name, rmse=f"{means['rmse.analysis']:.4g}", refresh=False)
+                bar.update()
+    finally:
+        bar.close()
+    return runs
+
+
+def rows(runs: Iterable[Run]) -> list[Row]:
+    """Return one row a filter, in the order of the runs; runs that stopped early are left out."""
+    grouped: dict[str, list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(run.name, []).append(run)
+    table = []
+    for name, group in grouped.items():
+        whole = [run for run in group if not run.stopped]
+        values = {c: np.array([run.means[c] for run in whole]) for c in COLUMNS}
+        mean = {c: float(v.mean()) if v.size else float("nan") for c, v in values.items()}
+        deviation = {
+            c: float(v.std(ddof=1)) if v.size > 1 else float("nan") for c, v in values.items()
+        }
+        table.append(Row(name, mean, deviation, len(group), len(group) - len(whole)))
+    return table
+
+
+def write_lines(runs: Iterable[Run], preset: Preset, path: Path) -> None:
+    """Write one line of JSON a run; the file appears whole or not at all."""
+    text = "".join(run.line(preset.name, preset.members) + "\n" for run in runs)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def plot(table: Iterable[Row], preset: Preset, path: Path) -> Any:
+    """Draw RMSE against the seconds of one analysis, a point a filter.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    from . import plotting  # matplotlib is an extra, and slow to import
+
+    figure = plotting.accuracy_against_cost(list(table), preset.title)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:] or "png")
+    return figure
