@@ -49,6 +49,20 @@ class Cycle:
         """The key of all counter-based draws of this analysis."""
         return int(self.rng.integers(2**64, dtype=np.uint64))
 
+    def misfit(self, b: int) -> Array:
+        """Return J of the forecast members of one ensemble of the batch, (N,) in float64."""
+        if self.observed is not None:
+            return self.backend.misfit(self.forecast[b], self.observed.of(b))
+        return self.obs.misfit(self.forecast[b], self.y[b])
+
+    def normals(self, b: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Return `noise`, or what is drawn in its place, for a filter of one draw: (shape)."""
+        if self.noise is not None:
+            return self.noise[b]
+        draws: Array = np.empty(shape, dtype)
+        self.backend.normals(self.key, b, 0, draws)
+        return draws
+
     @functools.cached_property
     def observed(self) -> ObservedComponents | None:
         """The observations as the kernels take them, or None where they can't."""
@@ -112,6 +126,10 @@ class EnsembleFilter(ABC):
         """Shape of `noise=` for one ensemble."""
         return (members, dim)
 
+    def _noise_shape_observed(self, members: int, dim: int, observations: int) -> tuple[int, ...]:
+        """Shape of `noise=` for one ensemble, where it depends on the number of observations."""
+        return self._noise_shape(members, dim)
+
     def _check_observation(self, obs: Observation) -> None:  # noqa: B027 - most ask for nothing
         """Check what this filter asks of the observation operator."""
 
@@ -165,6 +183,20 @@ class EnsembleFilter(ABC):
             If a shape does not fit, the ensemble has one member, a value is not finite (the
             message gives its index), or `previous` is missing where it is needed.
         """
+        cycle, target, shape = self._checked(forecast, y, obs, previous, rng, noise, out)
+        return self._run(cycle, target, shape)
+
+    def _checked(
+        self,
+        forecast: npt.ArrayLike,
+        y: npt.ArrayLike,
+        obs: Observation,
+        previous: npt.ArrayLike | None,
+        rng: RandomState,
+        noise: npt.ArrayLike | None,
+        out: Array | None,
+    ) -> tuple[Cycle, Array | None, tuple[int, ...]]:
+        """Check what `analysis` was given; return the cycle, `out`, and the shape of the result."""
         ensemble = _checks.ensemble("forecast", forecast, members=self._min_members)
         batched = ensemble.ndim == 3
         shape, dtype = ensemble.shape, ensemble.dtype
@@ -194,7 +226,7 @@ class EnsembleFilter(ABC):
             )
         normals = None
         if noise is not None:
-            wanted = shape[:-2] + self._noise_shape(members, dim)
+            wanted = shape[:-2] + self._noise_shape_observed(members, dim, m)
             normals = _checks.shaped("noise", noise, wanted, dtype, "a standard normal each")
         target = None if out is None else _checks.output("out", out, shape, dtype)
         backend = backends.get(self.backend)
@@ -215,7 +247,7 @@ class EnsembleFilter(ABC):
             rng=np.random.default_rng(rng),
             backend=backend,
         )
-        return self._run(cycle, target, shape)
+        return cycle, target, shape
 
     def _run(self, cycle: Cycle, target: Array | None, shape: tuple[int, ...]) -> Array:
         """Run the checked analysis, and write to the caller's array where that is safe."""
