@@ -89,14 +89,13 @@ class Observation:
             raise ValueError(f"std has {std.size} entries: expected {m}, one an observation")
         return m
 
-    def places(self, dim: int) -> tuple[Grid, npt.NDArray[np.float64]]:
-        """Return the grid of the state and the coordinates (m, k) of the observations.
+    def state_grid(self, dim: int) -> Grid:
+        """Return the grid of a state of `dim` components.
 
         Raises
         ------
         ValueError
-            If there is no grid, it is not of `dim` components, or the observations' coordinates
-            are neither given nor told by the operator.
+            If there is none, or it is not of `dim` components.
         """
         if self.grid is None:
             raise ValueError(
@@ -106,6 +105,18 @@ class Observation:
         grid = as_grid(self.grid)
         if grid.size != dim:
             raise ValueError(f"grid has {grid.size} points: expected {dim}, one a component")
+        return grid
+
+    def places(self, dim: int) -> tuple[Grid, npt.NDArray[np.float64]]:
+        """Return the grid of the state and the coordinates (m, k) of the observations.
+
+        Raises
+        ------
+        ValueError
+            If there is no grid, it is not of `dim` components, or the observations' coordinates
+            are neither given nor told by the operator.
+        """
+        grid = self.state_grid(dim)
         m = self.size(dim)
         if self.locations is not None:
             where = np.asarray(self.locations, dtype=np.float64)

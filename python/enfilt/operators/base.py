@@ -68,6 +68,10 @@ class Operator(ABC):
         """Return the form that compiled kernels evaluate themselves, or None."""
         return None
 
+    def as_matrix(self, dim: int) -> npt.NDArray[np.float64] | None:
+        """Return H, dense (m, D), of an operator h(x) = H x; None for any other."""
+        return None
+
     def __matmul__(self, inner: Operator) -> Compose:
         """``outer @ inner`` observes ``outer(inner(x))``."""
         from .compose import Compose  # an operator and its composition know each other

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _checks
 from .base import Array, Operator, Pointwise
@@ -47,6 +48,9 @@ class Identity(_Everywhere):
 
     def __call__(self, x: Array) -> Array:
         return np.array(x)
+
+    def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
+        return np.eye(dim)
 
     def derivative(self, x: Array) -> Array:
         return np.ones_like(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from .base import Array, Components, Operator, Pointwise
 
@@ -47,6 +48,10 @@ class Compose(Operator):
     @property
     def has_gradient(self) -> bool:
         return self.outer.has_gradient and self.inner.has_gradient
+
+    def as_matrix(self, dim: int) -> npt.NDArray[np.float64] | None:
+        inner, outer = self.inner.as_matrix(dim), self.outer.as_matrix(self.inner.size(dim))
+        return None if inner is None or outer is None else outer @ inner
 
     def pointwise(self, dim: int) -> Pointwise | None:
         first = self.inner.pointwise(dim)

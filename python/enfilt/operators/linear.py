@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .base import Array, Operator
 
@@ -55,6 +56,11 @@ class Linear(Operator):
 
     def __call__(self, x: Array) -> Array:
         return _apply(self.matrix, x)
+
+    def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
+        self.size(dim)
+        dense = self.matrix.toarray() if hasattr(self.matrix, "toarray") else self.matrix
+        return np.array(dense, dtype=np.float64)
 
     def vjp(self, x: Array, u: Array) -> Array:
         return _apply(self.matrix.T, u)

@@ -38,6 +38,12 @@ class _Selection(Operator):
             np.add.at(np.moveaxis(result, -1, 0), chosen, np.moveaxis(u, -1, 0))
         return result
 
+    def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
+        chosen = np.arange(dim)[self.components(dim)]
+        rows = np.zeros((chosen.size, dim))
+        rows[np.arange(chosen.size), chosen] = 1.0
+        return rows
+
     def pointwise(self, dim: int) -> Pointwise | None:
         chosen = self.components(dim)
         if not isinstance(chosen, slice) and np.unique(chosen).size < chosen.size:
