@@ -56,6 +56,7 @@ struct ObservedArrays {
 void register_config(py::module_&);
 void register_pairwise(py::module_&);
 void register_flow(py::module_&);
+void register_diffusion(py::module_&);
 void register_scores(py::module_&);
 void register_models(py::module_&);
 

@@ -1,29 +1,10 @@
-#include <omp.h>
-
-#include <exception>
-
 #include "arrays.hpp"
+#include "batch.hpp"
 #include "dispatch.hpp"
 
 namespace enfilt::bindings {
 
 namespace {
-
-// Small ensembles of a batch go to a thread each; a large one is shared out by its kernel.
-template <class Body>
-void for_each_ensemble(index_t count, index_t dim, Body&& body) {
-    std::exception_ptr failure;
-#pragma omp parallel for schedule(static) if (count > 1 && dim <= 8192)
-    for (index_t b = 0; b < count; ++b) {
-        try {
-            body(b);
-        } catch (...) {
-#pragma omp critical(enfilt_batch_failure)
-            failure = std::current_exception();
-        }
-    }
-    if (failure) std::rethrow_exception(failure);
-}
 
 template <class T>
 void add(py::module_& m) {

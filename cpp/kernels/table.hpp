@@ -10,11 +10,14 @@ struct Kernels {
     void (*squared_distances)(const PairwiseProblem<T>&);
     void (*pairwise_field)(const PairwiseProblem<T>&);
     void (*flow_analysis)(const FlowProblem<T>&);
+    void (*diffusion_analysis)(const DiffusionProblem<T>&);
     void (*misfit)(const T* x, index_t members, index_t dim, const Observed<T>&, double* out);
     void (*anomaly_grams)(const T* x, index_t members, index_t dim, const Observed<T>&,
                           double* states, double* observed);
     void (*ensemble_scores)(const ScoreProblem<T>&);
     void (*lorenz96)(const Lorenz96Problem<T>&);
+    void (*letkf_window)(const LetkfWindow<T>&);
+    void (*letkf_lists)(const LetkfLists<T>&);
     void (*normals)(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,
                     index_t dim, T* out);
     bool (*all_finite)(const T* x, index_t n);

@@ -1,8 +1,10 @@
 // enfilt's kernels, all of them. Free of Python; needs C++17, OpenMP, and GCC or Clang.
 #pragma once
 
+#include "diffusion.hpp"
 #include "finite.hpp"
 #include "flow.hpp"
+#include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "scores.hpp"
 #include "triad.hpp"

@@ -7,32 +7,12 @@
 // beside the output, and nothing of size N x N x D ever exists.
 #pragma once
 
+#include "guidance.hpp"
 #include "likelihood.hpp"
+#include "normals.hpp"
 #include "pairwise.hpp"
-#include "philox.hpp"
 
 ENFILT_OPEN
-
-// Observations of a block, and what the local guidance makes of them.
-template <class T, class Operator>
-struct LocalGuidance {
-    Operator h;
-    const T* y;
-    const T* weight;
-
-    // -strength grad J at x_hat for the vector at component d of the block
-    ENFILT_INLINE vec_t<T> operator()(index_t d, vec_t<T> x_hat, T strength) const {
-        const Linearized<T> at = h.linearize(x_hat);
-        const vec_t<T> w = load(weight + d);
-        const vec_t<T> pull = strength * w * at.slope * (load(y + d) - at.value);
-        return select<T>(w > T(0), pull, vec_t<T>{});
-    }
-};
-
-template <class T>
-struct NoGuidance {
-    ENFILT_INLINE vec_t<T> operator()(index_t, vec_t<T>, T) const { return vec_t<T>{}; }
-};
 
 template <class T>
 class FlowSampler {
@@ -87,7 +67,7 @@ class FlowSampler {
     // z(0), the conditional path of member start[i] at t = 0, and its distances to the centres.
     void start() {
         const Stage& s = p_.stages[0];
-        const PhiloxStream stream{p_.key, p_.batch, 0};
+        const Normals<T> normals{p_.noise, {p_.key, p_.batch, 0}, p_.dim};
         const T width = static_cast<T>(p_.start_width);
         sums_.clear();
         blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
@@ -96,11 +76,7 @@ class FlowSampler {
             for (index_t i = 0; i < n_; ++i) {
                 T* z = r.z + i * blocks_.stride;
                 const T* centre = r.centre + (p_.start ? p_.start[i] : i) * blocks_.stride;
-                if (p_.noise)
-                    std::memcpy(z, p_.noise + i * p_.dim + first, bytes(n));
-                else
-                    philox_normals(stream, static_cast<std::uint32_t>(i), first, n, z);
-                for (index_t d = n; d < round_up(n, lanes); ++d) z[d] = T(0);
+                normals.draw(i, first, n, z);
                 for (index_t d = 0; d < n; d += lanes)
                     store(z + d, width * load(z + d) + load(centre + d));
                 std::memcpy(p_.z + i * p_.dim + first, z, bytes(n));
@@ -167,9 +143,9 @@ class FlowSampler {
             index_t dense = 0, dense2 = 0;
             for (index_t i = 0; i < n_; ++i) {
                 T* z = r.z + i * blocks_.stride;
-                const T* pull = row_of(first_, i, r.target, r.mixed, dense);
+                const T* pull = first_.row(i, r.target, r.mixed, blocks_.stride, dense);
                 if (correct) {
-                    const T* pull2 = row_of(second_, i, r.target2, r.mixed2, dense2);
+                    const T* pull2 = second_.row(i, r.target2, r.mixed2, blocks_.stride, dense2);
                     for (index_t d = 0; d < n; d += lanes) {
                         const vec_t<T> at = load(z + d);
                         const vec_t<T> ahead = at + dt * velocity(now, guidance, d, at, pull);
@@ -208,13 +184,6 @@ class FlowSampler {
         __builtin_prefetch(p_.z + at, 1, 2);
         __builtin_prefetch(p_.x1 + at, 0, 2);
         if (p_.x0) __builtin_prefetch(p_.x0 + at, 0, 2);
-    }
-
-    // The row of targets that a one-hot row of weights picks, or the next mixed one.
-    const T* row_of(const Weights<T>& weights, index_t i, const T* target, const T* mixed,
-                    index_t& dense) const {
-        const index_t j = weights.single(i);
-        return j >= 0 ? target + j * blocks_.stride : mixed + (dense++) * blocks_.stride;
     }
 
     // The weights of stage k from the distances added up last. With covariance guidance the gain
@@ -259,7 +228,7 @@ class FlowSampler {
             weights.mix_dense(r.target, blocks_.stride, whole, r.mixed);
             index_t dense = 0;
             for (index_t i = 0; i < n_; ++i) {
-                const T* x_hat = row_of(weights, i, r.target, r.mixed, dense);
+                const T* x_hat = weights.row(i, r.target, r.mixed, blocks_.stride, dense);
                 T* innovation = r.z + i * blocks_.stride;
                 for (index_t d = 0; d < whole; d += lanes) {
                     const vec_t<T> w = load(r.weight + d);

@@ -72,8 +72,7 @@ void pairwise_field(const PairwiseProblem<T>& p) {
         weights.mix_dense(target, blocks.stride, round_up(n, lanes), mixed);
         index_t k = 0;
         for (index_t i = 0; i < p.points; ++i) {
-            const index_t j = weights.single(i);
-            const T* pull = j >= 0 ? target + j * blocks.stride : mixed + (k++) * blocks.stride;
+            const T* pull = weights.row(i, target, mixed, blocks.stride, k);
             const T* x = p.x + i * p.dim + first;
             T* out = p.out + i * p.dim + first;
             for (index_t d = 0; d < n; d += lanes) {

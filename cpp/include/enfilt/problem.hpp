@@ -74,6 +74,74 @@ struct FlowProblem {
     const Observed<T>* observed = nullptr;  // where guidance needs it in the steps
 };
 
+// One step of a reverse diffusion,
+//
+//     S_i = ratio x_i + sum_j w_ij pull x1_j - damping grad J(x_i), clipped,
+//     x_i <- keep x_i + gain S_i + spread xi_i,
+//
+// with w_ij = softmax_j(-half_precision |x_i - centre x1_j|^2).
+struct DiffusionStep {
+    double centre;          // alpha
+    double half_precision;  // 1 / (2 beta^2)
+    double ratio, pull;     // -1 / beta^2, alpha / beta^2
+    double damping;         // of the likelihood at t
+    double keep, gain;      // 1 - dt f; dt g^2, or half of it
+    double spread;          // g sqrt(dt); 0: no noise is drawn
+};
+
+// A whole analysis of the ensemble score filter.
+template <class T>
+struct DiffusionProblem {
+    index_t members = 0, dim = 0, steps = 0;
+    const T* x1 = nullptr;  // (N, D) forecast
+    T* x = nullptr;         // (N, D) out; does not overlap it
+
+    // (steps + 1, N, D), slice 0 the start and slice k + 1 of step k; (1, N, D) where no step has
+    // a spread; null: Philox
+    const T* noise = nullptr;
+    std::uint64_t key = 0;
+    std::uint32_t batch = 0;  // index of this ensemble in its batch
+
+    const DiffusionStep* schedule = nullptr;  // (steps,)
+    double score_limit = 0;                   // infinity: none
+    bool paired = false;                      // w_ij = 1 for i = j in place of the softmax
+    bool standardize = false;                 // the start has mean 0 and deviation 1
+    const Observed<T>* observed = nullptr;    // never null
+};
+
+// What every form of the local ensemble transform Kalman filter works on.
+template <class T>
+struct LetkfEnsemble {
+    index_t members = 0, dim = 0;
+    const T* x = nullptr;              // (N, D) forecast
+    T* out = nullptr;                  // (N, D); does not overlap x
+    const double* rotation = nullptr;  // (N, N), orthogonal, keeps the mean; or null
+};
+
+// On a regular grid: each component sees the same window of places about it.
+template <class T>
+struct LetkfWindow : LetkfEnsemble<T> {
+    index_t rows = 1, columns = 0;  // rows columns = D
+    bool periodic = true;
+    index_t before[2] = {0, 0}, behind[2] = {0, 0};  // reach; periodic: a place at most once
+    index_t count = 0;                               // places in the window
+    const std::int64_t* offsets = nullptr;           // (count, 2): rows and columns away
+    const double* rho = nullptr;                     // (count,), above zero
+    const Observed<T>* observed = nullptr;           // never null
+};
+
+// From lists: component first + i sees observations indices[starts[i]] .. [starts[i + 1] - 1].
+template <class T>
+struct LetkfLists : LetkfEnsemble<T> {
+    index_t first = 0, count = 0;
+    const std::int64_t* starts = nullptr;   // (count + 1,)
+    const std::int64_t* indices = nullptr;
+    const double* rho = nullptr;            // as indices, above zero
+    // (m, N + 1): anomalies of h, then the innovation, each over r sqrt(N - 1); no missing ones
+    const T* rows = nullptr;
+    const double* power = nullptr;          // (m,): sum of squares of a row's anomalies
+};
+
 // Sums over components from which the scores of an ensemble follow; all float64.
 struct EnsembleSums {
     double squared_error = 0;  // sum_d (mean - truth)^2

@@ -111,6 +111,13 @@ class Weights {
     index_t dense_count() const { return count_; }
     index_t dense(index_t k) const { return dense_[static_cast<std::size_t>(k)]; }
 
+    // Row i of the mixture of a block: the row of `from` that a one-hot row of weights picks, or
+    // the next one of those that mix_dense wrote to `mixed`; k counts these, from 0.
+    const T* row(index_t i, const T* from, const T* mixed, index_t stride, index_t& k) const {
+        const index_t j = single(i);
+        return j >= 0 ? from + j * stride : mixed + (k++) * stride;
+    }
+
     // to[k * stride + d] = sum_j w(dense row k, j) from[j * stride + d] for the dense rows.
     void mix_dense(const T* from, index_t stride, index_t n, T* to) const {
         constexpr index_t lanes = Blocks<T>::lanes;
