@@ -59,5 +59,6 @@ void register_flow(py::module_&);
 void register_diffusion(py::module_&);
 void register_scores(py::module_&);
 void register_models(py::module_&);
+void register_letkf(py::module_&);
 
 }  // namespace enfilt::bindings

@@ -60,9 +60,11 @@ bool elementary(const char* name, const T* x, index_t n, T* out) {
 
 template <class T>
 constexpr Kernels<T> kernels = {
-    squared_distances<T>, pairwise_field<T>,  flow_analysis<T>, diffusion_analysis<T>, misfit<T>, anomaly_grams<T>,
-    ensemble_scores<T>,   lorenz96<T>,       normals<T>,       all_finite<T>, triad<T>,
-    elementary<T>};
+    squared_distances<T>,  pairwise_field<T>, flow_analysis<T>,
+    diffusion_analysis<T>, misfit<T>,         anomaly_grams<T>,
+    ensemble_scores<T>,    lorenz96<T>,       letkf_window<T>,
+    letkf_lists<T>,        normals<T>,        all_finite<T>,
+    triad<T>,              elementary<T>};
 
 ENFILT_CLOSE
 

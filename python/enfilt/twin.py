@@ -162,6 +162,7 @@ class _Run:
         known = twin.obs.grid is not None or grid is None
         self.obs = twin.obs if known else dataclasses.replace(twin.obs, grid=grid)
         self.rows: dict[str, list[Any]] = {}
+        filt.reset()
         self.stopped = ""
 
     def cycle_through(self) -> Result:

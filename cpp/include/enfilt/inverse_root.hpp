@@ -1,0 +1,278 @@
+// (I + S)^(-1/2) a and (I + S)^(-1) a for symmetric positive semidefinite S of any order, one
+// problem a SIMD lane.
+//
+// An analysis in ensemble space needs no eigenvectors, only these two vectors. S = Q T Q^T by
+// Householder reflections; then the root of the tridiagonal I + T is a sum of its shifted
+// inverses,
+//
+//     B^(-1/2) = sum_k weight_k (B + shift_k I)^(-1),
+//
+// the integral (2/pi) int_0^inf (t^2 + B)^(-1) dt by the midpoint rule after the substitution
+// t = sc(u | k') (Hale, Higham, Trefethen 2008, "Computing A^alpha, log(A), and related matrix
+// functions by contour integrals", section 4). It converges like exp(-2 pi^2 n / log(16 kappa))
+// for eigenvalues in [1, kappa], and every term is one tridiagonal solve without pivoting. The
+// eigenvalues of I + S are never below 1, so a bound from above is all that must be found out,
+// no lane waits for the convergence of another, and the root is as accurate *relatively* for
+// every eigenvalue.
+#pragma once
+
+#include <cmath>
+#include <initializer_list>
+
+#include "blocks.hpp"
+
+ENFILT_OPEN
+
+// Shifts and weights for eigenvalues in [1, 2^c], c = 1, 2, ...
+template <class T>
+class RootPoles {
+  public:
+    static constexpr index_t tile = 4;  // poles solved for together; the count is a multiple
+
+    struct Set {
+        index_t count;
+        T shift[80], weight[80];
+    };
+
+    static const Set& within(double kappa) {
+        static const RootPoles all;
+        int exponent = 1;
+        std::frexp(kappa, &exponent);
+        return all.sets_[exponent < 1 ? 0 : (exponent > classes ? classes : exponent) - 1];
+    }
+
+  private:
+    // Beyond 2^52 the condition number exceeds what float64 resolves.
+    static constexpr int classes = 52;
+    Set sets_[classes];
+
+    RootPoles() {
+        for (int c = 0; c < classes; ++c) fill(std::ldexp(1.0, c + 1), sets_[c]);
+    }
+
+    static void fill(double kappa, Set& set) {
+        constexpr double pi = 3.14159265358979323846;
+        const double accuracy = sizeof(T) == sizeof(float) ? 2e-8 : 5e-17;
+        const index_t n = static_cast<index_t>(
+            std::ceil(std::log(4 / accuracy) * std::log(16 * kappa) / (2 * pi * pi)));
+        // Jacobi's functions of modulus k', k'^2 = 1 - 1/kappa, by the arithmetic-geometric mean
+        // (Abramowitz, Stegun 16.4).
+        double a[16], c[16];
+        a[0] = 1;
+        c[0] = std::sqrt(1 - 1 / kappa);
+        double b = std::sqrt(1 / kappa);
+        int last = 0;
+        while (c[last] > 1e-17 * a[last] && last < 15) {
+            a[last + 1] = 0.5 * (a[last] + b);
+            c[last + 1] = 0.5 * (a[last] - b);
+            b = std::sqrt(a[last] * b);
+            ++last;
+        }
+        const double quarter = pi / (2 * a[last]);
+        const double scale = 2 * quarter / (pi * static_cast<double>(n));
+        const double k = std::sqrt(1 / kappa);
+        set.count = round_up(n, tile);
+        for (index_t j = 0; j < set.count; ++j) set.shift[j] = set.weight[j] = T(0);
+        // The upper half by symmetry about u = K'/2, where tan loses digits.
+        for (index_t j = 0; 2 * j < n; ++j) {
+            const double u = (static_cast<double>(j) + 0.5) * quarter / static_cast<double>(n);
+            double phi = std::ldexp(a[last] * u, last), before = phi;
+            for (int level = last; level > 0; --level) {
+                before = phi;
+                phi = 0.5 * (phi + std::asin(c[level] * std::sin(phi) / a[level]));
+            }
+            const double sn = std::sin(phi), cn = std::cos(phi), dn = cn / std::cos(before - phi);
+            set.shift[j] = static_cast<T>(sn * sn / (cn * cn));
+            set.weight[j] = static_cast<T>(scale * dn / (cn * cn));
+            set.shift[n - 1 - j] = static_cast<T>(kappa * cn * cn / (sn * sn));
+            set.weight[n - 1 - j] = static_cast<T>(scale * dn / (k * sn * sn));
+        }
+    }
+};
+
+// `lanes` problems of order n; entry (k, j) of all of them is one vector of its arrays.
+template <class T>
+class InverseRoot {
+  public:
+    static constexpr index_t lanes = static_cast<index_t>(simd<T>::lanes);
+
+    static index_t scratch(index_t n) { return (n * n + (5 + 2 * tile) * n) * lanes; }
+
+    // memory: scratch(n) numbers on a cache line
+    InverseRoot(index_t n, T* memory) : n_(n), s_(memory) {
+        T* next = memory + n * n * lanes;
+        for (T** part : {&a_, &diagonal_, &beside_, &reflector_, &product_}) {
+            *part = next;
+            next += n * lanes;
+        }
+        reduced_ = next;
+        factor_ = next + tile * n * lanes;
+    }
+
+    // Entry (k, j), k <= j, of S: to be filled before solve(), which overwrites it.
+    T* entry(index_t k, index_t j) const { return s_ + (k * n_ + j) * lanes; }
+    // Entry of a: likewise.
+    T* vector(index_t k) const { return a_ + k * lanes; }
+
+    // root <- (I + S)^(-1/2) a, inverse <- (I + S)^(-1) a, n vectors each.
+    void solve(T* root, T* inverse) const {
+        reduce();
+        static constexpr T none[1] = {T(0)}, one[1] = {T(1)};
+        clear(root);
+        clear(inverse);
+        const auto& poles = RootPoles<T>::within(bound());
+        for (index_t k = 0; k < poles.count; k += tile)
+            add_shifted<tile>(poles.shift + k, poles.weight + k, root);
+        add_shifted<1>(none, one, inverse);
+        for (index_t i = n_ - 3; i >= 0; --i) {
+            reflect(i, root);
+            reflect(i, inverse);
+        }
+    }
+
+  private:
+    static constexpr index_t tile = RootPoles<T>::tile;
+    // Sums of squares below this are of entries far under the last bit of I + S.
+    static constexpr T negligible = sizeof(T) == sizeof(float) ? T(1e-24) : T(1e-60);
+
+    index_t n_;
+    T *s_, *a_, *diagonal_, *beside_, *reflector_, *product_, *reduced_, *factor_;
+
+    static ENFILT_INLINE vec_t<T> at(const T* p, index_t k) { return load(p + k * lanes); }
+    static ENFILT_INLINE void put(T* p, index_t k, vec_t<T> v) { store(p + k * lanes, v); }
+
+    void clear(T* p) const {
+        for (index_t k = 0; k < n_; ++k) put(p, k, vec_t<T>{});
+    }
+
+    // x <- (I - v v^T / h) x with reflector i, which stands in row i of S behind its diagonal.
+    ENFILT_INLINE void reflect(index_t i, T* x) const {
+        const T* v = entry(i, 0);
+        vec_t<T> even = {}, odd = {};
+        index_t j = i + 1;
+        for (; j + 2 <= n_; j += 2) {
+            even += at(v, j) * at(x, j);
+            odd += at(v, j + 1) * at(x, j + 1);
+        }
+        if (j < n_) even += at(v, j) * at(x, j);
+        const vec_t<T> along = at(reflector_, i) * (even + odd);
+        for (j = i + 1; j < n_; ++j) put(x, j, at(x, j) - along * at(v, j));
+    }
+
+    // S -> Q^T S Q tridiagonal, a -> Q^T a; the diagonal gets the 1 of I + S.
+    void reduce() const {
+        for (index_t i = 0; i + 2 < n_; ++i) {
+            T* v = entry(i, 0);
+            vec_t<T> tail = {};
+            for (index_t j = i + 2; j < n_; ++j) tail += at(v, j) * at(v, j);
+            const vec_t<T> head = at(v, i + 1);
+            const vec_t<T> square = tail + head * head;
+            const vec_t<T> length = sqrt<T>(square);
+            const vec_t<T> alpha = select<T>(head > T(0), -length, length);
+            const vec_t<T> h = square - alpha * head;
+            const ivec_t<T> reflects = tail > negligible;
+            put(beside_, i, select<T>(reflects, alpha, head));
+            put(reflector_, i, select<T>(reflects, T(1) / h, vec_t<T>{}));
+            put(v, i + 1, head - alpha);
+            update_trailing(i);
+            reflect(i, a_);
+        }
+        if (n_ > 1) put(beside_, n_ - 2, load(entry(n_ - 2, n_ - 1)));
+        for (index_t k = 0; k < n_; ++k) put(diagonal_, k, T(1) + load(entry(k, k)));
+    }
+
+    // S -> (I - v v^T / h) S (I - v v^T / h) on the rows and columns behind i.
+    ENFILT_INLINE void update_trailing(index_t i) const {
+        const T* v = entry(i, 0);
+        T* p = product_;
+        const vec_t<T> over_h = at(reflector_, i);
+        for (index_t j = i + 1; j < n_; ++j) put(p, j, vec_t<T>{});
+        // p = S v, two rows at a time, from the upper triangle alone
+        index_t k = i + 1;
+        for (; k + 2 <= n_; k += 2) {
+            const T *row0 = entry(k, 0), *row1 = entry(k + 1, 0);
+            const vec_t<T> v0 = at(v, k), v1 = at(v, k + 1), corner = at(row0, k + 1);
+            vec_t<T> sum0 = at(p, k) + at(row0, k) * v0 + corner * v1;
+            vec_t<T> sum1 = at(p, k + 1) + corner * v0 + at(row1, k + 1) * v1;
+            for (index_t j = k + 2; j < n_; ++j) {
+                const vec_t<T> s0 = at(row0, j), s1 = at(row1, j), vj = at(v, j);
+                sum0 += s0 * vj;
+                sum1 += s1 * vj;
+                put(p, j, s1 * v1 + (s0 * v0 + at(p, j)));
+            }
+            put(p, k, sum0);
+            put(p, k + 1, sum1);
+        }
+        if (k < n_) put(p, k, at(p, k) + load(entry(k, k)) * at(v, k));
+        vec_t<T> along = {};
+        for (index_t j = i + 1; j < n_; ++j) {
+            const vec_t<T> scaled = over_h * at(p, j);
+            put(p, j, scaled);
+            along += scaled * at(v, j);
+        }
+        along *= T(0.5) * over_h;
+        for (index_t j = i + 1; j < n_; ++j) put(p, j, at(p, j) - along * at(v, j));
+        // S -= v p^T + p v^T
+        for (k = i + 1; k + 2 <= n_; k += 2) {
+            T *row0 = entry(k, 0), *row1 = entry(k + 1, 0);
+            const vec_t<T> v0 = at(v, k), v1 = at(v, k + 1), p0 = at(p, k), p1 = at(p, k + 1);
+            put(row0, k, at(row0, k) - T(2) * v0 * p0);
+            for (index_t j = k + 1; j < n_; ++j) {
+                const vec_t<T> vj = at(v, j), pj = at(p, j);
+                put(row0, j, at(row0, j) - v0 * pj - p0 * vj);
+                put(row1, j, at(row1, j) - v1 * pj - p1 * vj);
+            }
+        }
+        if (k < n_) {
+            T* corner = entry(k, k);
+            store(corner, load(corner) - T(2) * at(v, k) * at(p, k));
+        }
+    }
+
+    // The largest eigenvalue of I + S is at most this, by Gershgorin's discs, in any lane.
+    double bound() const {
+        vec_t<T> largest = {}, before = {};
+        for (index_t k = 0; k < n_; ++k) {
+            const vec_t<T> next = k + 1 < n_ ? at(beside_, k) : vec_t<T>{};
+            const vec_t<T> size = select<T>(next < T(0), -next, next);
+            const vec_t<T> reach = at(diagonal_, k) + size + before;
+            largest = select<T>(reach > largest, reach, largest);
+            before = size;
+        }
+        double result = 1;
+        for (index_t l = 0; l < lanes; ++l) {
+            const double reach = static_cast<double>(largest[static_cast<std::size_t>(l)]);
+            if (reach > result) result = reach;
+        }
+        return result;
+    }
+
+    // to += sum_p weight_p (I + T + shift_p I)^(-1) a: P chains of divisions side by side.
+    template <index_t P>
+    ENFILT_INLINE void add_shifted(const T* shift, const T* weight, T* to) const {
+        vec_t<T> ratio[P] = {}, value[P] = {}, beside = {};
+        for (index_t k = 0; k < n_; ++k) {
+            const vec_t<T> next = k + 1 < n_ ? at(beside_, k) : vec_t<T>{};
+            const vec_t<T> d = at(diagonal_, k), a = at(a_, k);
+            for (index_t p = 0; p < P; ++p) {
+                const vec_t<T> inverse = T(1) / ((d + shift[p]) - ratio[p] * beside);
+                value[p] = a - ratio[p] * value[p];
+                ratio[p] = next * inverse;
+                put(reduced_, k * P + p, value[p] * inverse);
+                put(factor_, k * P + p, ratio[p]);
+            }
+            beside = next;
+        }
+        for (index_t p = 0; p < P; ++p) value[p] = vec_t<T>{};
+        for (index_t k = n_ - 1; k >= 0; --k) {
+            vec_t<T> sum = at(to, k);
+            for (index_t p = 0; p < P; ++p) {
+                value[p] = at(reduced_, k * P + p) - at(factor_, k * P + p) * value[p];
+                sum += weight[p] * value[p];
+            }
+            put(to, k, sum);
+        }
+    }
+};
+
+ENFILT_CLOSE

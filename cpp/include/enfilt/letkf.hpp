@@ -1,0 +1,454 @@
+// The local ensemble transform Kalman filter: for every component of the state the transform of
+// the ensemble from the observations nearby, with the error precisions tapered by distance
+// (Hunt, Kostelich, Szunyogh 2007).
+//
+// In ensemble space, with Y and d the anomalies of h(x) and the innovations, each times
+// sqrt(rho / ((N - 1) r^2)), and S = Y Y^T, component by component
+//
+//     x_a = mean + (Y d)^T (I + S)^(-1) a + (I + S)^(-1/2) a,    a the component's anomalies.
+//
+// Neighbouring components are the lanes of one vector. Their S are of the same products, read a
+// component further: one unaligned load brings the anomalies at one offset for all lanes.
+#pragma once
+
+#include "inverse_root.hpp"
+#include "observed.hpp"
+#include "operators.hpp"
+#include "tiles.hpp"
+
+ENFILT_OPEN
+
+// A vector of U from numbers of T: the same, or floats widened.
+template <class U, class T>
+ENFILT_INLINE vec_t<U> load_as(const T* p) {
+    if constexpr (std::is_same_v<T, U>) {
+        return load(p);
+    } else {
+        typedef T narrow_t __attribute__((vector_size(simd<U>::lanes * sizeof(T))));
+        narrow_t v;
+        std::memcpy(&v, p, sizeof v);
+        return __builtin_convertvector(v, vec_t<U>);
+    }
+}
+
+// What a group of neighbouring components sees: observation s of a lane's component has its
+// anomalies (rows 0 .. N - 1) and its innovation (row N) at row * stride + shift[s] + lane.
+template <class T>
+struct LocalView {
+    const T* rows;
+    index_t stride;
+    index_t count;
+    const std::int64_t* shift;
+    const double* rho;  // a taper the same for all lanes
+};
+
+// The local problems of one group, in the precision U.
+template <class T, class U>
+class LocalAnalysis {
+  public:
+    static constexpr index_t lanes = static_cast<index_t>(simd<U>::lanes);
+
+    static index_t scratch(index_t n) { return InverseRoot<U>::scratch(n) + 3 * n * lanes; }
+
+    LocalAnalysis(const LetkfEnsemble<T>& ensemble, U* memory)
+        : e_(ensemble), n_(ensemble.members), solver_(n_, memory),
+          pull_(memory + InverseRoot<U>::scratch(n_)), root_(pull_ + n_ * lanes),
+          inverse_(root_ + n_ * lanes) {}
+
+    void clear() const {
+        for (index_t k = 0; k < n_; ++k) {
+            store(pull_ + k * lanes, vec_t<U>{});
+            for (index_t j = k; j < n_; ++j) store(solver_.entry(k, j), vec_t<U>{});
+        }
+    }
+
+    // S += Y Y^T and pull += Y d
+    void add(const LocalView<T>& view) const {
+        for (index_t k = 0; k < n_; k += tile_rows) {
+            for (index_t j = k / tile_columns * tile_columns; j < n_; j += tile_columns)
+                add_tile(view, k, j);
+            const T* row[tile_rows];
+            for (index_t r = 0; r < tile_rows; ++r) row[r] = row_of(view, k + r);
+            const T* innovation = view.rows + n_ * view.stride;
+            vec_t<U> sum[tile_rows] = {};
+            for (index_t s = 0; s < view.count; ++s) {
+                const index_t at = view.shift[s];
+                const vec_t<U> d = static_cast<U>(view.rho[s]) * load_as<U>(innovation + at);
+                for (index_t r = 0; r < tile_rows; ++r) sum[r] += load_as<U>(row[r] + at) * d;
+            }
+            for (index_t r = 0; r < tile_rows && k + r < n_; ++r) {
+                U* to = pull_ + (k + r) * lanes;
+                store(to, load(to) + sum[r]);
+            }
+        }
+    }
+
+    // Writes the analysis of components [first, first + n), n <= lanes; those not seen keep the
+    // forecast, turned by the rotation where there is one.
+    void finish(index_t first, index_t n, const bool* seen) const {
+        const vec_t<U> start = forecast(0, first, n);
+        vec_t<U> mean = {};
+        for (index_t j = 1; j < n_; ++j) mean += forecast(j, first, n) - start;
+        mean = start + mean / static_cast<U>(n_);  // from a member: exact where the spread is small
+        for (index_t j = 0; j < n_; ++j)
+            store(solver_.vector(j), forecast(j, first, n) - mean);
+        solver_.solve(root_, inverse_);
+        for (index_t j = 0; j < n_; ++j)
+            mean += load(pull_ + j * lanes) * load(inverse_ + j * lanes);
+        for (index_t j = 0; j < n_; ++j) {
+            vec_t<U> value = mean;
+            if (!e_.rotation) {
+                value += load(root_ + j * lanes);
+            } else {
+                for (index_t k = 0; k < n_; ++k)
+                    value += static_cast<U>(e_.rotation[j * n_ + k]) * load(root_ + k * lanes);
+            }
+            const T* from = e_.x + j * e_.dim + first;
+            T* to = e_.out + j * e_.dim + first;
+            for (index_t l = 0; l < n; ++l)
+                to[l] = seen[l] || e_.rotation
+                            ? static_cast<T>(value[static_cast<std::size_t>(l)])
+                            : from[l];
+        }
+    }
+
+  private:
+    const LetkfEnsemble<T>& e_;
+    index_t n_;
+    InverseRoot<U> solver_;
+    U *pull_, *root_, *inverse_;
+
+    // Rows past the last are computed with it and not stored.
+    const T* row_of(const LocalView<T>& view, index_t k) const {
+        return view.rows + (k < n_ ? k : n_ - 1) * view.stride;
+    }
+
+    ENFILT_INLINE void add_tile(const LocalView<T>& view, index_t k, index_t j) const {
+        const T *left[tile_rows], *right[tile_columns];
+        for (index_t r = 0; r < tile_rows; ++r) left[r] = row_of(view, k + r);
+        for (index_t c = 0; c < tile_columns; ++c) right[c] = row_of(view, j + c);
+        vec_t<U> sum[tile_rows][tile_columns] = {};
+        for (index_t s = 0; s < view.count; ++s) {
+            const index_t at = view.shift[s];
+            const U rho = static_cast<U>(view.rho[s]);
+            vec_t<U> columns[tile_columns];
+            for (index_t c = 0; c < tile_columns; ++c)
+                columns[c] = rho * load_as<U>(right[c] + at);
+            for (index_t r = 0; r < tile_rows; ++r) {
+                const vec_t<U> row = load_as<U>(left[r] + at);
+                for (index_t c = 0; c < tile_columns; ++c) sum[r][c] += row * columns[c];
+            }
+        }
+        for (index_t r = 0; r < tile_rows && k + r < n_; ++r) {
+            for (index_t c = 0; c < tile_columns && j + c < n_; ++c) {
+                if (j + c < k + r) continue;
+                U* to = solver_.entry(k + r, j + c);
+                store(to, load(to) + sum[r][c]);
+            }
+        }
+    }
+
+    ENFILT_INLINE vec_t<U> forecast(index_t j, index_t first, index_t n) const {
+        const T* from = e_.x + j * e_.dim + first;
+        if (n >= lanes) return load_as<U>(from);
+        T lane[static_cast<std::size_t>(lanes)] = {};
+        std::memcpy(lane, from, static_cast<std::size_t>(n) * sizeof(T));
+        return load_as<U>(lane);
+    }
+};
+
+// A group of components as wide as a vector of T, analysed in T or, where that is not accurate
+// enough, in float64.
+template <class T>
+class LocalGroup {
+  public:
+    static constexpr index_t lanes = Blocks<T>::lanes;
+
+    static index_t scratch(index_t n) {  // in numbers of T
+        const index_t own = LocalAnalysis<T, T>::scratch(n);
+        return sizeof(T) == sizeof(double) ? own : own + 2 * LocalAnalysis<T, double>::scratch(n);
+    }
+
+    LocalGroup(const LetkfEnsemble<T>& ensemble, T* memory)
+        : narrow_(ensemble, memory),
+          wide_(ensemble, reinterpret_cast<double*>(
+                              memory + (sizeof(T) == sizeof(double)
+                                            ? 0
+                                            : LocalAnalysis<T, T>::scratch(ensemble.members)))),
+          e_(ensemble) {}
+
+    // Whether float64 is needed where the trace of S is at most this in all lanes.
+    static bool needs_wide(double trace) {
+        // I + S is made from products: its least eigenvalue, 1, is known to an error of about
+        // `trace` times the last bit, and so is the result.
+        return sizeof(T) == sizeof(float) && !(trace <= 512);
+    }
+
+    // for_each_part(add) calls add(view) once or more for the observations of the group.
+    template <class Parts>
+    void run(index_t first, index_t n, const bool* seen, bool wide, Parts&& for_each_part) const {
+        bool any = false;
+        for (index_t l = 0; l < n; ++l) any = any || seen[l];
+        if (!any && !e_.rotation) {
+            for (index_t j = 0; j < e_.members; ++j)
+                std::memcpy(e_.out + j * e_.dim + first, e_.x + j * e_.dim + first,
+                            static_cast<std::size_t>(n) * sizeof(T));
+            return;
+        }
+        if (!wide) {
+            analyse(narrow_, 0, first, n, seen, for_each_part);
+        } else {
+            constexpr index_t step = LocalAnalysis<T, double>::lanes;
+            for (index_t l = 0; l < n; l += step)
+                analyse(wide_, l, first + l, n - l < step ? n - l : step, seen + l, for_each_part);
+        }
+    }
+
+  private:
+    LocalAnalysis<T, T> narrow_;
+    LocalAnalysis<T, double> wide_;
+    const LetkfEnsemble<T>& e_;
+
+    template <class Analysis, class Parts>
+    static void analyse(const Analysis& local, index_t lane, index_t first, index_t n,
+                        const bool* seen, Parts&& for_each_part) {
+        local.clear();
+        for_each_part([&](LocalView<T> view) {
+            view.rows += lane;
+            local.add(view);
+        });
+        local.finish(first, n, seen);
+    }
+};
+
+// How a regular grid is cut into tiles, and how a tile with its halo lies in scratch.
+template <class T>
+struct TileLayout {
+    static constexpr index_t lanes = Blocks<T>::lanes;
+
+    index_t rows, columns;          // of a tile
+    index_t halo_rows, halo_columns;  // with its halo
+    index_t width;                  // from row to row; a vector may reach past the last column
+    index_t area;                   // of one ensemble member
+    Buffer<std::int64_t> shift;     // the window's places from its centre
+
+    explicit TileLayout(const LetkfWindow<T>& p)
+        : rows(p.rows < 16 ? p.rows : 16), columns(p.columns), shift(static_cast<std::size_t>(p.count)) {
+        // about as large as the second-level cache with a halo of ten or twenty
+        const index_t longest = p.rows > 1 ? 64 : 512;
+        if (columns > longest) columns = longest;
+        halo_rows = p.before[0] + rows + p.behind[0];
+        halo_columns = p.before[1] + columns + p.behind[1];
+        width = halo_columns + lanes;
+        area = round_up(halo_rows * width, lanes) + lanes;
+        for (index_t s = 0; s < p.count; ++s)
+            shift[static_cast<std::size_t>(s)] = p.offsets[2 * s] * width + p.offsets[2 * s + 1];
+    }
+};
+
+// A tile of a regular grid with the halo that its windows reach into, made ready for the views:
+// scaled anomalies and innovations, the sum of their squares over members, and what is seen.
+template <class T>
+class WindowTile {
+  public:
+    static constexpr index_t lanes = Blocks<T>::lanes;
+
+    static index_t scratch(const LetkfWindow<T>& p, const TileLayout<T>& layout) {
+        return (p.members + 4) * layout.area;
+    }
+
+    WindowTile(const LetkfWindow<T>& p, const TileLayout<T>& layout, T* memory)
+        : p_(p), layout_(layout), area_(layout.area), rows_(memory),
+          power_(rows_ + (p.members + 1) * area_), weight_(power_ + area_), y_(weight_ + area_) {}
+
+    // Fills in the tile that starts at (row, column) of the grid, and its halo.
+    void fetch_tile(index_t row, index_t column) const {
+        std::memset(weight_, 0, static_cast<std::size_t>(2 * area_) * sizeof(T));
+        for (index_t j = 0; j < p_.members; ++j)
+            std::memset(rows_ + j * area_, 0, static_cast<std::size_t>(area_) * sizeof(T));
+        for (index_t r = 0; r < layout_.halo_rows; ++r) {
+            const index_t from = wrap(row - p_.before[0] + r, p_.rows);
+            if (from < 0) continue;
+            // pieces that do not cross the end of the row
+            const index_t length = layout_.halo_columns;
+            for (index_t c = 0; c < length;) {
+                const index_t at = wrap(column - p_.before[1] + c, p_.columns);
+                if (at < 0) {
+                    ++c;
+                    continue;
+                }
+                const index_t n = p_.columns - at < length - c ? p_.columns - at : length - c;
+                fetch_piece(from * p_.columns + at, n, r * layout_.width + c);
+                c += n;
+            }
+        }
+        with_pointwise<T>(p_.observed->kind, p_.observed->parameter,
+                          [&](auto h) { observe(h); });
+    }
+
+    // The group whose first component stands at (row, column) of the tile.
+    LocalView<T> view(index_t row, index_t column) const {
+        return {rows_ + position(row, column), area_, p_.count, layout_.shift.get(), p_.rho};
+    }
+
+    // Which lanes see an observation; returns the largest trace of S.
+    double survey(index_t row, index_t column, bool* seen) const {
+        const index_t at = position(row, column);
+        vec_t<T> trace = {}, visible = {};
+        for (index_t s = 0; s < p_.count; ++s) {
+            const T rho = static_cast<T>(p_.rho[s]);
+            trace += rho * load(power_ + at + layout_.shift[static_cast<std::size_t>(s)]);
+            visible += rho * load(weight_ + at + layout_.shift[static_cast<std::size_t>(s)]);
+        }
+        double largest = 0;
+        for (index_t l = 0; l < lanes; ++l) {
+            const double size = static_cast<double>(trace[static_cast<std::size_t>(l)]);
+            seen[l] = visible[static_cast<std::size_t>(l)] > 0;
+            if (!(size <= largest)) largest = size;
+        }
+        return largest;
+    }
+
+  private:
+    const LetkfWindow<T>& p_;
+    const TileLayout<T>& layout_;
+    index_t area_;
+    T *rows_, *power_, *weight_, *y_;
+
+    index_t position(index_t row, index_t column) const {
+        return (row + p_.before[0]) * layout_.width + column + p_.before[1];
+    }
+
+    // The place k of an axis of n points, or -1 outside it.
+    index_t wrap(index_t k, index_t n) const {
+        if (p_.periodic) return (k % n + n) % n;
+        return k < 0 || k >= n ? -1 : k;
+    }
+
+    void fetch_piece(index_t first, index_t n, index_t to) const {
+        // whole vectors are written: what lies behind is overwritten later or is not seen
+        spread_observations(*p_.observed, first, n, y_ + to, weight_ + to);
+        for (index_t j = 0; j < p_.members; ++j)
+            std::memcpy(rows_ + j * area_ + to, p_.x + j * p_.dim + first,
+                        static_cast<std::size_t>(n) * sizeof(T));
+    }
+
+    // States to scaled anomalies of h and innovations.
+    template <class Operator>
+    void observe(Operator h) const {
+        const index_t n = p_.members;
+        const T share = T(1) / static_cast<T>(n), spare = T(1) / static_cast<T>(n - 1);
+        for (index_t d = 0; d + lanes <= area_; d += lanes) {
+            const vec_t<T> w = load(weight_ + d);
+            const ivec_t<T> seen = w > T(0);
+            const vec_t<T> factor = select<T>(seen, sqrt<T>(w * spare), vec_t<T>{});
+            const vec_t<T> start = h.value(load(rows_ + d));
+            vec_t<T> mean = {}, power = {};
+            for (index_t j = 0; j < n; ++j) {
+                const vec_t<T> apart = h.value(load(rows_ + j * area_ + d)) - start;
+                store(rows_ + j * area_ + d, apart);
+                mean += apart;
+            }
+            mean *= share;
+            for (index_t j = 0; j < n; ++j) {
+                const vec_t<T> anomaly = load(rows_ + j * area_ + d) - mean;
+                const vec_t<T> scaled = select<T>(seen, factor * anomaly, vec_t<T>{});
+                store(rows_ + j * area_ + d, scaled);
+                power += scaled * scaled;
+            }
+            const vec_t<T> innovation = load(y_ + d) - (start + mean);
+            store(rows_ + n * area_ + d, select<T>(seen, factor * innovation, vec_t<T>{}));
+            store(power_ + d, power);
+            store(weight_ + d, select<T>(seen, broadcast(T(1)), vec_t<T>{}));
+        }
+    }
+};
+
+// The LETKF on a regular grid with pointwise observations: every component sees the same window.
+template <class T>
+void letkf_window(const LetkfWindow<T>& p) {
+    constexpr index_t lanes = Blocks<T>::lanes;
+    const TileLayout<T> layout(p);
+    const index_t across = (p.columns + layout.columns - 1) / layout.columns;
+    const index_t tiles = (p.rows + layout.rows - 1) / layout.rows * across;
+    const index_t group_size = round_up(LocalGroup<T>::scratch(p.members), 64);
+    const Scratch<T> scratch(group_size + round_up(WindowTile<T>::scratch(p, layout), 64), 1);
+#pragma omp parallel for schedule(dynamic) if (tiles > 1)
+    for (index_t t = 0; t < tiles; ++t) {
+        T* memory = scratch.of(omp_get_thread_num());
+        const LocalGroup<T> group(p, memory);
+        const WindowTile<T> tile(p, layout, memory + group_size);
+        const index_t row = t / across * layout.rows, column = t % across * layout.columns;
+        const index_t end = p.columns - column < layout.columns ? p.columns - column
+                                                                : layout.columns;
+        tile.fetch_tile(row, column);
+        for (index_t r = 0; r < layout.rows && row + r < p.rows; ++r) {
+            for (index_t c = 0; c < end; c += lanes) {
+                bool seen[lanes];
+                const double trace = tile.survey(r, c, seen);
+                group.run((row + r) * p.columns + column + c, end - c < lanes ? end - c : lanes,
+                          seen, LocalGroup<T>::needs_wide(trace),
+                          [&](auto&& add) { add(tile.view(r, c)); });
+            }
+        }
+    }
+}
+
+// The LETKF from lists of each component's observations: any geometry and any operator.
+template <class T>
+void letkf_lists(const LetkfLists<T>& p) {
+    constexpr index_t lanes = Blocks<T>::lanes, batch = 32;
+    const index_t n = p.members, slot = (n + 1) * lanes;
+    const index_t group_size = round_up(LocalGroup<T>::scratch(n), 64);
+    const Scratch<T> scratch(group_size + batch * slot, 1);
+    std::int64_t shift[batch];
+    double ones[batch];
+    for (index_t s = 0; s < batch; ++s) {
+        shift[s] = s * slot;
+        ones[s] = 1;
+    }
+#pragma omp parallel for schedule(dynamic) if (p.count > lanes)
+    for (index_t first = 0; first < p.count; first += lanes) {
+        T* memory = scratch.of(omp_get_thread_num());
+        const LocalGroup<T> group(p, memory);
+        T* local = memory + group_size;  // [slot][row][lane]
+        const index_t count = p.count - first < lanes ? p.count - first : lanes;
+        bool seen[lanes] = {};
+        index_t longest = 0;
+        double largest = 0;
+        for (index_t l = 0; l < count; ++l) {
+            double trace = 0;
+            const std::int64_t begin = p.starts[first + l], end = p.starts[first + l + 1];
+            for (std::int64_t k = begin; k < end; ++k) trace += p.rho[k] * p.power[p.indices[k]];
+            seen[l] = end > begin;
+            if (end - begin > longest) longest = static_cast<index_t>(end - begin);
+            if (!(trace <= largest)) largest = trace;
+        }
+        const auto fill = [&](index_t from, index_t slots) {
+            for (index_t l = 0; l < lanes; ++l) {
+                const std::int64_t begin = l < count ? p.starts[first + l] + from : 0;
+                const std::int64_t end = l < count ? p.starts[first + l + 1] : 0;
+                for (index_t s = 0; s < slots; ++s) {
+                    T* to = local + s * slot + l;
+                    if (begin + s < end) {
+                        const T root = static_cast<T>(std::sqrt(p.rho[begin + s]));
+                        const T* row = p.rows + p.indices[begin + s] * (n + 1);
+                        for (index_t j = 0; j <= n; ++j) to[j * lanes] = root * row[j];
+                    } else {
+                        for (index_t j = 0; j <= n; ++j) to[j * lanes] = T(0);
+                    }
+                }
+            }
+        };
+        group.run(p.first + first, count, seen, LocalGroup<T>::needs_wide(largest),
+                  [&](auto&& add) {
+                      for (index_t from = 0; from < longest; from += batch) {
+                          const index_t slots = longest - from < batch ? longest - from : batch;
+                          fill(from, slots);
+                          add(LocalView<T>{local, lanes, slots, shift, ones});
+                      }
+                  });
+    }
+}
+
+ENFILT_CLOSE
