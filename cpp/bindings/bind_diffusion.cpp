@@ -11,8 +11,8 @@ void add(py::module_& m) {
     m.def(
         "diffusion_analysis",
         [](const array<T>& x1, array<T>& out, const optional_array<T>& noise, std::uint64_t key,
-           const array<double>& schedule, double score_limit, bool paired, bool standardize,
-           const py::tuple& observed) {
+           std::uint32_t batch, const array<double>& schedule, double score_limit, bool paired,
+           bool standardize, const py::tuple& observed) {
             const ObservedArrays<T> obs(observed);
             DiffusionProblem<T> p;
             p.members = x1.shape(1);
@@ -32,7 +32,7 @@ void add(py::module_& m) {
             for_each_ensemble(count, p.dim, [&](index_t b) {
                 DiffusionProblem<T> one = p;
                 const Observed<T> seen = obs.of(b);
-                one.batch = static_cast<std::uint32_t>(b);
+                one.batch = batch + static_cast<std::uint32_t>(b);
                 one.x1 += b * size;
                 one.x += b * size;
                 if (one.noise) one.noise += b * noise_size;
@@ -41,8 +41,8 @@ void add(py::module_& m) {
             });
         },
         py::arg("x1").noconvert(), py::arg("out").noconvert(), py::arg("noise").noconvert(),
-        py::arg("key"), py::arg("schedule").noconvert(), py::arg("score_limit"), py::arg("paired"),
-        py::arg("standardize"), py::arg("observed"));
+        py::arg("key"), py::arg("batch"), py::arg("schedule").noconvert(), py::arg("score_limit"),
+        py::arg("paired"), py::arg("standardize"), py::arg("observed"));
 }
 
 }  // namespace

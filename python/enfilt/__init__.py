@@ -13,7 +13,7 @@ from importlib.metadata import version as _version
 
 from . import grids, inflation, kernels, localization, metrics, models, operators
 from ._config import cmake_dir, config, show_config
-from .filters import AffinePath, EnFF
+from .filters import AffinePath, EnFF, EnSF
 from .observation import Observation
 from .result import Result
 from .twin import TwinExperiment
@@ -23,6 +23,7 @@ __version__ = _version("enfilt")
 __all__ = [
     "AffinePath",
     "EnFF",
+    "EnSF",
     "Observation",
     "Result",
     "TwinExperiment",

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from .. import _checks
 from .base import (
     Backend,
+    DiffusionProblem,
+    DiffusionStep,
     FlowProblem,
     ObservedComponents,
     ScoreSums,
@@ -20,6 +22,8 @@ from .base import (
 
 __all__ = [
     "Backend",
+    "DiffusionProblem",
+    "DiffusionStep",
     "FlowProblem",
     "ObservedComponents",
     "ScoreSums",

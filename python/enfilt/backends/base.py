@@ -94,6 +94,59 @@ class FlowProblem:
     observed: ObservedComponents | None
 
 
+class DiffusionStep(NamedTuple):
+    """One step of a reverse diffusion; a schedule of them is an array with these columns.
+
+    With the components at ``centre x1_j`` of precision 2 `half_precision`, the score is
+    ``ratio x_i + sum_j w_ij pull x1_j - damping grad J(x_i)``, clipped, and the step
+    ``x_i <- keep x_i + gain score_i + spread xi_i``.
+    """
+
+    centre: float
+    half_precision: float
+    ratio: float
+    pull: float
+    damping: float
+    keep: float
+    gain: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class DiffusionProblem:
+    """A whole analysis of the score filter, for a backend that has it in one piece.
+
+    Attributes
+    ----------
+    x1 : ndarray, (B, N, D)
+        Forecast.
+    noise : ndarray, (B, steps + 1, N, D), or (B, 1, N, D) where no step has a spread, or None
+        Standard normals of the start and of each step; None: Philox with `key`, step 0 for the
+        start and k + 1 for step k.
+    schedule : ndarray of float64, (steps, 8)
+        Rows are `DiffusionStep`.
+    score_limit : float
+        Infinite: the score is not clipped.
+    paired : bool
+        Whether a member is drawn to its own component only, in place of the softmax over all.
+    standardize : bool
+        Whether the start is made to have mean 0 and standard deviation 1 over the members.
+    observed : ObservedComponents
+    batch : int
+        Index of the first of these ensembles in the batch that the draws are numbered in.
+    """
+
+    x1: Array
+    noise: Array | None
+    key: int
+    schedule: npt.NDArray[np.float64]
+    score_limit: float
+    paired: bool
+    standardize: bool
+    observed: ObservedComponents
+    batch: int = 0
+
+
 class ScoreSums(NamedTuple):
     """Sums over components from which the scores of an ensemble follow.
 
@@ -127,6 +180,8 @@ class Backend(ABC):
     name: str
     #: Whether `flow_analysis` exists; where not, the sampler runs step by step in NumPy.
     has_flow_analysis = False
+    #: Whether `diffusion_analysis` exists; where not, as above.
+    has_diffusion_analysis = False
 
     @abstractmethod
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
@@ -147,6 +202,10 @@ class Backend(ABC):
     def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
         """Run a whole analysis of the flow filter, writing (B, N, D) to `out`."""
         raise TypeError(f"the backend {self.name!r} has no fused flow analysis")
+
+    def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
+        """Run a whole analysis of the score filter, writing (B, N, D) to `out`."""
+        raise TypeError(f"the backend {self.name!r} has no fused reverse diffusion")
 
     @abstractmethod
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:

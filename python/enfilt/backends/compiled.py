@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Backend, FlowProblem, ObservedComponents, ScoreSums, Stage
+from .base import (
+    Array,
+    Backend,
+    DiffusionProblem,
+    FlowProblem,
+    ObservedComponents,
+    ScoreSums,
+    Stage,
+)
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
 _KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
@@ -44,6 +52,7 @@ class CppBackend(Backend):
 
     name = "cpp"
     has_flow_analysis = True
+    has_diffusion_analysis = True
 
     def __init__(self) -> None:
         self.core = load()
@@ -78,6 +87,21 @@ class CppBackend(Backend):
             p.heun,
             p.log_weights,
             p.gains,
+            _parts(p.observed),
+        )
+
+    def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
+        p = problem
+        self.core.diffusion_analysis(
+            p.x1,
+            out,
+            p.noise,
+            p.key,
+            p.batch,
+            p.schedule,
+            p.score_limit,
+            p.paired,
+            p.standardize,
             _parts(p.observed),
         )
 
