@@ -1,0 +1,123 @@
+"""Which observations a component sees: windows of a regular grid, or lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..backends import LocalLists, LocalWindow
+from ..grids import Grid, Points, RegularGrid
+from ..localization import GaspariCohn
+
+Places = npt.NDArray[np.float64]
+
+# Components of one list, and pairs of component and observation where all are looked at: their
+# temporaries stay small beside an ensemble.
+_COMPONENTS = 1024
+_PAIRS = 1 << 20
+
+
+def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
+    """Return the places about a component within the cutoff, the same for all of a regular grid.
+
+    Parameters
+    ----------
+    grid : RegularGrid
+        The grid.
+    localization : GaspariCohn
+        The taper.
+    """
+    axes = []
+    for n in grid.shape:
+        # more than the axis at most: a reach without end is no integer
+        reach = int(min(localization.cutoff / grid.spacing, n)) + 1
+        if grid.periodic:
+            before, behind = min(reach, (n - 1) // 2), min(reach, n // 2)
+        else:
+            before = behind = min(reach, n - 1)
+        axes.append(np.arange(-before, behind + 1))
+    offsets = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=-1)
+    centre = np.zeros((1, len(axes)))
+    weights = localization.weight(grid.distances(centre, grid.spacing * offsets)[0])
+    kept = weights > 0
+    offsets, weights = offsets[kept], weights[kept]
+    if len(axes) == 1:
+        offsets = np.insert(offsets, 0, 0, axis=1)
+    return LocalWindow(
+        rows=grid.shape[0] if len(axes) == 2 else 1,
+        columns=grid.shape[-1],
+        periodic=grid.periodic,
+        offsets=np.ascontiguousarray(offsets, dtype=np.int64),
+        weights=np.ascontiguousarray(weights),
+    )
+
+
+def lists(grid: Grid, places: Places, localization: GaspariCohn) -> Iterator[LocalLists]:
+    """Yield, for runs of components, the observations that each of them sees.
+
+    With SciPy they are found by a tree, unless all are within the cutoff or the grid measures
+    distances its own way; else all distances are looked at, some components at a time.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the components.
+    places : ndarray, (m, k)
+        Where the observations lie.
+    localization : GaspariCohn
+        The taper.
+    """
+    near = _tree(grid, places, localization)
+    length = _COMPONENTS if near is not None else max(1, min(_COMPONENTS, _PAIRS // len(places)))
+    for first in range(0, grid.size, length):
+        count = min(length, grid.size - first)
+        where = grid.coordinates(np.arange(first, first + count))
+        if near is not None:
+            component, observation, distance = near(where)
+            weight = localization.weight(distance)
+            kept = np.flatnonzero(weight > 0)
+            kept = kept[np.lexsort((observation[kept], component[kept]))]
+            component, observation, weight = component[kept], observation[kept], weight[kept]
+        else:
+            table = localization.weight(grid.distances(where, places))
+            component, observation = np.nonzero(table > 0)
+            weight = table[component, observation]
+        starts = np.zeros(count + 1, np.int64)
+        np.cumsum(np.bincount(component, minlength=count), out=starts[1:])
+        # nonzero() gives strided views
+        indices = np.ascontiguousarray(observation, dtype=np.int64)
+        yield LocalLists(first, starts, indices, weight)
+
+
+def _tree(grid: Grid, places: Places, localization: GaspariCohn) -> Any:
+    """Return a search for pairs within the cutoff, or None where a tree is of no use."""
+    regular = type(grid) is RegularGrid
+    if localization.cutoff == np.inf or not (regular or type(grid) is Points):
+        return None
+    try:
+        from scipy.spatial import cKDTree  # optional: without it the search is only slower
+    except ImportError:
+        return None
+    period = None
+    if isinstance(grid, RegularGrid) and grid.periodic:
+        period = grid.spacing * np.array(grid.shape, dtype=float)
+
+    def tree(points: Places) -> Any:
+        if period is None:
+            return cKDTree(points)
+        inside = points % period
+        # the remainder of a tiny negative number rounds to the period itself
+        return cKDTree(np.where(inside < period, inside, 0.0), boxsize=period)
+
+    observations = tree(places)
+
+    def near(where: Places) -> tuple[Any, Any, Any]:
+        pairs = tree(where).sparse_distance_matrix(
+            observations, localization.cutoff, output_type="ndarray"
+        )
+        return pairs["i"], pairs["j"], pairs["v"]
+
+    return near
