@@ -13,10 +13,19 @@ import numpy.typing as npt
 from . import _checks, backends
 from .backends import Stage
 from .filters.paths import AffinePath, as_path
+from .localization import GaspariCohn
+from .observation import Observation
 
 Array = npt.NDArray[Any]
 
-__all__ = ["flow_field", "lorenz96", "mixture_score", "pairwise_log_weights", "standard_normal"]
+__all__ = [
+    "flow_field",
+    "letkf",
+    "lorenz96",
+    "mixture_score",
+    "pairwise_log_weights",
+    "standard_normal",
+]
 
 
 def flow_field(
@@ -231,6 +240,56 @@ def lorenz96(
         raise ValueError(f"x has shape {state.shape}: expected (..., D) with D at least 4")
     model = Lorenz96(dim=state.shape[-1], forcing=forcing, dt=dt, backend=backend)
     return model.step(state, steps, out=out)
+
+
+def letkf(
+    forecast: npt.ArrayLike,
+    y: npt.ArrayLike,
+    obs: Observation,
+    *,
+    localization: GaspariCohn,
+    out: Array | None = None,
+    backend: str = "auto",
+) -> Array:
+    """Return the analysis of the local ensemble transform Kalman filter; see `enfilt.LETKF`.
+
+    Parameters
+    ----------
+    forecast : array_like, (N, D) or (B, N, D)
+        The forecast ensemble, or a batch of them, N >= 2.
+    y : array_like, (m,), or (B, m) for a batch
+        Observations; NaN: not observed.
+    obs : Observation
+        Operator, error and places: ``Observation(..., grid=...)``.
+    localization : GaspariCohn
+        The taper and its cutoff.
+    out : ndarray, as `forecast`, optional
+        Where the analysis goes; `forecast` itself is allowed.
+    backend : str
+        "auto", "cpp", "numba" or "numpy".
+
+    Returns
+    -------
+    ndarray, as `forecast`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> obs = ef.Observation(ef.operators.Identity(), std=1.0, grid=ef.grids.RegularGrid((3,)))
+    >>> taper = ef.localization.GaspariCohn(cutoff=1.0)
+    >>> ef.kernels.letkf([[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]], [3.0, 0.0, 1.0], obs,
+    ...                  localization=taper).round(4)
+    array([[1.4226, 0.    , 1.    ],
+           [2.5774, 0.    , 1.    ]])
+    """
+    from .filters import LETKF  # the filter is the checked form of the kernel
+
+    return LETKF(localization, backend=backend).analysis(forecast, y, obs, out=out)
 
 
 def standard_normal(

@@ -19,12 +19,16 @@ from .base import (
     ScoreSums,
     Stage,
 )
+from .letkf import LocalLists, LocalObservations, LocalWindow
 
 __all__ = [
     "Backend",
     "DiffusionProblem",
     "DiffusionStep",
     "FlowProblem",
+    "LocalLists",
+    "LocalObservations",
+    "LocalWindow",
     "ObservedComponents",
     "ScoreSums",
     "Stage",

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import letkf
+from .letkf import LocalLists, LocalObservations, LocalWindow
+
 Array = npt.NDArray[Any]
 
 
@@ -180,6 +183,8 @@ class Backend(ABC):
     name: str
     #: Whether `flow_analysis` exists; where not, the sampler runs step by step in NumPy.
     has_flow_analysis = False
+    #: Whether `letkf_window` exists; where not, the LETKF makes lists of observations.
+    has_letkf_window = False
     #: Whether `diffusion_analysis` exists; where not, as above.
     has_diffusion_analysis = False
 
@@ -206,6 +211,28 @@ class Backend(ABC):
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
         """Run a whole analysis of the score filter, writing (B, N, D) to `out`."""
         raise TypeError(f"the backend {self.name!r} has no fused reverse diffusion")
+
+    def letkf_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        """Write the LETKF's analysis of (N, D) on a regular grid to `out`, before inflation."""
+        raise TypeError(f"the backend {self.name!r} has no LETKF on grids")
+
+    def letkf_lists(
+        self,
+        x: Array,
+        lists: LocalLists,
+        observations: LocalObservations,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        """Write the LETKF's analysis of the components of `lists` to their columns of `out`."""
+        letkf.analyse_lists(x, lists, observations, rotation, out)
 
     @abstractmethod
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:

@@ -17,6 +17,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
+from .letkf import LocalLists, LocalObservations, LocalWindow
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
 _KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
@@ -52,6 +53,7 @@ class CppBackend(Backend):
 
     name = "cpp"
     has_flow_analysis = True
+    has_letkf_window = True
     has_diffusion_analysis = True
 
     def __init__(self) -> None:
@@ -104,6 +106,26 @@ class CppBackend(Backend):
             p.standardize,
             _parts(p.observed),
         )
+
+    def letkf_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        self.core.letkf_window(x, out, rotation, *window, _parts(observed))
+
+    def letkf_lists(
+        self,
+        x: Array,
+        lists: LocalLists,
+        observations: LocalObservations,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        self.core.letkf_lists(x, out, rotation, *lists, observations.rows, observations.power)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         out = np.empty(x.shape[0])
