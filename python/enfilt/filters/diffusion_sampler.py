@@ -24,7 +24,8 @@ def standardized(x: Array) -> Array:
     """
     anomalies = x - x.mean(axis=0)
     deviation = anomalies.std(axis=0, ddof=1)
-    return np.divide(anomalies, deviation, out=np.zeros_like(x), where=deviation > 0)
+    result: Array = np.divide(anomalies, deviation, out=np.zeros_like(x), where=deviation > 0)
+    return result
 
 
 def sample(

@@ -53,8 +53,8 @@ class EnSF(EnsembleFilter):
     sampler : {"sde", "ode"}
         The stochastic or the deterministic reverse process.
     score_limit : float, optional
-        S is clipped to +- this, component by component. Observations that are much more precise
-        than the steps are fine need it; None: no limit.
+        S is clipped to +- this, component by component, which keeps the steps stable where
+        observations are precise; None: no limit.
     standardize_start : bool
         Whether the start is made to have mean 0 and standard deviation 1 (with N - 1) over the
         members, component by component.
