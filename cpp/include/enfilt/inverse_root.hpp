@@ -18,6 +18,7 @@
 
 #include <cmath>
 #include <initializer_list>
+#include <type_traits>
 
 #include "blocks.hpp"
 
@@ -27,7 +28,7 @@ ENFILT_OPEN
 template <class T>
 class RootPoles {
   public:
-    static constexpr index_t tile = 4;  // poles solved for together; the count is a multiple
+    static constexpr index_t tile = 4;  // poles solved for together; the count is even
 
     struct Set {
         index_t count;
@@ -71,7 +72,7 @@ class RootPoles {
         const double quarter = pi / (2 * a[last]);
         const double scale = 2 * quarter / (pi * static_cast<double>(n));
         const double k = std::sqrt(1 / kappa);
-        set.count = round_up(n, tile);
+        set.count = round_up(n, 2);
         for (index_t j = 0; j < set.count; ++j) set.shift[j] = set.weight[j] = T(0);
         // The upper half by symmetry about u = K'/2, where tan loses digits.
         for (index_t j = 0; 2 * j < n; ++j) {
@@ -121,8 +122,10 @@ class InverseRoot {
         clear(root);
         clear(inverse);
         const auto& poles = RootPoles<T>::within(bound());
-        for (index_t k = 0; k < poles.count; k += tile)
+        index_t k = 0;
+        for (; k + tile <= poles.count; k += tile)
             add_shifted<tile>(poles.shift + k, poles.weight + k, root);
+        if (k < poles.count) add_shifted<2>(poles.shift + k, poles.weight + k, root);
         add_shifted<1>(none, one, inverse);
         for (index_t i = n_ - 3; i >= 0; --i) {
             reflect(i, root);
@@ -145,26 +148,30 @@ class InverseRoot {
         for (index_t k = 0; k < n_; ++k) put(p, k, vec_t<T>{});
     }
 
+    // sum_j a_j b_j from j on, in four sums: the chain of additions is what a step waits for
+    ENFILT_INLINE vec_t<T> dot(const T* a, const T* b, index_t j) const {
+        const index_t n = n_;
+        vec_t<T> sum[4] = {};
+        for (; j + 4 <= n; j += 4)
+            for (index_t k = 0; k < 4; ++k) sum[k] += at(a, j + k) * at(b, j + k);
+        if (j < n) sum[0] += at(a, j) * at(b, j);
+        if (j + 1 < n) sum[1] += at(a, j + 1) * at(b, j + 1);
+        if (j + 2 < n) sum[2] += at(a, j + 2) * at(b, j + 2);
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+
     // x <- (I - v v^T / h) x with reflector i, which stands in row i of S behind its diagonal.
     ENFILT_INLINE void reflect(index_t i, T* x) const {
         const T* v = entry(i, 0);
-        vec_t<T> even = {}, odd = {};
-        index_t j = i + 1;
-        for (; j + 2 <= n_; j += 2) {
-            even += at(v, j) * at(x, j);
-            odd += at(v, j + 1) * at(x, j + 1);
-        }
-        if (j < n_) even += at(v, j) * at(x, j);
-        const vec_t<T> along = at(reflector_, i) * (even + odd);
-        for (j = i + 1; j < n_; ++j) put(x, j, at(x, j) - along * at(v, j));
+        const vec_t<T> along = at(reflector_, i) * dot(v, x, i + 1);
+        for (index_t j = i + 1, n = n_; j < n; ++j) put(x, j, at(x, j) - along * at(v, j));
     }
 
     // S -> Q^T S Q tridiagonal, a -> Q^T a; the diagonal gets the 1 of I + S.
     void reduce() const {
         for (index_t i = 0; i + 2 < n_; ++i) {
             T* v = entry(i, 0);
-            vec_t<T> tail = {};
-            for (index_t j = i + 2; j < n_; ++j) tail += at(v, j) * at(v, j);
+            const vec_t<T> tail = dot(v, v, i + 2);
             const vec_t<T> head = at(v, i + 1);
             const vec_t<T> square = tail + head * head;
             const vec_t<T> length = sqrt<T>(square);
@@ -183,49 +190,79 @@ class InverseRoot {
 
     // S -> (I - v v^T / h) S (I - v v^T / h) on the rows and columns behind i.
     ENFILT_INLINE void update_trailing(index_t i) const {
+        const index_t n = n_;
         const T* v = entry(i, 0);
         T* p = product_;
         const vec_t<T> over_h = at(reflector_, i);
-        for (index_t j = i + 1; j < n_; ++j) put(p, j, vec_t<T>{});
-        // p = S v, two rows at a time, from the upper triangle alone
-        index_t k = i + 1;
-        for (; k + 2 <= n_; k += 2) {
-            const T *row0 = entry(k, 0), *row1 = entry(k + 1, 0);
-            const vec_t<T> v0 = at(v, k), v1 = at(v, k + 1), corner = at(row0, k + 1);
-            vec_t<T> sum0 = at(p, k) + at(row0, k) * v0 + corner * v1;
-            vec_t<T> sum1 = at(p, k + 1) + corner * v0 + at(row1, k + 1) * v1;
-            for (index_t j = k + 2; j < n_; ++j) {
-                const vec_t<T> s0 = at(row0, j), s1 = at(row1, j), vj = at(v, j);
-                sum0 += s0 * vj;
-                sum1 += s1 * vj;
-                put(p, j, s1 * v1 + (s0 * v0 + at(p, j)));
+        for (index_t j = i + 1; j < n; ++j) put(p, j, vec_t<T>{});
+        for_each_tile(i + 1, [&](auto rows, index_t k) { multiply<rows>(k, v, p); });
+        const vec_t<T> along = T(0.5) * over_h * (over_h * dot(v, p, i + 1));
+        for (index_t j = i + 1; j < n; ++j) put(p, j, over_h * at(p, j) - along * at(v, j));
+        for_each_tile(i + 1, [&](auto rows, index_t k) { subtract<rows>(k, v, p); });
+    }
+
+    // Four rows at a time: the loops over columns are short, and fewer of them are mispredicted.
+    template <class Body>
+    ENFILT_INLINE void for_each_tile(index_t k, Body&& body) const {
+        for (; k + 4 <= n_; k += 4) body(std::integral_constant<index_t, 4>{}, k);
+        switch (n_ - k) {
+            case 3: return body(std::integral_constant<index_t, 3>{}, k);
+            case 2: return body(std::integral_constant<index_t, 2>{}, k);
+            case 1: return body(std::integral_constant<index_t, 1>{}, k);
+            default: return;
+        }
+    }
+
+    // p += S v, the part of R rows of the upper triangle and of the columns below them.
+    template <index_t R>
+    ENFILT_INLINE void multiply(index_t k, const T* v, T* p) const {
+        const index_t n = n_;
+        const T* row[R];
+        vec_t<T> left[R], sum[R];
+        for (index_t r = 0; r < R; ++r) {
+            row[r] = entry(k + r, 0);
+            left[r] = at(v, k + r);
+            sum[r] = at(p, k + r);
+        }
+        for (index_t r = 0; r < R; ++r) {
+            sum[r] += at(row[r], k + r) * left[r];
+            for (index_t c = r + 1; c < R; ++c) {
+                const vec_t<T> s = at(row[r], k + c);
+                sum[r] += s * left[c];
+                sum[c] += s * left[r];
             }
-            put(p, k, sum0);
-            put(p, k + 1, sum1);
         }
-        if (k < n_) put(p, k, at(p, k) + load(entry(k, k)) * at(v, k));
-        vec_t<T> along = {};
-        for (index_t j = i + 1; j < n_; ++j) {
-            const vec_t<T> scaled = over_h * at(p, j);
-            put(p, j, scaled);
-            along += scaled * at(v, j);
-        }
-        along *= T(0.5) * over_h;
-        for (index_t j = i + 1; j < n_; ++j) put(p, j, at(p, j) - along * at(v, j));
-        // S -= v p^T + p v^T
-        for (k = i + 1; k + 2 <= n_; k += 2) {
-            T *row0 = entry(k, 0), *row1 = entry(k + 1, 0);
-            const vec_t<T> v0 = at(v, k), v1 = at(v, k + 1), p0 = at(p, k), p1 = at(p, k + 1);
-            put(row0, k, at(row0, k) - T(2) * v0 * p0);
-            for (index_t j = k + 1; j < n_; ++j) {
-                const vec_t<T> vj = at(v, j), pj = at(p, j);
-                put(row0, j, at(row0, j) - v0 * pj - p0 * vj);
-                put(row1, j, at(row1, j) - v1 * pj - p1 * vj);
+        for (index_t j = k + R; j < n; ++j) {
+            const vec_t<T> right = at(v, j);
+            vec_t<T> below = at(p, j);
+            for (index_t r = 0; r < R; ++r) {
+                const vec_t<T> s = at(row[r], j);
+                sum[r] += s * right;
+                below += s * left[r];
             }
+            put(p, j, below);
         }
-        if (k < n_) {
-            T* corner = entry(k, k);
-            store(corner, load(corner) - T(2) * at(v, k) * at(p, k));
+        for (index_t r = 0; r < R; ++r) put(p, k + r, sum[r]);
+    }
+
+    // S -= v p^T + p v^T, R rows of the upper triangle.
+    template <index_t R>
+    ENFILT_INLINE void subtract(index_t k, const T* v, const T* p) const {
+        const index_t n = n_;
+        T* row[R];
+        vec_t<T> v_row[R], p_row[R];
+        for (index_t r = 0; r < R; ++r) {
+            row[r] = entry(k + r, 0);
+            v_row[r] = at(v, k + r);
+            p_row[r] = at(p, k + r);
+        }
+        for (index_t r = 0; r < R; ++r)
+            for (index_t c = r; c < R; ++c)
+                put(row[r], k + c, at(row[r], k + c) - v_row[r] * p_row[c] - p_row[r] * v_row[c]);
+        for (index_t j = k + R; j < n; ++j) {
+            const vec_t<T> vj = at(v, j), pj = at(p, j);
+            for (index_t r = 0; r < R; ++r)
+                put(row[r], j, at(row[r], j) - v_row[r] * pj - p_row[r] * vj);
         }
     }
 
@@ -247,18 +284,38 @@ class InverseRoot {
         return result;
     }
 
-    // to += sum_p weight_p (I + T + shift_p I)^(-1) a: P chains of divisions side by side.
+    // x_p <- 1 / x_p with one division for all. Pivots lie between 1 and some 10^4 kappa: the
+    // product of four stays within float32 up to kappa = 10^5, within float64 always.
+    static ENFILT_INLINE void invert(vec_t<T> (&x)[1]) { x[0] = T(1) / x[0]; }
+    static ENFILT_INLINE void invert(vec_t<T> (&x)[2]) {
+        const vec_t<T> over = T(1) / (x[0] * x[1]), first = x[0];
+        x[0] = over * x[1];
+        x[1] = over * first;
+    }
+    static ENFILT_INLINE void invert(vec_t<T> (&x)[4]) {
+        vec_t<T> pair[2] = {x[0] * x[1], x[2] * x[3]};
+        invert(pair);
+        for (index_t p = 0; p < 4; p += 2) {
+            const vec_t<T> first = x[p];
+            x[p] = pair[p / 2] * x[p + 1];
+            x[p + 1] = pair[p / 2] * first;
+        }
+    }
+
+    // to += sum_p weight_p (I + T + shift_p I)^(-1) a, P chains side by side.
     template <index_t P>
     ENFILT_INLINE void add_shifted(const T* shift, const T* weight, T* to) const {
         vec_t<T> ratio[P] = {}, value[P] = {}, beside = {};
         for (index_t k = 0; k < n_; ++k) {
             const vec_t<T> next = k + 1 < n_ ? at(beside_, k) : vec_t<T>{};
             const vec_t<T> d = at(diagonal_, k), a = at(a_, k);
+            vec_t<T> pivot[P];
+            for (index_t p = 0; p < P; ++p) pivot[p] = (d + shift[p]) - ratio[p] * beside;
+            invert(pivot);
             for (index_t p = 0; p < P; ++p) {
-                const vec_t<T> inverse = T(1) / ((d + shift[p]) - ratio[p] * beside);
                 value[p] = a - ratio[p] * value[p];
-                ratio[p] = next * inverse;
-                put(reduced_, k * P + p, value[p] * inverse);
+                ratio[p] = next * pivot[p];
+                put(reduced_, k * P + p, value[p] * pivot[p]);
                 put(factor_, k * P + p, ratio[p]);
             }
             beside = next;
