@@ -11,9 +11,22 @@
 
 from importlib.metadata import version as _version
 
-from . import grids, inflation, kernels, localization, metrics, models, operators
+from . import grids, inflation, kernels, localization, metrics, models, operators, priors
 from ._config import cmake_dir, config, show_config
-from .filters import AffinePath, EnFF, EnSF
+from .filters import (
+    ETKF,
+    LETKF,
+    MASF,
+    SSLS,
+    AffinePath,
+    BootstrapPF,
+    EnFF,
+    EnKF,
+    EnSF,
+    IEnKF,
+    KalmanFilter,
+    ScoreFilter,
+)
 from .observation import Observation
 from .result import Result
 from .twin import TwinExperiment
@@ -21,11 +34,20 @@ from .twin import TwinExperiment
 __version__ = _version("enfilt")
 
 __all__ = [
+    "ETKF",
+    "LETKF",
+    "MASF",
+    "SSLS",
     "AffinePath",
+    "BootstrapPF",
     "EnFF",
+    "EnKF",
     "EnSF",
+    "IEnKF",
+    "KalmanFilter",
     "Observation",
     "Result",
+    "ScoreFilter",
     "TwinExperiment",
     "__version__",
     "cmake_dir",
@@ -37,5 +59,6 @@ __all__ = [
     "metrics",
     "models",
     "operators",
+    "priors",
     "show_config",
 ]

@@ -2,10 +2,45 @@
 
 from .base import EnsembleFilter
 from .enff import EnFF
+from .enkf import EnKF
 from .ensf import EnSF
+from .etkf import ETKF
+from .ienkf import IEnKF
+from .kalman_filter import KalmanFilter
+from .letkf import LETKF
+from .masf import MASF
+from .particle import BootstrapPF
 from .paths import PATHS, AffinePath
+from .score_filter import ScoreFilter
+from .ssls import SSLS
 
-__all__ = ["PATHS", "AffinePath", "EnFF", "EnSF", "EnsembleFilter"]
+__all__ = [
+    "ETKF",
+    "LETKF",
+    "MASF",
+    "PATHS",
+    "SSLS",
+    "AffinePath",
+    "BootstrapPF",
+    "EnFF",
+    "EnKF",
+    "EnSF",
+    "EnsembleFilter",
+    "IEnKF",
+    "KalmanFilter",
+    "ScoreFilter",
+]
 
 #: Filters by the name that the shell uses.
-FILTERS: dict[str, type[EnsembleFilter]] = {"enff": EnFF, "ensf": EnSF}
+FILTERS: dict[str, type[EnsembleFilter]] = {
+    "enff": EnFF,
+    "ensf": EnSF,
+    "masf": MASF,
+    "sf": ScoreFilter,
+    "ssls": SSLS,
+    "enkf": EnKF,
+    "etkf": ETKF,
+    "letkf": LETKF,
+    "ienkf": IEnKF,
+    "bpf": BootstrapPF,
+}

@@ -55,11 +55,18 @@ class Cycle:
             return self.backend.misfit(self.forecast[b], self.observed.of(b))
         return self.obs.misfit(self.forecast[b], self.y[b])
 
-    def normals(self, b: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return `noise`, or what is drawn in its place, for a filter of one draw: (shape)."""
+    def normals(self, b: int, shape: tuple[int, int], scratch: Array | None = None) -> Array:
+        """Return `noise` of one ensemble, or standard normals of `shape` drawn in its place.
+
+        They are drawn into the memory of `scratch`, contiguous, where that is large enough.
+        """
         if self.noise is not None:
-            return self.noise[b]
-        draws: Array = np.empty(shape, dtype)
+            given: Array = self.noise[b]
+            return given
+        count = shape[0] * shape[1]
+        if scratch is None or scratch.size < count:
+            scratch = np.empty(shape, self.forecast.dtype)
+        draws = scratch.reshape(-1)[:count].reshape(shape)
         self.backend.normals(self.key, b, 0, draws)
         return draws
 
@@ -129,6 +136,9 @@ class EnsembleFilter(ABC):
     def _noise_shape_observed(self, members: int, dim: int, observations: int) -> tuple[int, ...]:
         """Shape of `noise=` for one ensemble, where it depends on the number of observations."""
         return self._noise_shape(members, dim)
+
+    def reset(self) -> None:  # noqa: B027 - most remember nothing
+        """Forget what earlier cycles left behind; a twin experiment calls it when a run begins."""
 
     def _check_observation(self, obs: Observation) -> None:  # noqa: B027 - most ask for nothing
         """Check what this filter asks of the observation operator."""
@@ -271,6 +281,11 @@ class EnsembleFilter(ABC):
         if not direct:
             target[...] = work.reshape(shape)
         return target
+
+    @classmethod
+    def for_experiment(cls, model: Any, steps_per_cycle: int) -> EnsembleFilter:
+        """Return the filter with default options for an experiment with this model."""
+        return cls()
 
     def describe(self) -> str:
         """Return the filter as it would be written; what all filters share only where changed."""

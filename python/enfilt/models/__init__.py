@@ -4,6 +4,7 @@ A model of your own is any callable ``(ensemble, steps) -> ensemble``.
 """
 
 from .base import Model
+from .lorenz63 import Lorenz63
 from .lorenz96 import Lorenz96
 
-__all__ = ["Lorenz96", "Model"]
+__all__ = ["Lorenz63", "Lorenz96", "Model"]

@@ -89,7 +89,9 @@ class Preset:
         for name in names:
             kind = FILTERS[_checks.choice("filter", name, FILTERS)]
             tuned = self.filter if kind is type(self.filter) else self.rivals.get(name)
-            chosen[name] = tuned if tuned is not None else kind()
+            if tuned is None:
+                tuned = kind.for_experiment(self.model, self.steps_per_cycle)
+            chosen[name] = tuned
         return chosen
 
     @property

@@ -1,0 +1,137 @@
+"""The ensemble Kalman filter: perturbed observations or deterministic, localized or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _checks
+from ..inflation import Inflation
+from ..localization import GaspariCohn
+from ..observation import Observation
+from . import ensemble_space
+from .base import Array, Cycle, EnsembleFilter
+
+
+@dataclass(frozen=True)
+class EnKF(EnsembleFilter):
+    """The ensemble Kalman filter (EnKF), x + K (y + r eps - h(x)), K = P_xy (P_yy + R)^-1.
+
+    Evensen (1994), "Sequential data assimilation with a nonlinear quasi-geostrophic model using
+    Monte Carlo methods to forecast error statistics"; with perturbed observations, Burgers, van
+    Leeuwen, Evensen (1998), "Analysis scheme in the ensemble Kalman filter", eq. 15. Without
+    localization the gain lives in the space of the ensemble, K = A^T C^-1 Y R^-1 with
+    C = (N-1) I + Y R^-1 Y^T, and no matrix of m x m or D x m is made. Localized, the covariances
+    are Schur products rho o P_xy and rho o P_yy (Houtekamer, Mitchell 2001, eq. 6), P_yy an m x m
+    matrix and P_xy made a block of components at a time: for problems of some 10,000 observations
+    at most.
+
+    Parameters
+    ----------
+    inflation : float or Inflation
+        Widens the analysis about its mean; a number is a factor.
+    localization : GaspariCohn, optional
+        Taper of the covariances; it needs ``Observation(..., grid=...)``.
+    method : {"perturbed", "denkf"}
+        ``perturbed`` gives each member observations with errors of its own; ``denkf`` draws
+        nothing: the mean moves by K d, the anomalies by -K Y / 2 (Sakov, Oke 2008, "A
+        deterministic formulation of the ensemble Kalman filter", eq. 15).
+    backend : {"auto", "cpp", "numba", "numpy"}
+        Where the random numbers come from; all give the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range, when the filter is made.
+
+    Notes
+    -----
+    ``noise=`` of ``perturbed`` is (N, m): eps, one an observation. They are not centred.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> forecast = np.random.default_rng(0).standard_normal((100, 3))
+    >>> obs = ef.Observation(ef.operators.Identity(), std=0.1)
+    >>> analysis = ef.EnKF().analysis(forecast, [1.0, 2.0, 3.0], obs, rng=0)
+    >>> analysis.mean(axis=0).round(1)
+    array([1., 2., 3.])
+    """
+
+    inflation: float | Inflation = 1.0
+    localization: GaspariCohn | None = None
+    method: str = "perturbed"
+
+    def _check_options(self) -> None:
+        _checks.choice("method", self.method, ["perturbed", "denkf"])
+        if self.localization is not None and not isinstance(self.localization, GaspariCohn):
+            raise TypeError(
+                f"localization={self.localization!r}: expected None or an "
+                f"enfilt.localization.GaspariCohn(cutoff=...)"
+            )
+
+    def _noise_shape_observed(self, members: int, dim: int, observations: int) -> tuple[int, ...]:
+        return (members, observations if self.method == "perturbed" else dim)
+
+    def _check_observation(self, obs: Observation) -> None:
+        if self.localization is not None and obs.grid is None:
+            obs.state_grid(0)  # says what is missing, also where nothing was observed
+
+    def _update(self, cycle: Cycle, out: Array) -> None:
+        for b, target in enumerate(out):
+            normals = None
+            if self.method == "perturbed":
+                # the analysis comes last: until then its memory may hold the draws
+                normals = cycle.normals(b, (len(target), cycle.y.shape[-1]), scratch=target)
+            if self.localization is None:
+                self._in_ensemble_space(cycle, b, normals, target)
+            else:
+                self._localized(cycle, b, normals, self.localization, target)
+
+    def _in_ensemble_space(self, cycle: Cycle, b: int, normals: Array | None, out: Array) -> None:
+        gram, innovation, perturbations = ensemble_space.observation_products(
+            cycle, b, normals=normals
+        )
+        members = len(gram)
+        # rows (y + r eps - h(x_i)) R^-1 Y^T, or those of d - Y_i / 2
+        if perturbations is not None:
+            pull = innovation + perturbations - gram
+        else:
+            pull = innovation - gram / 2
+        gain = pull @ ensemble_space.spectrum(gram).power(-1)
+        ensemble_space.combine(cycle.forecast[b], np.eye(members) + gain, out)
+
+    def _localized(
+        self, cycle: Cycle, b: int, normals: Array | None, taper: GaspariCohn, out: Array
+    ) -> None:
+        x = cycle.forecast[b]
+        members, dim = x.shape
+        grid, places = cycle.obs.places(dim)
+        seen = np.flatnonzero(~np.isnan(cycle.y[b]))
+        if seen.size == 0:  # of a batch, others of which hold observations
+            out[...] = x
+            return
+        places = places[seen]
+        std = np.broadcast_to(np.asarray(cycle.obs.std, np.float64), cycle.y[b].shape)[seen]
+        values = cycle.obs.operator(x)[:, seen].astype(np.float64)
+        mean = values.mean(axis=0)
+        y = cycle.y[b, seen].astype(np.float64)
+        values -= mean
+        if normals is not None:
+            pull = (y - mean) - values + std * normals[:, seen]
+        else:
+            pull = (y - mean) - values / 2
+        count = len(seen)
+        covariance = values.T @ values / (members - 1)
+        for part in ensemble_space.blocks(count, count):
+            covariance[part] *= taper.weight(grid.distances(places[part], places))
+        covariance[np.diag_indices(count)] += std**2
+        # not Cholesky: a taper on a short ring, or a step, need not be positive definite
+        solved = np.linalg.solve(covariance, pull.T).T / (members - 1)
+        for part in ensemble_space.blocks(dim, max(count, members)):
+            block = x[:, part].astype(np.float64)
+            cross = values.T @ (block - block.mean(axis=0))
+            components = np.arange(part.start, part.stop)
+            cross *= taper.weight(grid.distances(places, grid.coordinates(components)))
+            out[:, part] = block + solved @ cross

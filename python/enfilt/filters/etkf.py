@@ -1,0 +1,98 @@
+"""The ensemble transform Kalman filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..inflation import Inflation
+from . import ensemble_space
+from .base import Array, Cycle, EnsembleFilter
+from .ensemble_space import Matrix
+
+
+@dataclass(frozen=True)
+class ETKF(EnsembleFilter):
+    """The ensemble transform Kalman filter (ETKF) with the symmetric square root.
+
+    Hunt, Kostelich, Szunyogh (2007), "Efficient data assimilation for spatiotemporal chaos: a
+    local ensemble transform Kalman filter", section 2.3. With anomalies A and Y of x and h(x),
+    and the innovation d = y - mean h(x), it works in the space of the ensemble:
+    C = (N-1) I + Y R^-1 Y^T, w = C^-1 Y R^-1 d, T = sqrt(N-1) C^-1/2; the mean moves by w A, the
+    anomalies become T A. For linear h mean and covariance are the Kalman filter's with the
+    ensemble's own covariance, whatever N.
+
+    Parameters
+    ----------
+    inflation : float or Inflation
+        Widens the analysis about its mean; a number is a factor.
+    rotate : bool
+        Multiply the anomalies by a random orthogonal matrix that keeps mean and covariance:
+        members drawn together by a nonlinear model come apart (Sakov, Oke 2008, "Implications of
+        the form of the ensemble transformation in the ensemble square root filters"). `noise=`
+        is then (N, N): the Gaussian matrix that is made orthogonal.
+    backend : {"auto", "cpp", "numba", "numpy"}
+        Where the random numbers come from; all give the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range, when the filter is made.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> forecast = np.random.default_rng(0).standard_normal((20, 3))
+    >>> obs = ef.Observation(ef.operators.Identity(), std=0.1)
+    >>> analysis = ef.ETKF().analysis(forecast, [1.0, 2.0, 3.0], obs)
+    >>> analysis.mean(axis=0).round(1)
+    array([1., 2., 3.])
+    """
+
+    inflation: float | Inflation = 1.0
+    rotate: bool = False
+
+    def _check_options(self) -> None:
+        if not isinstance(self.rotate, bool | np.bool_):
+            raise TypeError(f"rotate={self.rotate!r}: expected True or False")
+
+    def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
+        return (members, members) if self.rotate else (members, dim)
+
+    def _update(self, cycle: Cycle, out: Array) -> None:
+        members = out.shape[1]
+        for b, forecast in enumerate(cycle.forecast):
+            products = ensemble_space.observation_products(cycle, b)
+            spectrum = ensemble_space.spectrum(products.gram)
+            transform = spectrum.transform()
+            if self.rotate:
+                transform = (
+                    mean_preserving_rotation(cycle.normals(b, (members, members))) @ transform
+                )
+            shift = spectrum.power(-1) @ products.innovation
+            ensemble_space.combine(forecast, shift + transform, out[b])
+
+
+def mean_preserving_rotation(normals: Array) -> Matrix:
+    """Return a random orthogonal matrix of order N whose rows sum to one.
+
+    Sakov, Oke (2008), section 3: diag(1, Q) in a basis whose first vector is (1 .. 1)/sqrt(N), Q
+    orthogonal and uniform: the Q of a Gaussian matrix's QR decomposition with a positive diagonal
+    of R (Mezzadri 2007, "How to generate random matrices from the classical compact groups").
+
+    Parameters
+    ----------
+    normals : ndarray, (N, N)
+        Standard normals.
+    """
+    members = len(normals)
+    # a Householder reflection takes (1 .. 1)/sqrt(N) to the first unit vector
+    axis = np.full(members, 1 / np.sqrt(members))
+    axis[0] += 1
+    reflection = np.eye(members) - 2 * np.outer(axis, axis) / (axis @ axis)
+    others = reflection[:, 1:]
+    q, r = np.linalg.qr(others.T @ normals.astype(np.float64) @ others)
+    signs = np.where(np.diag(r) < 0, -1.0, 1.0)
+    rotation: Matrix = 1 / members + others @ (q * signs) @ others.T
+    return rotation

@@ -1,0 +1,151 @@
+"""The iterative ensemble Kalman filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+from ..models import Model
+from . import ensemble_space
+from .base import Array, Cycle, EnsembleFilter
+
+
+@dataclass(frozen=True)
+class IEnKF(EnsembleFilter):
+    """The iterative ensemble Kalman filter (IEnKF) with a lag of one cycle.
+
+    Sakov, Oliver, Bertino (2012), "An iterative EnKF for strongly nonlinear systems"; in the
+    space of the ensemble as in Bocquet, Sakov (2012), "Combining inflation-free and iterative
+    ensemble Kalman filters for strongly nonlinear systems". The observations of this cycle are
+    fitted by the *previous* analysis ensemble: with its mean x0 and anomalies A0, Gauss-Newton
+    steps minimize over w
+
+        (N-1)/2 |w|^2 + 1/2 |y - h(M(x0 + w A0))|^2_R^-1,
+
+    the model M re-run in each. The result is the forecast of the ensemble found. For linear M and
+    h it is the ETKF's.
+
+    Parameters
+    ----------
+    model : Model or callable
+        M, from `enfilt.models`, or ``(ensemble, steps) -> ensemble``; without model noise.
+    steps_per_cycle : int
+        Model steps between the previous analysis and the observations.
+    iterations : int
+        Gauss-Newton steps at most, at least 1. With one, this is the smoothing form of the ETKF.
+    wtol : float
+        The iteration stops where a step of w is of a root mean square below this.
+    method : {"transform", "bundle"}
+        Sensitivities from an ensemble that is as wide as the analysis (``transform``), or from
+        one so narrow that they are derivatives (``bundle``; anomalies scaled by the cube root of
+        the working precision's rounding).
+    inflation : float or Inflation
+        Widens the analysis about its mean; a number is a factor.
+    backend : {"auto", "cpp", "numba", "numpy"}
+        All give the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range, when the filter is made.
+
+    Notes
+    -----
+    `previous` is needed. Where the forecast equals it, no time has passed between them (cycle 0
+    of a twin experiment) and M is the identity. Two ensembles more than the result are held.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> model = ef.models.Lorenz96(dim=8, dt=0.05)
+    >>> previous = 3 + np.random.default_rng(0).standard_normal((12, 8))
+    >>> forecast = model.step(previous, 4)
+    >>> obs = ef.Observation(ef.operators.Identity(), std=0.1)
+    >>> y = forecast[0]
+    >>> filt = ef.IEnKF(model, steps_per_cycle=4)
+    >>> analysis = filt.analysis(forecast, y, obs, previous=previous)
+    >>> bool(ef.metrics.rmse(analysis, y) < 0.2)
+    True
+    """
+
+    model: Model | Callable[[Array, int], Array]
+    steps_per_cycle: int
+    iterations: int = 10
+    wtol: float = 1e-5
+    method: str = "transform"
+
+    def _check_options(self) -> None:
+        if not isinstance(self.model, Model) and not callable(self.model):
+            raise TypeError(f"model={self.model!r}: expected a model, or a callable")
+        noise = getattr(self.model, "model_noise", 0)
+        if noise:
+            raise ValueError(
+                f"model has model_noise={noise}: expected none, the IEnKF re-runs the model and "
+                f"takes it for perfect"
+            )
+        _checks.integer("steps_per_cycle", self.steps_per_cycle, 1)
+        _checks.integer("iterations", self.iterations, 1)
+        _checks.number("wtol", self.wtol, above=0)
+        _checks.choice("method", self.method, ["transform", "bundle"])
+
+    @classmethod
+    def for_experiment(cls, model: Any, steps_per_cycle: int) -> IEnKF:
+        return cls(model, steps_per_cycle)
+
+    @property
+    def _needs_previous(self) -> bool:
+        return True
+
+    def _update(self, cycle: Cycle, out: Array) -> None:
+        assert cycle.previous is not None  # `_needs_previous`
+        for b, (forecast, previous) in enumerate(zip(cycle.forecast, cycle.previous, strict=True)):
+            still = np.array_equal(forecast, previous)
+            found = self._fit(cycle, b, forecast, previous, still)
+            ensemble_space.combine(previous, found, out[b])
+            if not still:
+                out[b] = self._forecast(out[b])
+
+    def _fit(self, cycle: Cycle, b: int, forecast: Array, previous: Array, still: bool) -> Array:
+        """Return the coefficients, (N, N), of the previous ensemble that fits the observations."""
+        members = len(previous)
+        identity = np.eye(members)
+        w = np.zeros(members)
+        narrow = float(np.cbrt(np.finfo(previous.dtype).eps))
+        scaling = inverse = identity
+        if self.method == "bundle":
+            scaling, inverse = narrow * identity, identity / narrow
+        ensemble = forecast
+        trial = np.empty_like(previous)
+        for k in range(self.iterations):
+            # the given forecast is the run of the first transform
+            if k or self.method == "bundle":
+                ensemble_space.combine(previous, w + scaling, trial)
+                ensemble = trial if still else self._forecast(trial)
+            gram, innovation, _ = ensemble_space.observation_products(cycle, b, ensemble)
+            # sensitivities of the observations to w: anomalies with the scaling taken out
+            gram, innovation = inverse @ gram @ inverse, inverse @ innovation
+            spectrum = ensemble_space.spectrum(gram)
+            step = spectrum.power(-1) @ (innovation - (members - 1) * w)
+            w = w + step
+            transform = spectrum.transform()
+            if self.method == "transform":
+                scaling, inverse = transform, spectrum.power(0.5) / np.sqrt(members - 1)
+            if np.sqrt(np.mean(step**2)) < self.wtol:
+                break
+        result: Array = w + transform
+        return result
+
+    def _forecast(self, ensemble: Array) -> Array:
+        if isinstance(self.model, Model):
+            return self.model.step(ensemble, self.steps_per_cycle)
+        result = np.asarray(self.model(ensemble, self.steps_per_cycle))
+        if result.shape != ensemble.shape or result.dtype != ensemble.dtype:
+            raise ValueError(
+                f"model returned {result.dtype} of shape {result.shape}: expected "
+                f"{ensemble.dtype} of shape {ensemble.shape}, as the ensemble"
+            )
+        return result

@@ -1,0 +1,206 @@
+"""The Kalman filter itself: exact for linear dynamics and observations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from ..inflation import Inflation
+from ..observation import Observation
+from .base import Array, Cycle, EnsembleFilter
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class KalmanFilter(EnsembleFilter):
+    """The Kalman filter: mean and covariance of a linear Gaussian problem.
+
+    Kalman (1960), "A new approach to linear filtering and prediction problems". The reference
+    that ensemble filters are held against: `forecast_moments` and `analysis_moments` carry a mean
+    (D,) and a covariance (D, D), with matrices of D x D and D x m: for small problems.
+
+    `analysis` makes the same update of an ensemble: mean and covariance (with N - 1) of the
+    result are those that `analysis_moments` makes of the forecast's, for any N. The anomalies
+    move by the gain of the square root filter, A (I - K' H)^T with
+    K' = P H^T S^-1/2 (S^1/2 + R^1/2)^-1, S = H P H^T + R (Whitaker, Hamill 2002, "Ensemble data
+    assimilation without perturbed observations", eq. 10). An ensemble of more than D members so
+    stands for mean and covariance, and a linear model carries them on exactly: in a twin
+    experiment this is the Kalman filter. It draws nothing.
+
+    Parameters
+    ----------
+    inflation : float or Inflation
+        Widens the analysis about its mean; a number is a factor. For ensembles only.
+    backend : {"auto", "cpp", "numba", "numpy"}
+        All give the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range, when the filter is made.
+
+    Examples
+    --------
+    A position and a velocity, the position observed:
+
+    >>> import numpy as np, enfilt as ef
+    >>> kf = ef.KalmanFilter()
+    >>> obs = ef.Observation(ef.operators.Subset([0]), std=1.0)
+    >>> drift = np.array([[1.0, 1.0], [0.0, 1.0]])
+    >>> mean, covariance = kf.forecast_moments(np.array([0.0, 1.0]), np.eye(2), drift)
+    >>> mean, covariance = kf.analysis_moments(mean, covariance, [2.5], obs)
+    >>> mean
+    array([2. , 1.5])
+    """
+
+    inflation: float | Inflation = 1.0
+
+    def _check_options(self) -> None:
+        pass
+
+    def forecast_moments(
+        self,
+        mean: npt.ArrayLike,
+        covariance: npt.ArrayLike,
+        propagator: npt.ArrayLike,
+        *,
+        error: npt.ArrayLike | None = None,
+    ) -> tuple[Array, Array]:
+        """Carry mean and covariance over a linear model: F m, F P F^T + Q.
+
+        Parameters
+        ----------
+        mean : array_like, (D,)
+            m.
+        covariance : array_like, (D, D)
+            P, symmetric.
+        propagator : array_like, (D, D)
+            F. A model's is ``model.step(np.eye(D), steps).T``.
+        error : array_like, (D, D), optional
+            Q, the covariance of the model's error; None: the model is perfect.
+
+        Returns
+        -------
+        mean : ndarray, (D,)
+        covariance : ndarray, (D, D)
+            In the dtype of `mean`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a shape or a dtype does not fit, or a value is not finite.
+        """
+        m, p = _moments(mean, covariance)
+        f = _square("propagator", propagator, m)
+        result = f @ p @ f.T
+        if error is not None:
+            result += _square("error", error, m)
+        return (f @ m).astype(m.dtype), _symmetric(result).astype(m.dtype)
+
+    def analysis_moments(
+        self,
+        mean: npt.ArrayLike,
+        covariance: npt.ArrayLike,
+        y: npt.ArrayLike,
+        obs: Observation,
+    ) -> tuple[Array, Array]:
+        """Assimilate observations: m + K (y - H m), (I - K H) P, K = P H^T (H P H^T + R)^-1.
+
+        Parameters
+        ----------
+        mean : array_like, (D,)
+            Of the forecast.
+        covariance : array_like, (D, D)
+            Of the forecast, symmetric.
+        y : array_like, (m,)
+            Observations; NaN: not observed.
+        obs : Observation
+            A linear operator, and the error.
+
+        Returns
+        -------
+        mean : ndarray, (D,)
+        covariance : ndarray, (D, D)
+            In the dtype of `mean`; computed in float64, by Joseph's form, which stays positive.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a shape or a dtype does not fit, a value is not finite, or h is not linear.
+        """
+        m, p = _moments(mean, covariance)
+        if not isinstance(obs, Observation):
+            raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
+        values = _checks.shaped("y", y, (obs.size(m.size),), m.dtype, "one an observation")
+        if np.isinf(values).any():
+            raise ValueError("y is infinite: expected finite values, or NaN for missing")
+        h, r = _observed_matrix(obs, values, m.size)
+        gain = np.linalg.solve(h @ p @ h.T + np.diag(r**2), h @ p).T
+        innovation = values[~np.isnan(values)] - h @ m
+        keep = np.eye(m.size) - gain @ h
+        updated = keep @ p @ keep.T + (gain * r**2) @ gain.T
+        return (m + gain @ innovation).astype(m.dtype), _symmetric(updated).astype(m.dtype)
+
+    def _update(self, cycle: Cycle, out: Array) -> None:
+        for b, forecast in enumerate(cycle.forecast):
+            y = cycle.y[b]
+            x = forecast.astype(np.float64)
+            mean = x.mean(axis=0)
+            x -= mean
+            h, r = _observed_matrix(cycle.obs, y, x.shape[1])
+            seen = x @ h.T
+            # scaled by R^-1/2, so that R is the identity
+            cross = x.T @ (seen / r) / (len(x) - 1)
+            values, vectors = np.linalg.eigh((seen / r).T @ (seen / r) / (len(x) - 1))
+            spread = np.maximum(values, 0.0) + 1
+            gain = (cross @ vectors / spread) @ vectors.T / r
+            root = np.sqrt(spread)
+            reduced = (cross @ vectors / (root * (root + 1))) @ vectors.T / r
+            shift = gain @ (y[~np.isnan(y)] - h @ mean)
+            out[b] = mean + shift + x - seen @ reduced.T
+
+
+def _moments(mean: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[Array, Array]:
+    m = _checks.floating("mean", mean)
+    if m.ndim != 1 or m.size == 0:
+        raise ValueError(f"mean has shape {m.shape}: expected (D,)")
+    _checks.finite("mean", m)
+    p = _square("covariance", covariance, m)
+    if not np.allclose(p, p.T, rtol=1e-5, atol=1e-6 * float(np.abs(p).max())):
+        raise ValueError("covariance is not symmetric: expected a covariance matrix")
+    return m, p
+
+
+def _square(name: str, value: Any, mean: Array) -> Matrix:
+    """Check a matrix (D, D) in the dtype of the mean; return it in float64."""
+    array = _checks.shaped(name, value, (mean.size, mean.size), mean.dtype, "a row a component")
+    _checks.finite(name, array)
+    return array.astype(np.float64)
+
+
+def _symmetric(matrix: Matrix) -> Matrix:
+    return (matrix + matrix.T) / 2
+
+
+def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Matrix]:
+    """Return H of the observations that hold a value, and their r.
+
+    Raises
+    ------
+    ValueError
+        If h is not linear.
+    """
+    matrix = obs.operator.as_matrix(dim)
+    if matrix is None:
+        raise ValueError(
+            f"operator={obs.operator!r} is not linear: expected Identity, a choice of components, "
+            f"or Linear (ETKF takes any operator)"
+        )
+    seen = ~np.isnan(y)
+    std = np.broadcast_to(np.asarray(obs.std, dtype=np.float64), y.shape)
+    return matrix[seen], std[seen]

@@ -1,0 +1,33 @@
+"""Lorenz-63, observed so seldom that it is nonlinear from one analysis to the next."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..filters import ETKF, BootstrapPF
+from ..models import Lorenz63
+from ..observation import Observation
+from ..operators import Identity
+from .base import Preset, Published
+
+PRESET = Preset(
+    name="lorenz63",
+    title="Lorenz-63, every component observed every 0.25 time units, r^2 = 2, as published",
+    model=Lorenz63(dt=0.01),
+    obs=Observation(Identity(), std=float(np.sqrt(2))),
+    filter=ETKF(inflation=1.02, rotate=True),
+    members=10,
+    cycles=1400,  # the first 400 are burn-in
+    steps_per_cycle=25,
+    spinup=1000,
+    initial_mean="truth",
+    initial_std=1.0,
+    published=Published(
+        rmse=0.60,
+        low=0.55,
+        high=0.65,
+        last=1000,
+        source="Sakov, Oliver, Bertino 2012, as run by DAPPER",
+    ),
+    rivals={"bpf": BootstrapPF(jitter=1.0)},
+)
