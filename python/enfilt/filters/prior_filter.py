@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from .. import _checks
 from ..grids import as_grid
 from ..observation import Observation
-from ..priors import EnsemblePrior, Prior, Setting
+from ..priors import Prior, Setting
 from ..priors.base import check_prior
 from .base import Array, Cycle, EnsembleFilter
 
@@ -21,12 +20,11 @@ from .base import Array, Cycle, EnsembleFilter
 Normals = Callable[[int], Array]
 
 
-@dataclass(frozen=True)
 class PriorFilter(EnsembleFilter):
-    """Base of stochastic samplers that ask a prior; a new one defines `_sample`."""
+    """Base of stochastic samplers that ask a prior; a new one has these fields, and `_sample`."""
 
-    prior: Prior = field(default_factory=EnsemblePrior)
-    steps: int = 500
+    prior: Prior
+    steps: int
 
     def _check_options(self) -> None:
         check_prior(self.prior)

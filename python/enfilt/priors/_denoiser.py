@@ -9,8 +9,9 @@ formula exact, and its loss the mean squared error.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,10 @@ from .. import progress
 from ._networks import MLP, UNet
 from .base import Array, Estimate, FittedPrior, Noising, Setting
 
-#: Where a perceptron on all components gets too large.
+#: Components from which on a perceptron on all of them is too large.
 LARGEST_MLP = 1000
+#: Components up to which several threads wait for each other longer than they compute.
+_ONE_THREAD = 20_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ class Architecture:
             if self.dim < LARGEST_MLP:
                 return MLP(self.dim, self.width)
             return UNet(self.shape, self.periodic, max(8, self.width // 4))
+
+
+@contextlib.contextmanager
+def threads_for(dim: int) -> Iterator[None]:
+    """Run a small network on one thread."""
+    before = torch.get_num_threads()
+    if dim <= _ONE_THREAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Normalized:
@@ -128,7 +143,7 @@ class Trainer:
         """Take `updates` steps of Adam on random batches; a bar shows after two seconds."""
         optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.network.train()
-        with progress.bar(updates, label, show) as bar:
+        with threads_for(self.x.shape[1]), progress.bar(updates, label, show) as bar:
             for step in range(updates):
                 # the rate falls to zero: the last steps average over batches
                 for group in optimizer.param_groups:
@@ -190,7 +205,7 @@ class Denoiser(FittedPrior):
         )
         z = (x - mean) / deviation
         inputs = self.trainer.inputs(z, k).requires_grad_(gradient)
-        with torch.set_grad_enabled(gradient):
+        with threads_for(x.shape[1]), torch.set_grad_enabled(gradient):
             return deviation, k, kg, z, inputs, self.trainer.network(inputs)
 
     def estimate(self, x: Array, noising: Noising) -> Estimate:
@@ -215,7 +230,8 @@ class Denoiser(FittedPrior):
         if basis is not None:
             weights = [w @ basis.T for w in weights]
         through_network = torch.sum(answer * self.trainer.tensor(np.stack(weights, axis=1)))
-        through_network.backward()  # type: ignore[no-untyped-call]
+        with threads_for(x.shape[1]):
+            through_network.backward()  # type: ignore[no-untyped-call]
         through = inputs.grad[:, 0].cpu().numpy().astype(np.float64)
         if basis is not None:
             through = through @ basis
