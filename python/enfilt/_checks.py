@@ -78,6 +78,17 @@ def number(
     return result
 
 
+def float_dtype(argument: str, value: Any) -> np.dtype[Any]:
+    """Check that `value` names float32 or float64."""
+    for dtype in FLOAT_DTYPES:
+        try:
+            if np.dtype(value) == dtype:
+                return dtype
+        except TypeError:
+            break
+    raise TypeError(f"{argument}={value!r}: expected float32 or float64")
+
+
 def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
     """Check that `value` is an array of float32 or float64, of `dtype` where that is given.
 
