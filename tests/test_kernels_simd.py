@@ -406,10 +406,6 @@ print(hashlib.sha256(filt.analysis(x, x[0], obs, rng=1).tobytes()).hexdigest())
 """
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="gains of 150 members are inverted by LAPACK, whose sums follow its threads",
-)
 def test_bits_of_large_gains_do_not_depend_on_threads():
     bits = [run_script(LARGE_GAINS, OMP_NUM_THREADS=threads).stdout for threads in ("1", "2")]
     assert len(bits[0]) > 60

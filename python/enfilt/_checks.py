@@ -86,7 +86,14 @@ def float_dtype(argument: str, value: Any) -> np.dtype[Any]:
                 return dtype
         except TypeError:
             break
-    raise TypeError(f"{argument}={value!r}: expected float32 or float64")
+    raise TypeError(f"{argument}={_dtype_name(value)}: expected float32 or float64")
+
+
+def _dtype_name(value: Any) -> str:
+    try:
+        return np.dtype(value).name
+    except TypeError:
+        return repr(value)
 
 
 def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:

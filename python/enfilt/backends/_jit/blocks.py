@@ -130,6 +130,18 @@ def fetch(x: Array, first: int, n: int, to: Array) -> None:
 
 
 @serial
+def field_form(stage: Array) -> tuple[float, float, float, float]:
+    """Return gain, keep, c1, c0: the field is gain (keep z - sum_j w_j (c1 x1_j + c0 x0_j)).
+
+    Near the end of a path ratio z and its partner are large and cancel: in float32 the difference
+    has to be taken before it is multiplied.
+    """
+    gain = stage[RATIO] if stage[RATIO] != 0 else -1.0
+    keep = 1.0 if stage[RATIO] != 0 else 0.0
+    return gain, keep, -stage[B1] / gain, -stage[B0] / gain
+
+
+@serial
 def combine(x1: Array, x0: Array, first: int, n: int, c1: float, c0: float, to: Array) -> None:
     """Write c1 x1 + c0 x0 of a block; x0 is not read where c0 is zero."""
     kind = x1.dtype.type

@@ -13,9 +13,6 @@ from ..base import Array
 from .blocks import (
     A0,
     A1,
-    B0,
-    B1,
-    RATIO,
     REMAINING,
     STRENGTH,
     Cut,
@@ -24,6 +21,7 @@ from .blocks import (
     combine,
     components_of,
     fetch,
+    field_form,
     mix,
     scratch_rows,
 )
@@ -44,14 +42,16 @@ def _velocity(
 ) -> None:
     """Write v + g of a row of a block; rows of `scratch`: y, 1/r^2, x_hat, h(x_hat), h'(x_hat)."""
     kind = f.dtype.type
-    ratio, remaining, strength = kind(stage[RATIO]), kind(stage[REMAINING]), kind(stage[STRENGTH])
+    remaining, strength = kind(stage[REMAINING]), kind(stage[STRENGTH])
+    wide_gain, wide_keep, _, _ = field_form(stage)
+    gain, keep = kind(wide_gain), kind(wide_keep)
     if not guided:
         for d in range(n):
-            f[d] = ratio * z[d] + pull[d]
+            f[d] = gain * (keep * z[d] - pull[d])
         return
     y, weight, x_hat, value, slope = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     for d in range(n):
-        v = ratio * z[d] + pull[d]
+        v = gain * (keep * z[d] - pull[d])
         f[d] = v
         x_hat[d] = z[d] + remaining * v
     observe(observed, x_hat, n, value, slope)
@@ -101,7 +101,8 @@ def step_flow(
                 spread(observed, first, n, scratch[0], scratch[1])
             for e in range(evaluations):
                 target, mixed = pulls[2 * e], pulls[2 * e + 1]
-                combine(x1, x0, first, n, stages[e, B1], stages[e, B0], target)
+                _, _, c1, c0 = field_form(stages[e])
+                combine(x1, x0, first, n, c1, c0, target)
                 mix(weights[e], single[e], target, n, mixed)
             for i in range(members):
                 state, row = z[i, first : first + n], point[i]

@@ -8,14 +8,12 @@ from ..base import Array
 from .blocks import (
     A0,
     A1,
-    B0,
-    B1,
-    RATIO,
     Cut,
     add_distances,
     combine,
     components_of,
     fetch,
+    field_form,
     mix,
     scratch_rows,
 )
@@ -55,15 +53,16 @@ def pairwise_field(
 ) -> None:
     """Write ratio x_i + sum_j w_ij (b1 x1_j + b0 x0_j) to `out`, (M, D)."""
     for worker in prange(cut.workers):
-        ratio = x.dtype.type(stage[RATIO])
+        wide_gain, wide_keep, c1, c0 = field_form(stage)
+        gain, keep = x.dtype.type(wide_gain), x.dtype.type(wide_keep)
         target, mixed = scratch_rows(x1.shape[0], cut, x), scratch_rows(x.shape[0], cut, x)
         begin, end = components_of(worker, x.shape[1], cut)
         for first in range(begin, end, cut.length):
             n = min(cut.length, end - first)
-            combine(x1, x0, first, n, stage[B1], stage[B0], target)
+            combine(x1, x0, first, n, c1, c0, target)
             mix(weights, single, target, n, mixed)
             for i in range(x.shape[0]):
                 point, to = x[i, first : first + n], out[i, first : first + n]
                 pull = mixed[i] if single[i] < 0 else target[single[i]]
                 for d in range(n):
-                    to[d] = ratio * point[d] + pull[d]
+                    to[d] = gain * (keep * point[d] - pull[d])
