@@ -1,9 +1,16 @@
 """Fixtures that several test files share."""
 
+import hypothesis
 import numpy as np
 import pytest
 
 from enfilt import backends
+
+# The same examples in every run, and no limit on the time of one.
+hypothesis.settings.register_profile(
+    "enfilt", derandomize=True, deadline=None, database=None, max_examples=50
+)
+hypothesis.settings.load_profile("enfilt")
 
 BACKENDS = backends.available()
 #: Backends other than the oracle, held against it.

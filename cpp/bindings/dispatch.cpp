@@ -1,6 +1,7 @@
 #include "dispatch.hpp"
 
 #include <cstring>
+#include <stdexcept>
 
 namespace enfilt::bindings {
 
@@ -12,6 +13,7 @@ const Level& level() {
     if (!chosen) {
         int count = 0;
         const Level* const* levels = usable_levels(count);
+        if (count == 0) throw std::runtime_error("enfilt was not built for this processor");
         chosen = levels[count - 1];
     }
     return *chosen;

@@ -3,29 +3,44 @@
 
 namespace enfilt {
 
-#if defined(__x86_64__)
-extern const Level level_v2, level_v3, level_v4;
+extern const Level level_baseline, level_v2, level_v3, level_v4;
 
-const Level* const* usable_levels(int& count) {
-    static const Level* const levels[] = {&level_v2, &level_v3, &level_v4};
-    __builtin_cpu_init();
-    count = 1;
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                    __builtin_cpu_supports("avx512vl");
-    if (v3) count = v4 ? 3 : 2;
-    return levels;
-}
-#else
-extern const Level level_baseline;
+namespace {
 
-const Level* const* usable_levels(int& count) {
-    static const Level* const levels[] = {&level_baseline};
-    count = 1;
-    return levels;
-}
+struct Found {
+    const Level* levels[4] = {};
+    int count = 0;
+
+    Found() {
+#if defined(ENFILT_HAS_baseline)
+        levels[count++] = &level_baseline;
 #endif
+#if defined(ENFILT_HAS_v2)
+        levels[count++] = &level_v2;
+#endif
+#if defined(ENFILT_HAS_v3) || defined(ENFILT_HAS_v4)
+        __builtin_cpu_init();
+        const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#endif
+#if defined(ENFILT_HAS_v3)
+        if (v3) levels[count++] = &level_v3;
+#endif
+#if defined(ENFILT_HAS_v4)
+        if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl"))
+            levels[count++] = &level_v4;
+#endif
+    }
+};
+
+}  // namespace
+
+const Level* const* usable_levels(int& count) {
+    static const Found found;
+    count = found.count;
+    return found.levels;
+}
 
 }  // namespace enfilt

@@ -78,6 +78,24 @@ def number(
     return result
 
 
+def float_dtype(argument: str, value: Any) -> np.dtype[Any]:
+    """Check that `value` names float32 or float64."""
+    for dtype in FLOAT_DTYPES:
+        try:
+            if np.dtype(value) == dtype:
+                return dtype
+        except TypeError:
+            break
+    raise TypeError(f"{argument}={_dtype_name(value)}: expected float32 or float64")
+
+
+def _dtype_name(value: Any) -> str:
+    try:
+        return np.dtype(value).name
+    except TypeError:
+        return repr(value)
+
+
 def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
     """Check that `value` is an array of float32 or float64, of `dtype` where that is given.
 

@@ -82,6 +82,10 @@ def run(
     if settings:
         _print_settings(console, chosen)
         return
+    try:  # an unwritable folder must not cost the run
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(str(error), param_hint="--out") from None
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
     try:
         result = twin.run(chosen.filter, members=chosen.members, seed=seed)

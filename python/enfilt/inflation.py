@@ -152,11 +152,13 @@ class RTPS(Inflation):
         return self.relaxation == 0
 
     def _anomalies(self, analysis: Array, forecast: Array) -> Array:
+        # the mean was rounded: what is left of it in the anomalies must not be widened
+        centred = analysis - analysis.mean(axis=0)
         before = np.sqrt(np.sum(forecast**2, axis=0))
-        after = np.sqrt(np.sum(analysis**2, axis=0))
+        after = np.sqrt(np.sum(centred**2, axis=0))
         # a component without spread has nothing to widen
         growth = np.divide(before - after, after, out=np.zeros_like(after), where=after > 0)
-        result: Array = analysis * (1 + analysis.dtype.type(self.relaxation) * growth)
+        result: Array = centred * (1 + analysis.dtype.type(self.relaxation) * growth)
         return result
 
 

@@ -332,10 +332,7 @@ def standard_normal(
     True
     """
     members, dim = (_checks.integer("shape", n, 1) for n in shape)
-    kind = np.dtype(dtype)
-    if kind not in _checks.FLOAT_DTYPES:
-        raise TypeError(f"dtype={kind}: expected float32 or float64")
-    out = np.empty((members, dim), kind)
+    out = np.empty((members, dim), _checks.float_dtype("dtype", dtype))
     backends.get(backend).normals(_checks.integer("key", key, 0) % 2**64, batch, step, out)
     return out
 

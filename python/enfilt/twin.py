@@ -95,8 +95,7 @@ class TwinExperiment:
         _checks.number("initial_std", self.initial_std, least=0)
         if isinstance(self.initial_mean, str):
             _checks.choice("initial_mean", self.initial_mean, ["zero", "truth"])
-        if np.dtype(self.dtype) not in _checks.FLOAT_DTYPES:
-            raise TypeError(f"dtype={self.dtype!r}: expected float32 or float64")
+        _checks.float_dtype("dtype", self.dtype)
         if self.initial_state is None and not isinstance(self.model, Model):
             raise ValueError("initial_state is missing: a callable model does not tell one")
         if isinstance(self.model, Model):
@@ -161,7 +160,7 @@ class _Run:
         grid = getattr(self.model, "grid", None)
         known = twin.obs.grid is not None or grid is None
         self.obs = twin.obs if known else dataclasses.replace(twin.obs, grid=grid)
-        self.rows: dict[str, list[Any]] = {}
+        self.records: list[dict[str, Any]] = []
         filt.reset()
         self.stopped = ""
 
@@ -206,7 +205,7 @@ class _Run:
             spare = np.empty_like(forecast) if analysis is forecast else analysis
             analysis = updated
             self._record(cycle, truth, forecast, analysis, analysis_seconds, forecast_seconds)
-            bar.set_postfix(rmse=f"{self.rows['rmse_analysis'][-1]:.4g}", refresh=False)
+            bar.set_postfix(rmse=f"{self.records[-1]['rmse_analysis']:.4g}", refresh=False)
             bar.update()
 
     def _spin_up(self, rng: np.random.Generator) -> Array:
@@ -291,16 +290,14 @@ class _Run:
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
             scores = metrics.score(ensemble, truth)
             values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
-        for name, value in values.items():
-            self.rows.setdefault(name, []).append(value)
+        self.records.append(values)  # one append: an interrupt finds a cycle whole or not there
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
 
     def _result(self) -> Result:
-        # an interrupt may have come between two of a cycle's records: keep what is whole
-        whole = min((len(v) for v in self.rows.values()), default=0)
-        arrays = {name: np.array(rows[:whole]) for name, rows in self.rows.items()}
+        names = self.records[0] if self.records else {}
+        arrays = {name: np.array([record[name] for record in self.records]) for name in names}
         # without a cycle: no rows, but as many axes as ever
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCORES, (0,))
         shapes["rank_histogram"] = (0, self.members + 1)

@@ -40,8 +40,8 @@ struct Blocks {
         if (whole < length) length = whole;
         // one vector more than the length: rows a power of two apart would share cache sets
         stride = length + lanes;
-        // at most 256 chunks, so that partial sums stay small beside the ensemble
-        chunk = round_up(8192, length);
+        // few chunks, so that their N x N partial sums stay small beside the ensemble
+        chunk = round_up(rows > 512 ? 16 * rows : 8192, length);
         while (chunk * 256 < dim) chunk *= 2;
         chunks = (dim + chunk - 1) / chunk;
     }

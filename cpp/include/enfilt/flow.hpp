@@ -116,6 +116,7 @@ class FlowSampler {
         const Stage& now = p_.stages[k];
         const bool correct = p_.heun && !Predict;
         const Stage& end = p_.stages[correct ? k + 1 : k];
+        const FieldForm now_form(now), end_form(end);
         const index_t measured = Predict ? k + 1 : next;
         const T dt = static_cast<T>(1.0 / static_cast<double>(p_.steps));
         if (measured >= 0) sums_.clear();
@@ -124,10 +125,10 @@ class FlowSampler {
             const index_t whole = round_up(n, lanes);
             for (index_t i = 0; i < n_; ++i)
                 fetch(p_.z + i * p_.dim + first, n, r.z + i * blocks_.stride);
-            combine(now.b1, now.b0, first, n, r.target);
+            combine(now_form.c1, now_form.c0, first, n, r.target);
             first_.mix_dense(r.target, blocks_.stride, whole, r.mixed);
             if (correct) {
-                combine(end.b1, end.b0, first, n, r.target2);
+                combine(end_form.c1, end_form.c0, first, n, r.target2);
                 second_.mix_dense(r.target2, blocks_.stride, whole, r.mixed2);
             }
             if (measured >= 0)
@@ -148,15 +149,15 @@ class FlowSampler {
                     const T* pull2 = second_.row(i, r.target2, r.mixed2, blocks_.stride, dense2);
                     for (index_t d = 0; d < n; d += lanes) {
                         const vec_t<T> at = load(z + d);
-                        const vec_t<T> ahead = at + dt * velocity(now, guidance, d, at, pull);
-                        const vec_t<T> f = velocity(end, guidance, d, ahead, pull2);
+                        const vec_t<T> ahead = at + dt * velocity(now, now_form, guidance, d, at, pull);
+                        const vec_t<T> f = velocity(end, end_form, guidance, d, ahead, pull2);
                         store(z + d, T(0.5) * (at + ahead + dt * f));
                         prefetch(i, first + blocks_.length + d);
                     }
                 } else {
                     for (index_t d = 0; d < n; d += lanes) {
                         const vec_t<T> at = load(z + d);
-                        store(z + d, at + dt * velocity(now, guidance, d, at, pull));
+                        store(z + d, at + dt * velocity(now, now_form, guidance, d, at, pull));
                         prefetch(i, first + blocks_.length + d);
                     }
                 }
@@ -170,9 +171,10 @@ class FlowSampler {
 
     // v + g at component d of the block
     template <class Guidance>
-    ENFILT_INLINE vec_t<T> velocity(const Stage& s, const Guidance& guidance, index_t d,
-                                    vec_t<T> z, const T* pull) const {
-        const vec_t<T> v = static_cast<T>(s.ratio) * z + load(pull + d);
+    ENFILT_INLINE vec_t<T> velocity(const Stage& s, const FieldForm& form, const Guidance& guidance,
+                                    index_t d, vec_t<T> z, const T* pull) const {
+        const vec_t<T> v =
+            static_cast<T>(form.gain) * (static_cast<T>(form.keep) * z - load(pull + d));
         const vec_t<T> x_hat = z + static_cast<T>(s.remaining) * v;
         return v + guidance(d, x_hat, static_cast<T>(s.strength));
     }

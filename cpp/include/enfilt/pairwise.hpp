@@ -31,6 +31,18 @@ void combine_members(const T* x1, const T* x0, index_t members, index_t dim, ind
     }
 }
 
+// The field of a stage as gain (keep z_i - sum_j w_ij (c1 x1_j + c0 x0_j)), equal to ratio z_i +
+// sum_j w_ij (b1 x1_j + b0 x0_j): near the end of a path ratio z and its partner are large and
+// cancel, and in float32 the difference has to be taken before it is multiplied.
+struct FieldForm {
+    double gain, keep, c1, c0;
+    explicit FieldForm(const Stage& s)
+        : gain(s.ratio != 0 ? s.ratio : -1.0),
+          keep(s.ratio != 0 ? 1.0 : 0.0),
+          c1(-s.b1 / gain),
+          c0(-s.b0 / gain) {}
+};
+
 template <class T>
 void squared_distances(const PairwiseProblem<T>& p) {
     const Blocks<T> blocks(p.points + p.members, p.dim);
@@ -63,11 +75,12 @@ void pairwise_field(const PairwiseProblem<T>& p) {
 
     const Blocks<T> blocks(p.points + p.members, p.dim);
     const Scratch<T> scratch(p.members + tiled(p.points), blocks.stride);
-    const T ratio = static_cast<T>(p.stage.ratio);
+    const FieldForm form(p.stage);
+    const T gain = static_cast<T>(form.gain), keep = static_cast<T>(form.keep);
     blocks.for_each([&](int thread, index_t, index_t first, index_t n) {
         T* target = scratch.of(thread);
         T* mixed = target + p.members * blocks.stride;
-        combine_members(p.x1, p.x0, p.members, p.dim, first, n, p.stage.b1, p.stage.b0, target,
+        combine_members(p.x1, p.x0, p.members, p.dim, first, n, form.c1, form.c0, target,
                         blocks.stride);
         weights.mix_dense(target, blocks.stride, round_up(n, lanes), mixed);
         index_t k = 0;
@@ -76,7 +89,7 @@ void pairwise_field(const PairwiseProblem<T>& p) {
             const T* x = p.x + i * p.dim + first;
             T* out = p.out + i * p.dim + first;
             for (index_t d = 0; d < n; d += lanes) {
-                const vec_t<T> v = ratio * load_up_to(x + d, n - d) + load(pull + d);
+                const vec_t<T> v = gain * (keep * load_up_to(x + d, n - d) - load(pull + d));
                 std::memcpy(out + d, &v,
                             static_cast<std::size_t>(n - d < lanes ? n - d : lanes) * sizeof(T));
             }

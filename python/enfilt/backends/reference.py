@@ -108,8 +108,12 @@ class NumpyBackend(Backend):
         if log_weights is not None:
             logits = logits + log_weights
         weights = softmax(logits).astype(x.dtype)
-        targets = combine(x1, x0, stage.b1, stage.b0)
-        out[...] = x.dtype.type(stage.ratio) * x + weights @ targets
+        if stage.ratio == 0:
+            out[...] = weights @ combine(x1, x0, stage.b1, stage.b0)
+        else:
+            # ratio x and its partner may be large and cancel: the difference comes first
+            pull = combine(x1, x0, -stage.b1 / stage.ratio, -stage.b0 / stage.ratio)
+            out[...] = x.dtype.type(stage.ratio) * (x - weights @ pull)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         residual = observed.y - observe(x, observed)

@@ -140,6 +140,13 @@ class EnsembleFilter(ABC):
     def reset(self) -> None:  # noqa: B027 - most remember nothing
         """Forget what earlier cycles left behind; a twin experiment calls it when a run begins."""
 
+    def _calls_back(self, cycle: Cycle) -> bool:
+        """Whether the update runs code of the user's, which may fail half-way.
+
+        Only an update that can't fail is written straight to the caller's array.
+        """
+        return cycle.observed is None
+
     def _check_observation(self, obs: Observation) -> None:  # noqa: B027 - most ask for nothing
         """Check what this filter asks of the observation operator."""
 
@@ -265,8 +272,7 @@ class EnsembleFilter(ABC):
         direct = target is not None and not any(
             a is not None and np.may_share_memory(a, target) for a in inputs
         )
-        # A callback may fail half-way: only what can't is written straight to the caller's array.
-        direct = direct and cycle.observed is not None
+        direct = direct and not self._calls_back(cycle)
         work = target.reshape(cycle.forecast.shape) if direct and target is not None else None
         if work is None:
             work = np.empty_like(cycle.forecast)

@@ -131,6 +131,9 @@ class EnFF(EnsembleFilter):
                 f"out of it: give Custom(h, vjp), or use guidance='monte-carlo'"
             )
 
+    def _calls_back(self, cycle: Cycle) -> bool:
+        return super()._calls_back(cycle) or not self._guidance.in_kernels
+
     def _update(self, cycle: Cycle, out: Array) -> None:
         path, guidance, stages = self._path, self._guidance, self._stages
         x1 = cycle.forecast

@@ -134,8 +134,7 @@ class CovarianceGuidance(Guidance):
             (members - 1) * eye + 2 * s.half_precision * s.a1**2 * states + observed
             for s in context.stages
         ]
-        inverse: Array = np.linalg.inv(np.array(stack))
-        return np.ascontiguousarray(inverse)
+        return _inverses(np.array(stack))
 
     @staticmethod
     def _anomalies(context: Context) -> Array:
@@ -159,6 +158,24 @@ class CovarianceGuidance(Guidance):
         coefficients -= coefficients.mean(axis=1, keepdims=True)
         g: Array = state.stage.b1 * coefficients.astype(state.z.dtype) @ context.x1
         return g
+
+
+def _inverses(matrices: Array) -> Array:
+    """Return the inverses of symmetric positive definite matrices (k, n, n), by Gauss and Jordan.
+
+    Without pivoting, which these need not. LAPACK would be quicker for large n, but the last bits
+    of its sums follow the number of its threads, and an analysis must not.
+    """
+    inverses = matrices.copy()
+    for p in range(matrices.shape[-1]):
+        pivot = inverses[:, p, p].copy()[:, None]
+        row = inverses[:, p] / pivot
+        column = inverses[:, :, p].copy()
+        inverses -= column[:, :, None] * row[:, None]
+        inverses[:, p] = row
+        inverses[:, :, p] = -column / pivot
+        inverses[:, p, p] = 1 / pivot[:, 0]
+    return inverses
 
 
 class CallableGuidance(Guidance):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _checks, backends
 from ..grids import RegularGrid
 
 Array = npt.NDArray[Any]
@@ -102,10 +102,15 @@ class Model(ABC):
             draws = np.random.default_rng(rng)
             scale = self.model_noise * np.sqrt(self.dt)
             work[...] = rows
-            for _ in range(count):
+            # counter-based, so that a member's noise does not depend on how many there are
+            key = int(draws.integers(2**64, dtype=np.uint64))
+            noise = np.empty_like(work)
+            kernels = backends.get()
+            for number in range(count):
                 self._advance(work, 1, work)
-                for row in work:
-                    row += (scale * draws.standard_normal(self.dim)).astype(row.dtype)
+                kernels.normals(key, 0, number, noise)
+                noise *= noise.dtype.type(scale)
+                work += noise
         if target is None:
             return work.reshape(state.shape)
         if not direct:

@@ -191,18 +191,30 @@ def parse_value(text: str) -> Any:
     (19, 'f2p', Every(k=2, offset=1))
     """
     try:
+        # a ValueError from in here is the operator's own, and says what is wrong
         return _evaluate(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError):
+    except SyntaxError:
         return text
 
 
-def _evaluate(node: ast.expr) -> Any:
+def _maker(node: ast.expr) -> type | None:
+    """Return the operator or inflation that a call names."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         for module in (operators, inflation):
             made = getattr(module, node.func.id, None)
             if isinstance(made, type):
-                options = {k.arg: _evaluate(k.value) for k in node.keywords if k.arg}
-                return made(*[_evaluate(a) for a in node.args], **options)
+                return made
+    return None
+
+
+def _evaluate(node: ast.expr) -> Any:
+    made = _maker(node)
+    if made is not None and isinstance(node, ast.Call):
+        options = {k.arg: _evaluate(k.value) for k in node.keywords if k.arg}
+        return made(*[_evaluate(a) for a in node.args], **options)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
         return _evaluate(node.left) @ _evaluate(node.right)
-    return ast.literal_eval(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise SyntaxError(str(error)) from None

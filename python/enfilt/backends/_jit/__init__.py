@@ -1,0 +1,1 @@
+"""The kernels of the Numba backend, a file for each header of the compiled core."""

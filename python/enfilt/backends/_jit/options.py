@@ -1,0 +1,59 @@
+"""How the kernels of the Numba backend are compiled; nothing is compiled at import."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Sums may be taken in another order, which vector lanes need, and products be fused into them; NaN
+# and infinities keep their meaning. "numpy": a division by zero raises nothing, which would keep a
+# loop from being vectorized.
+_LOOPS: dict[str, Any] = {
+    "fastmath": {"reassoc", "contract", "nsz"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+
+
+# Without the entry points from Python: they would be a quarter of the compile time.
+_CALLED: dict[str, Any] = {**_LOOPS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def serial(function: F) -> F:
+    """Compile a function for kernels to call, one thread each."""
+    compiled: F = numba.njit(**_CALLED)(function)
+    return compiled
+
+
+def exact(function: F) -> F:
+    """Compile a scalar function whose operations must keep their order, always inlined."""
+    options = {**_CALLED, "fastmath": {"contract"}, "forceinline": True}
+    compiled: F = numba.njit(**options)(function)
+    return compiled
+
+
+def parallel(function: F) -> F:
+    """Compile a function whose loop over `numba.prange` is shared among threads."""
+    try:
+        compiled: Any = numba.njit(**_LOOPS, parallel=True, cache=True)(function)
+    except RuntimeError:  # nowhere to write the cache: every process compiles for itself
+        return numba.njit(**_LOOPS, parallel=True)(function)  # type: ignore[no-any-return]
+    # A cached kernel is stale when anything that it calls has changed, but Numba looks at the
+    # kernel's own file alone; where a version of it keeps the stamp elsewhere, so does this one.
+    with contextlib.suppress(AttributeError):
+        compiled._cache._cache_file._source_stamp = _stamp()
+    return compiled  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _stamp() -> tuple[tuple[int, int], ...]:
+    """Return when the files of kernels were written, and their sizes."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((f.stat().st_mtime_ns, f.stat().st_size) for f in files)

@@ -1,0 +1,114 @@
+"""Counter-based normals for the Numba backend: Philox4x32-10 and the transform of Box and Muller.
+
+The layout of the numbers stands in `reference.philox_normals`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from ..base import Array
+from .options import exact, parallel, serial
+
+_LANES = 16  # counters of a group
+_GROUP = 4 * _LANES  # components that share them
+
+_MASK = np.uint64(0xFFFFFFFF)
+_WORD = np.uint64(32)
+_MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+# Fitted by cpp/tools/fit_polynomials.py, powers descending; relative error 2e-18 and 4e-17.
+_ATANH = np.array(
+    [
+        *(0.147971321055873, 0.15313917988919654, 0.18183570238726599, 0.22222198440384103),
+        *(0.2857142874394676, 0.3999999999940582, 0.6666666666666736),
+    ]
+)
+_SIN = np.array(
+    [
+        *(6.0303303862849335e-12, -6.691199435889453e-10, 5.692257044287077e-08),
+        *(-3.5988441613025057e-06, 0.00016044118532944997, -0.00468175413549386),
+        *(0.07969262624619672, -0.6459640975062485, 0.5707963267948967),
+    ]
+)
+
+_WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+
+
+@exact
+def _philox(w0: Any, w1: Any, w2: Any, w3: Any, key: Any) -> Any:
+    """Return the four words of one counter; all words stand in uint64."""
+    key0, key1 = key & _MASK, key >> _WORD
+    for _ in range(10):
+        p0, p1 = w0 * _MULTIPLIER_0, w2 * _MULTIPLIER_1
+        w0, w2 = (p1 >> _WORD) ^ w1 ^ key0, (p0 >> _WORD) ^ w3 ^ key1
+        w1, w3 = p1 & _MASK, p0 & _MASK
+        key0, key1 = (key0 + _WEYL_0) & _MASK, (key1 + _WEYL_1) & _MASK
+    return w0, w1, w2, w3
+
+
+@exact
+def _log(x: Any) -> Any:
+    # x = 2^e (1 + f), 1 + f from sqrt(1/2) on; log(1 + f) = 2 atanh(s), s = f/(2 + f)
+    sqrt_half = np.uint64(0x3FE6A09E667F3BCD)
+    bits = np.float64(x).view(np.uint64) + (np.uint64(1023 << 52) - sqrt_half)
+    e = np.float64(np.int64(bits >> np.uint64(52))) - 1023.0
+    f = np.uint64((bits & np.uint64((1 << 52) - 1)) + sqrt_half).view(np.float64) - 1.0
+    s = f / (f + 2.0)
+    z = s * s
+    p = _ATANH[0]
+    for k in range(1, len(_ATANH)):
+        p = p * z + _ATANH[k]
+    return e * 0.6931471805599453 + (f - s * (f - z * p))
+
+
+@exact
+def _sin_quarter_turns(r: Any) -> Any:
+    # sin(r pi/2), |r| <= 1
+    z = r * r
+    p = _SIN[0]
+    for k in range(1, len(_SIN)):
+        p = p * z + _SIN[k]
+    return r + r * p
+
+
+@serial
+def _normals_of_group(
+    key: Any, batch: Any, step: Any, member: int, group: int, words: Array, normals: Array
+) -> None:
+    """Fill `normals` (64,) in float64; `words` (4, 16) is scratch."""
+    for lane in range(_LANES):
+        quad = np.uint64(group * _LANES + lane) & _MASK
+        w0, w1, w2, w3 = _philox(quad, np.uint64(member), step, batch, key)
+        words[0, lane], words[1, lane], words[2, lane], words[3, lane] = w0, w1, w2, w3
+    for pair in range(2):
+        for lane in range(_LANES):
+            uniform = (np.float64(words[2 * pair, lane]) + 0.5) / 2.0**32
+            radius = math.sqrt(-2.0 * _log(uniform))
+            turns = (np.float64(words[2 * pair + 1, lane]) + 0.5) / 2.0**32
+            halves = np.floor(2.0 * turns + 0.5)  # turns = (2 halves + r)/4, |r| <= 1
+            r = 4.0 * turns - 2.0 * halves
+            signed = -radius if halves == 1.0 else radius
+            normals[2 * pair * _LANES + lane] = signed * _sin_quarter_turns(1.0 - abs(r))
+            normals[(2 * pair + 1) * _LANES + lane] = signed * _sin_quarter_turns(r)
+
+
+@parallel
+def fill_normals(key: Any, batch: Any, step: Any, workers: int, out: Array) -> None:
+    """Fill `out` (N, D) with the normals of (key, batch, step), all three uint64."""
+    for worker in prange(workers):
+        members, dim = out.shape
+        groups = (dim + _GROUP - 1) // _GROUP
+        words = np.empty((4, _LANES), np.uint64)
+        normals = np.empty(_GROUP)
+        begin = worker * members * groups // workers
+        end = (worker + 1) * members * groups // workers
+        for k in range(begin, end):
+            member, group = k // groups, k % groups
+            _normals_of_group(key, batch, step, member, group, words, normals)
+            row = out[member, group * _GROUP : (group + 1) * _GROUP]
+            for d in range(row.size):
+                row[d] = normals[d]

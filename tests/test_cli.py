@@ -1,0 +1,258 @@
+"""The shell commands."""
+
+import dataclasses
+import sys
+from importlib.metadata import entry_points
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import enfilt as ef
+from enfilt import cli, presets
+from enfilt.cli import main
+
+SMALL = ["--set", "cycles=3", "--set", "spinup=20", "--set", "members=4", "--set", "filter.steps=2"]
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # no line is broken
+
+    def call(*arguments):
+        return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    return call
+
+
+def names(directory):
+    return sorted(p.name for p in directory.iterdir())
+
+
+def test_run_writes_result_and_picture(shell, tmp_path):
+    pytest.importorskip("matplotlib")
+    done = shell("run", "lorenz96", *SMALL, "--out", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    assert names(tmp_path / "new") == ["lorenz96.npz", "lorenz96.png"]
+    assert (tmp_path / "new" / "lorenz96.png").read_bytes().startswith(b"\x89PNG")
+    result = ef.Result.load(tmp_path / "new" / "lorenz96.npz")
+    assert (result.cycles, result.info["members"], result.info["seed"]) == (3, 4, 0)
+    assert "mean over the last 3 of 3 cycles" in done.output
+    means = result.summary()
+    for name in ("rmse", "spread", "crps", "energy_score"):
+        for kind in ("forecast", "analysis"):
+            assert f"{means[f'{name}.{kind}']:.4g}" in done.output
+    assert "lorenz96.npz" in done.output
+    assert "lorenz96.png" in done.output
+
+
+def test_run_is_the_library(shell, tmp_path):
+    done = shell("run", "lorenz96", *SMALL, "--seed", 5, "--no-plot", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert names(tmp_path) == ["lorenz96.npz"]
+    preset = presets.get("lorenz96").replace(
+        {"cycles": 3, "spinup": 20, "members": 4, "filter.steps": 2}
+    )
+    wanted = preset.twin().run(preset.filter, members=4, seed=5)
+    found = ef.Result.load(tmp_path / "lorenz96.npz")
+    np.testing.assert_array_equal(found.rmse.analysis, wanted.rmse.analysis)
+    assert found.info == wanted.info
+
+
+def test_set_takes_operators(shell, tmp_path):
+    done = shell(
+        "run", "lorenz96", *SMALL, "--no-plot", "--out", tmp_path,
+        "--set", "obs.operator=Arctan() @ Every(2)", "--set", " filter.inflation = RTPS(0.3) ",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    info = ef.Result.load(tmp_path / "lorenz96.npz").info
+    assert info["operator"] == "Compose(outer=Arctan(), inner=Every(k=2, offset=0))"
+    assert "RTPS(relaxation=0.3)" in info["filter"]
+
+
+def test_the_files_go_here_by_default(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shell("run", "lorenz96", *SMALL, "--no-plot").exit_code == 0
+    assert names(tmp_path) == ["lorenz96.npz"]
+
+
+def test_without_matplotlib_there_is_a_hint(shell, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = shell("run", "lorenz96", *SMALL, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "no picture: " in done.output
+    assert "pip install 'enfilt[plot]'" in done.output  # not eaten as markup
+    assert names(tmp_path) == ["lorenz96.npz"]
+
+
+def test_a_directory_in_brackets(shell, tmp_path):
+    done = shell("run", "lorenz96", *SMALL, "--no-plot", "--out", tmp_path / "[bold]")
+    assert done.exit_code == 0, done.output
+    assert "[bold]/lorenz96.npz" in done.output
+    assert names(tmp_path / "[bold]") == ["lorenz96.npz"]
+
+
+def test_published_figure(shell, tmp_path, monkeypatch):
+    small = presets.get("lorenz96").replace({"cycles": 3, "spinup": 20, "filter.steps": 2})
+    figure = presets.Published(rmse=1.0, low=0.0, high=100.0, last=2, source="somebody")
+    for high, word in ((100.0, "within"), (1e-9, "OUTSIDE")):
+        judged = dataclasses.replace(small, published=dataclasses.replace(figure, high=high))
+        monkeypatch.setitem(presets.PRESETS, "lorenz96", judged)
+        done = shell("run", "lorenz96", "--no-plot", "--out", tmp_path)
+        assert done.exit_code == 0, done.output
+        assert "mean over the last 2 of 3 cycles" in done.output
+        assert f"{word} 0 to {high:g}" in done.output
+        changed = shell("run", "lorenz96", "--no-plot", "--out", tmp_path, "--set", "members=5")
+        assert "published:" not in changed.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lorenz69"], "did you mean 'lorenz96'"),
+        (["lorenz96", "--set", "filter.step=3"], "did you mean 'filter.steps'"),
+        (["lorenz96", "--set", "memebrs=3"], "did you mean 'members'"),
+        (["lorenz96", "--set", "filter.steps=0"], "steps=0"),
+        (["lorenz96", "--set", "filter.steps=many"], "steps='many'"),
+        (["lorenz96", "--set", "filter.path=f2q"], "did you mean 'f2p'"),
+        (["lorenz96", "--set", "filter.backend=nunpy"], "backend='nunpy'"),
+        (["lorenz96", "--set", "obs.std=-1"], "std=-1"),
+        (["lorenz96", "--set", "obs.operator=Arctn()"], "operator='Arctn()'"),
+        (["lorenz96", "--set", "obs.operator=Every()"], "argument"),
+        (["lorenz96", "--set", "model.dim=3"], "dim=3"),
+        (["lorenz96", "--set", "model.dt=fast"], "dt='fast'"),
+        (["lorenz96", "--set", "cycles=0"], "cycles=0"),
+        (["lorenz96", "--set", "members=1", "--set", "spinup=0"], "members=1"),
+        (["lorenz96", "--set", "members=few", "--set", "spinup=0"], "members='few'"),
+        (["lorenz96", "--seed", "-1", "--set", "spinup=0"], "seed=-1"),
+    ],
+)
+def test_mistakes_are_named(shell, tmp_path, arguments, message):
+    done = shell("run", *arguments, "--out", tmp_path)
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: ") or "\nError: " in done.output
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["lorenz96", "--set", "cycles"],
+        ["lorenz96", "--seed", "first"],
+        ["lorenz96", "--unknown"],
+    ],
+)
+def test_wrong_usage(shell, arguments):
+    done = shell("run", *arguments)
+    assert done.exit_code == 2
+    assert "Usage:" in done.output
+
+
+def test_out_must_be_a_directory(shell, tmp_path):
+    (tmp_path / "file").touch()
+    done = shell("run", "lorenz96", *SMALL, "--out", tmp_path / "file")
+    assert done.exit_code == 2
+    assert "is a file" in done.output
+
+
+def test_settings(shell, tmp_path, monkeypatch):
+    monkeypatch.setattr(ef.TwinExperiment, "run", None)  # nothing is run
+    done = shell("run", "lorenz96", "--settings", "--set", "filter.steps=7", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    lines = [line.replace("│", " ").split() for line in done.output.splitlines()]
+    assert ["filter.steps", "7"] in lines
+    assert ["members", "20"] in lines
+    assert ["obs.operator", "Arctan()"] in lines
+    for name in presets.get("lorenz96").settings():
+        assert any(line[:1] == [name] for line in lines), name
+    assert names(tmp_path) == []
+
+
+def test_list(shell):
+    done = shell("list")
+    assert done.exit_code == 0
+    for name, preset in presets.PRESETS.items():
+        assert name in done.output
+        assert preset.title in done.output
+    assert "0.1725" in done.output
+
+
+def test_info(shell):
+    done = shell("info")
+    assert done.exit_code == 0
+    for name, value in ef.config().items():
+        assert name in done.output
+        if len(str(value)) < 100:
+            assert str(value) in done.output
+    assert ef.__version__ in done.output
+
+
+def test_help_and_version(shell):
+    for arguments in (["--help"], ["-h"], ["run", "--help"], ["list", "-h"]):
+        done = shell(*arguments)
+        assert done.exit_code == 0
+        assert "Usage:" in done.output
+    assert ef.__version__ in shell("--version").output
+    assert shell("nothing").exit_code == 2
+
+
+@pytest.fixture
+def ending(monkeypatch):
+    """Lets the model of the preset end the run at a call, once a spin-up is over."""
+
+    def arrange(after, act):
+        step = ef.models.Lorenz96.step
+        calls = []
+
+        def ended(self, ensemble, steps=1, **options):
+            calls.append(steps)
+            result = step(self, ensemble, steps, **options)
+            return act(result) if len(calls) > after else result
+
+        monkeypatch.setattr(ef.models.Lorenz96, "step", ended)
+
+    return arrange
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+
+def spoil(x):
+    x[0, 0] = np.nan
+    return x
+
+
+def test_interrupted(shell, tmp_path, ending):
+    ending(3, interrupt)
+    done = shell("run", "lorenz96", *SMALL, "--no-plot", "--out", tmp_path)
+    assert done.exit_code == 130
+    assert "stopped after 2 cycles" in done.output
+    assert "mean over the last 2 of 2 cycles" in done.output
+    result = ef.Result.load(tmp_path / "lorenz96.npz")
+    assert (result.cycles, result.stopped) == (2, "interrupted")
+
+
+def test_diverged(shell, tmp_path, ending):
+    ending(2, spoil)
+    with pytest.warns(RuntimeWarning, match="the run ends"):
+        done = shell("run", "lorenz96", *SMALL, "--no-plot", "--out", tmp_path)
+    assert done.exit_code == 1
+    assert "stopped after 1 cycles: at cycle 1, forecast[0, 0] is nan" in done.output
+    assert names(tmp_path) == ["lorenz96.npz"]
+
+
+def test_nothing_completed(shell, tmp_path, ending):
+    ending(0, interrupt)
+    done = shell("run", "lorenz96", *SMALL, "--out", tmp_path)
+    assert done.exit_code == 1
+    assert "no cycle was completed: interrupted" in done.output
+    assert names(tmp_path) == []
+
+
+def test_the_command_is_installed():
+    (script,) = entry_points(group="console_scripts", name="enfilt")
+    assert script.load() is cli.main

@@ -1,0 +1,563 @@
+"""Bad input: one clear error that names the argument, and nothing modified."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import enfilt as ef
+from enfilt import backends
+from enfilt.operators import Arctan, Custom, Every, Identity, Linear, Mask, Subset
+
+N, DIM, STEPS = 5, 7, 3
+
+
+def inputs(dtype=np.float64, batch=None):
+    """Forecast, observations of every component and previous analysis."""
+    rng = np.random.default_rng(11)
+    lead = () if batch is None else (batch,)
+    previous = rng.standard_normal((*lead, N, DIM))
+    return {
+        "forecast": (previous + 0.3 * rng.standard_normal(previous.shape)).astype(dtype),
+        "y": np.arctan(rng.standard_normal((*lead, DIM))).astype(dtype),
+        "obs": ef.Observation(Arctan(), std=0.5),
+        "previous": previous.astype(dtype),
+        "noise": rng.standard_normal(previous.shape).astype(dtype),
+    }
+
+
+def assert_untouched(arrays, copies):
+    for name, copy in copies.items():
+        assert arrays[name].tobytes() == copy.tobytes(), name
+
+
+def copies_of(arguments):
+    return {k: v.copy() for k, v in arguments.items() if isinstance(v, np.ndarray)}
+
+
+def with_value(array, index, value):
+    changed = array.copy()
+    changed[index] = value
+    return changed
+
+
+def _zeros(*shape, dtype=np.float64):
+    return np.zeros(shape, dtype)
+
+
+GOOD = inputs()
+NAN, INF = np.nan, np.inf
+
+# What of the arguments is replaced, and what is said about it.
+BAD_ARGUMENTS = {
+    "forecast 1-D": ({"forecast": _zeros(DIM)}, ValueError, r"forecast has shape \(7,\)"),
+    "forecast 4-D": ({"forecast": _zeros(1, 1, N, DIM)}, ValueError, "forecast has shape"),
+    "forecast empty": ({"forecast": _zeros(0, DIM)}, ValueError, r"forecast has shape \(0, 7\)"),
+    "forecast no components": ({"forecast": _zeros(N, 0)}, ValueError, r"forecast .*\(5, 0\)"),
+    "one member": ({"forecast": _zeros(1, DIM)}, ValueError, r"forecast .* 1 member\(s\)"),
+    "empty batch": ({"forecast": _zeros(0, N, DIM)}, ValueError, r"forecast .*\(0, 5, 7\)"),
+    "forecast float16": (
+        {"forecast": _zeros(N, DIM, dtype="f2")},
+        TypeError,
+        "forecast .* float16",
+    ),
+    "forecast long double": (
+        {"forecast": _zeros(N, DIM, dtype=np.longdouble)},
+        TypeError,
+        "forecast has dtype float128",
+    ),
+    "forecast int": ({"forecast": _zeros(N, DIM, dtype=int)}, TypeError, "forecast .* int64"),
+    "forecast bool": ({"forecast": _zeros(N, DIM, dtype=bool)}, TypeError, "forecast .* bool"),
+    "forecast complex": (
+        {"forecast": _zeros(N, DIM, dtype=complex)},
+        TypeError,
+        "forecast .*compl",
+    ),
+    "forecast other byte order": (
+        {"forecast": GOOD["forecast"].astype(">f8")},
+        TypeError,
+        "forecast has dtype >f8",
+    ),
+    "forecast text": ({"forecast": "ensemble"}, TypeError, "forecast can't be read"),
+    "forecast ragged": ({"forecast": [[1.0], [1.0, 2.0]]}, TypeError, "forecast can't be read"),
+    "forecast None": ({"forecast": None}, ValueError, r"forecast has shape \(\)"),
+    "forecast nan": (
+        {"forecast": with_value(GOOD["forecast"], (3, 6), NAN)},
+        ValueError,
+        r"forecast\[3, 6\] is nan",
+    ),
+    "forecast inf": (
+        {"forecast": with_value(GOOD["forecast"], (0, 0), INF)},
+        ValueError,
+        r"forecast\[0, 0\] is inf",
+    ),
+    "forecast -inf": (
+        {"forecast": with_value(GOOD["forecast"], (4, 2), -INF)},
+        ValueError,
+        r"forecast\[4, 2\] is -inf",
+    ),
+    "y too short": ({"y": _zeros(DIM - 1)}, ValueError, r"y has shape \(6,\): expected \(7,\)"),
+    "y too long": ({"y": _zeros(DIM + 1)}, ValueError, r"y has shape \(8,\)"),
+    "y scalar": ({"y": 0.5}, ValueError, r"y has shape \(\)"),
+    "y a column": ({"y": _zeros(DIM, 1)}, ValueError, r"y has shape \(7, 1\)"),
+    "y for a batch": ({"y": _zeros(1, DIM)}, ValueError, r"y has shape \(1, 7\)"),
+    "y float32": ({"y": _zeros(DIM, dtype="f4")}, TypeError, "y has dtype float32, .* float64"),
+    "y int": ({"y": _zeros(DIM, dtype=int)}, TypeError, "y has dtype int64"),
+    "y inf": ({"y": with_value(GOOD["y"], 2, INF)}, ValueError, r"y\[2\] is inf"),
+    "y text": ({"y": ["a"] * DIM}, TypeError, "y can't be read"),
+    "obs an operator": ({"obs": Arctan()}, TypeError, "obs="),
+    "obs None": ({"obs": None}, TypeError, "obs=None"),
+    "previous missing": ({"previous": None}, ValueError, "previous is missing"),
+    "previous of fewer members": (
+        {"previous": _zeros(N - 1, DIM)},
+        ValueError,
+        r"previous has shape \(4, 7\): expected \(5, 7\)",
+    ),
+    "previous of fewer components": ({"previous": _zeros(N, 6)}, ValueError, "previous has shape"),
+    "previous a batch": ({"previous": _zeros(1, N, DIM)}, ValueError, "previous has shape"),
+    "previous float32": ({"previous": _zeros(N, DIM, dtype="f4")}, TypeError, "previous has dtype"),
+    "previous int": ({"previous": _zeros(N, DIM, dtype=int)}, TypeError, "previous has dtype"),
+    "previous nan": (
+        {"previous": with_value(GOOD["previous"], (2, 1), NAN)},
+        ValueError,
+        r"previous\[2, 1\] is nan",
+    ),
+    "noise shape": ({"noise": _zeros(N, 6)}, ValueError, r"noise has shape \(5, 6\)"),
+    "noise of a sampler": (
+        {"noise": _zeros(2, N, DIM)},
+        ValueError,
+        r"noise has shape \(2, 5, 7\)",
+    ),
+    "noise float32": ({"noise": _zeros(N, DIM, dtype="f4")}, TypeError, "noise has dtype"),
+    "noise nan": (
+        {"noise": with_value(GOOD["noise"], (1, 4), NAN)},
+        ValueError,
+        r"noise\[1, 4\] is nan",
+    ),
+    "out a list": ({"out": [[0.0] * DIM] * N}, TypeError, "out is of type list"),
+    "out shape": ({"out": _zeros(N, 6)}, ValueError, r"out has shape \(5, 6\)"),
+    "out a batch": ({"out": _zeros(1, N, DIM)}, ValueError, r"out has shape \(1, 5, 7\)"),
+    "out dtype": ({"out": _zeros(N, DIM, dtype="f4")}, TypeError, "out has dtype float32"),
+    "out column-major": ({"out": _zeros(DIM, N).T}, ValueError, "out must be C-contiguous"),
+    "out strided": ({"out": _zeros(N, 2 * DIM)[:, ::2]}, ValueError, "out must be C-contiguous"),
+    "out read-only": (
+        {"out": np.frombuffer(bytes(8 * N * DIM)).reshape(N, DIM)},
+        ValueError,
+        "out must be C-contiguous and writeable",
+    ),
+    "index out of range": (
+        {"obs": ef.Observation(Subset([0, 7]), 0.1), "y": _zeros(2)},
+        ValueError,
+        "indices holds 7, out of range",
+    ),
+    "offset out of range": (
+        {"obs": ef.Observation(Every(2, offset=7), 0.1), "y": _zeros(1)},
+        ValueError,
+        "offset=7 is out of range",
+    ),
+    "mask length": (
+        {"obs": ef.Observation(Mask([True] * 6), 0.1), "y": _zeros(6)},
+        ValueError,
+        "mask has 6 entries: expected 7",
+    ),
+    "matrix columns": (
+        {"obs": ef.Observation(Linear(np.ones((2, 6))), 0.1), "y": _zeros(2)},
+        ValueError,
+        "matrix has shape .2, 6.: expected 7 columns",
+    ),
+    "std length": ({"obs": ef.Observation(Arctan(), [0.1] * 6)}, ValueError, "std has 6 entries"),
+    "Custom without vjp": (
+        {"obs": ef.Observation(Custom(np.sin), 0.1)},
+        TypeError,
+        "vjp was left out",
+    ),
+    "Custom without vjp inside": (
+        {"obs": ef.Observation(Arctan() @ Custom(np.sin), 0.1)},
+        TypeError,
+        "vjp was left out",
+    ),
+    "Custom of wrong shape": (
+        {"obs": ef.Observation(Custom(lambda x: x[0], lambda x, u: u), 0.1)},
+        ValueError,
+        "h returned shape",
+    ),
+    "vjp of wrong shape": (
+        {"obs": ef.Observation(Custom(np.sin, lambda x, u: u[:, :2]), 0.1)},
+        ValueError,
+        "vjp returned shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARGUMENTS)
+def test_bad_arguments(case, backend):
+    changes, kind, message = BAD_ARGUMENTS[case]
+    arguments = inputs() | {"out": np.full((N, DIM), 7.0)} | changes
+    copies = copies_of(arguments)
+    with pytest.raises(kind, match=message):
+        ef.EnFF(steps=STEPS, backend=backend).analysis(**arguments)
+    assert_untouched(arguments, copies)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y": _zeros(3, DIM)}, r"y has shape \(3, 7\): expected \(7,\) or \(2, 7\)"),
+        ({"y": _zeros(2, 6)}, r"y has shape \(2, 6\)"),
+        ({"y": with_value(inputs(batch=2)["y"], (1, 3), -INF)}, r"y\[1, 3\] is infinite"),
+        ({"previous": _zeros(N, DIM)}, r"previous has shape \(5, 7\): expected \(2, 5, 7\)"),
+        ({"noise": _zeros(N, DIM)}, r"noise has shape \(5, 7\): expected \(2, 5, 7\)"),
+        ({"out": _zeros(N, DIM)}, r"out has shape \(5, 7\): expected \(2, 5, 7\)"),
+        (
+            {"forecast": with_value(inputs(batch=2)["forecast"], (1, 4, 0), NAN)},
+            r"forecast\[1, 4, 0\] is nan",
+        ),
+        (
+            {"previous": with_value(inputs(batch=2)["previous"], (0, 0, 6), INF)},
+            r"previous\[0, 0, 6\] is inf",
+        ),
+    ],
+)
+def test_bad_batches(changes, message, backend):
+    arguments = inputs(batch=2) | {"out": np.full((2, N, DIM), 7.0)} | changes
+    copies = copies_of(arguments)
+    with pytest.raises(ValueError, match=message):
+        ef.EnFF(steps=STEPS, backend=backend).analysis(**arguments)
+    assert_untouched(arguments, copies)
+
+
+@pytest.mark.parametrize("dim", [1, 15, 17, 1000, 8193, 70001])
+def test_the_last_component_is_looked_at(dim, dtype, backend):
+    """The fast test for finite values has no blind spot at the end of a row."""
+    filt = ef.EnFF(path="ot", steps=1, backend=backend)
+    obs = ef.Observation(Subset([0]), 0.5)
+    for index in ((0, 0), (1, dim - 1), (2, dim // 2)):
+        for value in (NAN, -INF):
+            forecast = with_value(np.zeros((3, dim), dtype), index, value)
+            with pytest.raises(ValueError, match=rf"forecast\[{index[0]}, {index[1]}\] is {value}"):
+                filt.analysis(forecast, np.zeros(1, dtype), obs)
+
+
+def test_the_largest_numbers_are_finite(dtype, backend):
+    """A sum of squares would overflow; the test for finite values does not."""
+    large = np.full((2, 40), np.finfo(dtype).max / 4, dtype)
+    obs = ef.Observation(Identity(), 1.0)
+    filt = ef.EnFF(path="ot", steps=1, backend=backend)
+    y = np.full(40, NAN, dtype)
+    np.testing.assert_array_equal(filt.analysis(large, y, obs), large)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"steps": 0}, ValueError, "steps=0: expected an integer of at least 1"),
+        ({"steps": -3}, ValueError, "steps=-3"),
+        ({"steps": 2.0}, TypeError, "steps=2.0"),
+        ({"steps": True}, TypeError, "steps=True"),
+        ({"steps": "19"}, TypeError, "steps='19'"),
+        ({"steps": None}, TypeError, "steps=None"),
+        ({"sigma_min": 0}, ValueError, "sigma_min=0: expected a finite number and above 0"),
+        ({"sigma_min": -0.01}, ValueError, "sigma_min=-0.01"),
+        ({"sigma_min": NAN}, ValueError, "sigma_min=nan"),
+        ({"sigma_min": INF}, ValueError, "sigma_min=inf"),
+        ({"sigma_min": "small"}, TypeError, "sigma_min='small'"),
+        ({"sigma_min": "0.1"}, TypeError, "sigma_min='0.1'"),
+        ({"path": "ot", "sigma_min": 0}, ValueError, "sigma_min=0"),
+        ({"path": "ve", "sigma_min": 0}, ValueError, "sigma_min=0"),
+        ({"path": "ve", "sigma_min": 25}, ValueError, "sigma_max=25"),
+        ({"path": "f2q"}, ValueError, "path='f2q' is not known.*did you mean 'f2p'"),
+        ({"path": None}, ValueError, "path=None"),
+        ({"guidance": "locl"}, ValueError, "guidance='locl' is not known.*did you mean 'local'"),
+        ({"guidance": None}, ValueError, "guidance=None"),
+        ({"guidance": "covariance"}, ValueError, "guidance='covariance'.*path='f2p'"),
+        ({"strength": -1}, ValueError, "strength=-1"),
+        ({"strength": NAN}, ValueError, "strength=nan"),
+        ({"strength": "strong"}, TypeError, "strength='strong'"),
+        ({"sampler": "euler2"}, ValueError, "sampler='euler2'.*did you mean 'euler'"),
+        ({"coupling": "pair"}, ValueError, "coupling='pair'.*did you mean 'paired'"),
+        ({"path": "ot", "coupling": "independent"}, ValueError, "coupling='independent'"),
+        ({"inflation": 0}, ValueError, "inflation=0"),
+        ({"inflation": "big"}, TypeError, "inflation='big'"),
+        ({"backend": "nunpy"}, ValueError, "backend='nunpy' is not known.*did you mean 'num"),
+        ({"backend": "cp"}, ValueError, "backend='cp' is not known.*did you mean 'cpp'"),
+        ({"backend": "C++"}, ValueError, "backend='C\\+\\+' is not known"),
+        ({"backend": None}, ValueError, "backend=None"),
+    ],
+)
+def test_bad_options_fail_when_the_filter_is_made(options, kind, message):
+    with pytest.raises(kind, match=message):
+        ef.EnFF(**options)
+
+
+def test_a_backend_that_is_not_here_is_an_error():
+    for name in set(backends.missing()):
+        with pytest.raises(ValueError, match=f"backend='{name}' can't be used: .*expected one of"):
+            ef.EnFF(backend=name)
+        with pytest.raises(ValueError, match=f"backend='{name}' can't be used"):
+            ef.models.Lorenz96(backend=name)
+        with pytest.raises(ValueError, match=f"backend='{name}' can't be used"):
+            ef.metrics.score(_zeros(2, 2), _zeros(2), backend=name)
+
+
+@pytest.mark.skipif("cuda" in backends.available(), reason="CUDA kernels are here")
+def test_cuda_where_there_is_none():
+    with pytest.raises(ValueError, match="backend='cuda' can't be used"):
+        ef.EnFF(backend="cuda")
+
+
+def test_a_strength_that_is_negative_somewhere(backend):
+    arguments = inputs() | {"out": np.full((N, DIM), 7.0)}
+    copies = copies_of(arguments)
+    filt = ef.EnFF(steps=4, strength=lambda t: 0.5 - t, backend=backend)
+    with pytest.raises(ValueError, match=r"strength\(0.75\)=-0.25"):
+        filt.analysis(**arguments)
+    assert_untouched(arguments, copies)
+
+
+# -- what is written to
+
+
+def spin(t, z, v, x_hat, y, obs):
+    """A guidance that writes to all that it is given."""
+    result = 0.1 * np.nan_to_num(np.arctan(x_hat) - y)
+    z[...] = v[...] = x_hat[...] = NAN
+    return result
+
+
+FILTERS = [
+    {"path": path, "guidance": guidance, "sampler": sampler}
+    for path in ("f2p", "ot", "ve")
+    for guidance in ("none", "local", "monte-carlo", "covariance", spin)
+    for sampler in ("euler", "heun")
+    if (path, guidance) != ("f2p", "covariance")
+] + [{"path": "f2p", "coupling": "independent"}]
+
+
+def _name(options):
+    return "-".join(getattr(v, "__name__", v) for v in options.values())
+
+
+@pytest.fixture(params=FILTERS, ids=_name)
+def filt(request, backend):
+    return ef.EnFF(**request.param, steps=STEPS, strength=0.02, backend=backend)
+
+
+@pytest.mark.parametrize("inflation", [1.0, ef.inflation.RTPS(0.5)], ids=["plain", "rtps"])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_inputs_are_not_written_to(filt, batch, inflation):
+    filt = dataclasses.replace(filt, inflation=inflation)
+    arguments = inputs(batch=batch)
+    arguments["y"][..., 1] = NAN
+    copies = copies_of(arguments)
+    for array in copies:
+        arguments[array].flags.writeable = False
+    wanted = filt.analysis(**arguments, rng=3)
+    assert np.isfinite(wanted).all()
+    assert_untouched(arguments, copies)
+
+    # out= of its own, and each input as out=
+    out = np.full_like(wanted, NAN)
+    assert filt.analysis(**arguments, rng=3, out=out) is out
+    np.testing.assert_array_equal(out, wanted)
+    assert_untouched(arguments, copies)
+    for name in ("forecast", "previous", "noise"):
+        others = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+        target = others[name]
+        assert filt.analysis(**others, rng=3, out=target) is target
+        np.testing.assert_array_equal(target, wanted, err_msg=name)
+        del others[name]
+        assert_untouched(others, {k: v for k, v in copies.items() if k != name})
+
+
+def test_out_that_overlaps_an_input_in_part(filt):
+    arguments = inputs()
+    wanted = filt.analysis(**arguments, rng=3)
+    for name in ("forecast", "previous", "noise"):
+        memory = np.zeros((N + 1, DIM))
+        memory[:N] = arguments[name]
+        shifted = arguments | {name: memory[:N]}
+        found = filt.analysis(**shifted, rng=3, out=memory[1:])
+        np.testing.assert_array_equal(found, wanted, err_msg=name)
+
+
+def test_out_is_given_back_in_float32(backend):
+    arguments = inputs(np.float32)
+    filt = ef.EnFF(steps=STEPS, backend=backend)
+    wanted = filt.analysis(**arguments)
+    assert wanted.dtype == np.float32
+    assert wanted.flags.c_contiguous
+    np.testing.assert_array_equal(filt.analysis(**arguments, out=arguments["forecast"]), wanted)
+
+
+def test_lists_and_strided_arrays_are_inputs(filt):
+    arguments = inputs()
+    wanted = filt.analysis(**arguments, rng=3)
+    lists = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+    np.testing.assert_array_equal(filt.analysis(**lists, rng=3), wanted)
+    strided = dict(arguments)
+    for name in ("forecast", "previous", "noise"):
+        strided[name] = np.asfortranarray(arguments[name])
+    strided["y"] = np.repeat(arguments["y"], 2)[::2]
+    np.testing.assert_array_equal(filt.analysis(**strided, rng=3), wanted)
+
+
+class Half:
+    """A function that raises in its fourth call."""
+
+    def __init__(self, function):
+        self.function = function
+        self.calls = 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.calls > 3:
+            raise OSError("lost on the way")
+        return self.function(*arguments)
+
+
+@pytest.mark.parametrize("target", ["fresh", "forecast", "previous"])
+@pytest.mark.parametrize("part", ["h", "vjp"])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_a_custom_operator_that_raises_leaves_out_untouched(part, target, batch, backend):
+    h, vjp = np.arctan, lambda x, u: u / (1 + x * x)
+    operator = Custom(Half(h), vjp) if part == "h" else Custom(h, Half(vjp))
+    arguments = inputs(batch=batch) | {"obs": ef.Observation(operator, 0.5)}
+    out = np.full_like(arguments["forecast"], 7.0) if target == "fresh" else arguments[target]
+    copies = copies_of(arguments | {"out": out})
+    # of a batch, when the first ensemble is done
+    filt = ef.EnFF(steps=2 if batch else 9, backend=backend)
+    with pytest.raises(OSError, match="lost on the way"):
+        filt.analysis(**arguments, out=out)
+    assert_untouched(arguments | {"out": out}, copies)
+
+
+@pytest.mark.parametrize("target", ["fresh", "forecast"])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_a_guidance_that_raises_leaves_out_untouched(target, batch, backend):
+    """With a batch the first ensemble is done when the second one fails."""
+    guidance = Half(lambda t, z, v, x_hat, y, obs: 0 * z)
+    arguments = inputs(batch=batch)
+    out = np.full_like(arguments["forecast"], 7.0) if target == "fresh" else arguments[target]
+    copies = copies_of(arguments | {"out": out})
+    filt = ef.EnFF(steps=2 if batch else 9, guidance=guidance, backend=backend)
+    with pytest.raises(OSError, match="lost on the way"):
+        filt.analysis(**arguments, out=out)
+    assert_untouched(arguments | {"out": out}, copies)
+
+
+def test_a_guidance_of_wrong_shape(backend):
+    filt = ef.EnFF(steps=2, guidance=lambda t, z, v, x_hat, y, obs: z[:1], backend=backend)
+    with pytest.raises(ValueError, match=r"guidance returned shape \(1, 7\)"):
+        filt.analysis(**inputs())
+
+
+def test_no_gradient_is_asked_for_where_none_is_needed(backend):
+    arguments = inputs() | {"obs": ef.Observation(Custom(np.arctan), 0.5)}
+    for options in ({"guidance": "none"}, {"guidance": "monte-carlo"},
+                    {"guidance": "covariance", "path": "ot"}):  # fmt: skip
+        found = ef.EnFF(steps=2, backend=backend, **options).analysis(**arguments)
+        assert np.isfinite(found).all()
+
+
+# -- nothing observed
+
+
+@pytest.mark.parametrize("operator", [Arctan(), Custom(np.arctan, lambda x, u: u / (1 + x * x))])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_all_observations_missing_give_the_forecast(operator, batch, filt):
+    arguments = inputs(batch=batch) | {"obs": ef.Observation(operator, 0.5)}
+    arguments["forecast"][..., 0, :3] = [-0.0, 5e-324, 1e-3]
+    arguments["y"] = np.full(DIM, NAN)
+    copies = copies_of(arguments)
+    found = filt.analysis(**arguments, rng=1)
+    assert found.tobytes() == arguments["forecast"].tobytes()
+    assert not np.shares_memory(found, arguments["forecast"])
+    assert_untouched(arguments, copies)
+    out = arguments["forecast"]
+    assert filt.analysis(**arguments, rng=1, out=out) is out
+    assert out.tobytes() == copies["forecast"].tobytes()
+
+
+def test_all_missing_with_inflation(backend):
+    arguments = inputs() | {"y": np.full(DIM, NAN)}
+    found = ef.EnFF(steps=2, inflation=1.5, backend=backend).analysis(**arguments)
+    assert found.tobytes() == arguments["forecast"].tobytes()
+
+
+@pytest.mark.parametrize("operator", [Arctan(), Custom(np.arctan, lambda x, u: u / (1 + x * x))])
+def test_one_ensemble_of_a_batch_without_observations(operator, filt):
+    arguments = inputs(batch=3) | {"obs": ef.Observation(operator, 0.5)}
+    arguments["y"][1] = NAN
+    found = filt.analysis(**arguments, rng=1)
+    assert found[1].tobytes() == arguments["forecast"][1].tobytes()
+    for index in (0, 2):
+        assert not np.array_equal(found[index], arguments["forecast"][index])
+    if filt.coupling == "paired":
+        for index in (0, 2):
+            alone = {k: v[index] if isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+            # a batch may be summed in other blocks
+            np.testing.assert_allclose(found[index], filt.analysis(**alone), rtol=1e-9, atol=1e-9)
+
+
+# -- the kernels on their own
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (
+            lambda k: k.flow_field(_zeros(2, 3), _zeros(4, 2), 0.5, path="ot"),
+            ValueError,
+            "forecast",
+        ),
+        (
+            lambda k: k.flow_field(_zeros(3), _zeros(4, 3), 0.5, path="ot"),
+            ValueError,
+            "x has shape",
+        ),
+        (lambda k: k.flow_field(_zeros(2, 3), _zeros(4, 3), 1.5, path="ot"), ValueError, "t=1.5"),
+        (lambda k: k.flow_field(_zeros(2, 3), _zeros(4, 3), NAN, path="ot"), ValueError, "t=nan"),
+        (
+            lambda k: k.flow_field(_zeros(2, 3), _zeros(4, 3), 0.5, path="f2p"),
+            ValueError,
+            "previous",
+        ),
+        (
+            lambda k: k.flow_field(
+                _zeros(2, 3), _zeros(4, 3), 0.5, path="f2p", previous=_zeros(2, 3)
+            ),
+            ValueError,
+            "previous has shape",
+        ),
+        (
+            lambda k: k.flow_field(_zeros(2, 3), _zeros(4, 3, dtype="f4"), 0.5, path="ot"),
+            TypeError,
+            "forecast has dtype float32",
+        ),
+        (
+            lambda k: k.flow_field(
+                _zeros(2, 3), _zeros(4, 3), 0.5, path="ot", log_weights=_zeros(3)
+            ),
+            ValueError,
+            "log_weights has shape",
+        ),
+        (
+            lambda k: k.flow_field(_zeros(2, 3), _zeros(4, 3), 0.5, path="ot", out=_zeros(4, 3)),
+            ValueError,
+            "out has shape",
+        ),
+        (lambda k: k.mixture_score(_zeros(2, 3), _zeros(4, 3), 1.0, 0.0), ValueError, "std=0"),
+        (lambda k: k.mixture_score(_zeros(2, 3), _zeros(4, 3), NAN, 1.0), ValueError, "scale=nan"),
+        (
+            lambda k: k.pairwise_log_weights(_zeros(2, 3), np.full((4, 3), INF), 1.0, 1.0),
+            ValueError,
+            r"centers\[0, 0\] is inf",
+        ),
+        (lambda k: k.standard_normal(0, (0, 3)), ValueError, "shape=0"),
+        (lambda k: k.standard_normal(0, (2, 3), dtype=int), TypeError, "dtype=int64"),
+        (lambda k: k.standard_normal(1.5, (2, 3)), TypeError, "key=1.5"),
+    ],
+)
+def test_bad_kernel_arguments(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(ef.kernels)
