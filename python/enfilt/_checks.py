@@ -91,7 +91,7 @@ def float_dtype(argument: str, value: Any) -> np.dtype[Any]:
 
 def _dtype_name(value: Any) -> str:
     try:
-        return np.dtype(value).name
+        return str(np.dtype(value).name)
     except TypeError:
         return repr(value)
 
