@@ -79,6 +79,8 @@ class EnKF(EnsembleFilter):
             obs.state_grid(0)  # says what is missing, also where nothing was observed
 
     def _update(self, cycle: Cycle, out: Array) -> None:
+        if self.localization is not None:
+            cycle.obs.places(out.shape[-1])  # may raise, so before anything is written
         for b, target in enumerate(out):
             normals = None
             if self.method == "perturbed":

@@ -175,8 +175,8 @@ class BootstrapPF(EnsembleFilter):
         """Write the members after this analysis to `out`; return their log-weights."""
         forecast = cycle.forecast[b]
         members, dim = forecast.shape
-        logits = log_weights - cycle.misfit(b)
-        logits = logits - logits.max()
+        logits: Weights = log_weights - cycle.misfit(b)
+        logits -= logits.max()
         logits -= np.log(np.exp(logits).sum())
         weights = np.exp(logits)
         weights /= weights.sum()
