@@ -692,7 +692,7 @@ def test_matplotlib_missing(result, tmp_path, monkeypatch):
         ({"initial_std": -1}, ValueError, "initial_std=-1"),
         ({"initial_std": np.nan}, ValueError, "initial_std=nan"),
         ({"initial_mean": "turth"}, ValueError, "initial_mean='turth'.*did you mean 'truth'"),
-        ({"dtype": "float16"}, TypeError, "dtype='float16'"),
+        ({"dtype": "float16"}, TypeError, "dtype=float16"),
         ({"dtype": int}, TypeError, "dtype="),
         ({"operator": ef.operators.Subset([DIM])}, ValueError, "indices holds 8"),
     ],
