@@ -154,8 +154,9 @@ def test_out_and_missing(backend):
     setting = make_setting(4, 50, ef.operators.Arctan(), np.float64)
     filt = ef.EnSF(steps=3, backend=backend)
     expected = setting.analysis(filt, rng=0)
-    for out in (np.empty_like(expected), setting.forecast.copy()):
-        aliased = Setting(out if out.all() else setting.forecast, setting.y, setting.obs)
+    forecast = setting.forecast.copy()
+    for start, out in ((forecast, np.empty_like(expected)), (forecast, forecast)):
+        aliased = Setting(start, setting.y, setting.obs)
         assert aliased.analysis(filt, rng=0, out=out) is out
         np.testing.assert_array_equal(out, expected)
     nothing = Setting(setting.forecast, np.full(50, np.nan), setting.obs)

@@ -7,9 +7,12 @@ needs the predicted z, which the corrector makes again instead of reading it.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import prange
 
-from ..base import Array
+from ..base import Array, FlowProblem, Stage
+from ..reference import softmax
+from .arguments import Weights, cut_of, fixed, observed_as, padded, sums_of, weights_as
 from .blocks import (
     A0,
     A1,
@@ -27,6 +30,8 @@ from .blocks import (
 )
 from .observed import Observed, observe, observed_anomalies, spread
 from .options import parallel, serial
+from .pairwise import pairwise_field, squared_distances
+from .philox import normals
 
 
 @serial
@@ -153,3 +158,89 @@ def innovations(
                     row[d] = miss if weight[d] > 0 else x1.dtype.type(0)
             observed_anomalies(observed, member, weight, members, n, slope, anomaly)
             add_products(innovation, anomaly, n, sums[first // cut.chunk])
+
+
+class FlowSampler:
+    """The flow of one ensemble of a batch: what happens between the passes over memory."""
+
+    def __init__(self, problem: FlowProblem, batch: int, z: Array) -> None:
+        self.problem, self.batch, self.z = problem, batch, z
+        members = len(z)
+        x1 = problem.x1[batch]
+        x0 = x1 if problem.x0 is None else problem.x0[batch]
+        self.ensembles = fixed(x1), fixed(x0)
+        self.cut = cut_of(4 * members, members, z)
+        self.sums = sums_of(self.cut, z, padded(members), padded(members))
+        seen = problem.observed
+        self.observed = observed_as(None if seen is None else seen.of(batch), z)
+        self.steps = len(problem.stages) - (1 if problem.heun else 0)
+        self.stages = [Stage(*map(float, row)) for row in problem.stages]
+        self.guided = seen is not None and any(stage.strength != 0 for stage in self.stages)
+
+    def run(self) -> None:
+        self._start()
+        for k in range(self.steps):
+            later = k + 1 if k + 1 < self.steps else None
+            weights = [self._weigh(k)]
+            if self.problem.heun:
+                self._step(k, weights, measured=k + 1, predict=True)
+                weights.append(self._weigh(k + 1))
+            self._step(k, weights, measured=later)
+
+    def _start(self) -> None:
+        """Write z(0), and add up its distances."""
+        p, z, stage = self.problem, self.z, self.stages[0]
+        if p.noise is None:
+            normals(p.key, self.batch, 0, z)
+            noise = z
+        else:
+            noise = p.noise[self.batch]
+        # the field of weights that are all one-hot, with other coefficients
+        form = stage._replace(ratio=float(p.start_width), b1=stage.a1, b0=stage.a0)
+        start = np.arange(len(z)) if p.start is None else p.start[self.batch].copy()
+        nowhere = np.zeros((len(z), padded(len(z))), z.dtype)
+        pairwise_field(fixed(noise), *self.ensembles, np.array(form), nowhere, start, self.cut, z)
+        squared_distances(fixed(z), *self.ensembles, np.array(stage), self.cut, self.sums)
+
+    def _step(
+        self, k: int, weights: list[Weights], *, measured: int | None, predict: bool = False
+    ) -> None:
+        correct = len(weights) == 2
+        stages = [self.stages[i] for i in (k, k + 1 if correct else k, measured or 0)]
+        self.sums.fill(0)
+        step_flow(
+            *self.ensembles,
+            np.array(stages),
+            np.stack([w.values for w in weights]),
+            np.stack([w.single for w in weights]),
+            1 / self.steps,
+            self.observed,
+            (self.guided, predict, correct, measured is not None),
+            self.cut,
+            self.z,
+            self.sums,
+        )
+
+    def _weigh(self, k: int) -> Weights:
+        """Return the weights of stage k from the distances added up last.
+
+        With covariance guidance the gain is a change of the weights: g_i = sum_j b1 q_ij (x1_j -
+        mean), q_i = gain u_i, so the members are mixed with w_ij + q_ij - mean_j q_ij.
+        """
+        p, dtype = self.problem, self.z.dtype
+        logits = -self.stages[k].half_precision * self._total()
+        if p.log_weights is not None:
+            logits += p.log_weights[self.batch]
+        w = softmax(logits)
+        weights = weights_as(w, dtype)
+        if p.gains is None:
+            return weights
+        self.sums.fill(0)
+        innovations(self.ensembles[0], *weights, self.observed, self.cut, self.sums)
+        change = self._total() @ p.gains[self.batch, k].T
+        return weights_as(w + change - change.mean(axis=1, keepdims=True), dtype)
+
+    def _total(self) -> Array:
+        members = len(self.z)
+        total: Array = self.sums.sum(axis=0)[:members, :members]
+        return total

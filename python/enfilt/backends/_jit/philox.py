@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from ..base import Array
+from .arguments import threads
 from .options import exact, parallel, serial
 
 _LANES = 16  # counters of a group
@@ -36,6 +37,9 @@ _SIN = np.array(
 )
 
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+
+# What `normals_of_block` works in: words (4, 16) of uint64, and normals (64,).
+Scratch = tuple[Array, Array]
 
 
 @exact
@@ -96,6 +100,21 @@ def _normals_of_group(
             normals[(2 * pair + 1) * _LANES + lane] = signed * _sin_quarter_turns(r)
 
 
+@serial
+def normals_of_block(
+    key: Any, batch: Any, step: Any, member: int, first: int, n: int, scratch: Scratch, to: Array
+) -> None:
+    """Write the normals of components [first, first + n) of a member to the first n of `to`."""
+    words, normals = scratch
+    for group in range(first // _GROUP, (first + n + _GROUP - 1) // _GROUP):
+        _normals_of_group(key, batch, step, member, group, words, normals)
+        begin = group * _GROUP
+        low, high = max(first, begin), min(first + n, begin + _GROUP)
+        row, made = to[low - first : high - first], normals[low - begin : high - begin]
+        for d in range(row.size):
+            row[d] = made[d]
+
+
 @parallel
 def fill_normals(key: Any, batch: Any, step: Any, workers: int, out: Array) -> None:
     """Fill `out` (N, D) with the normals of (key, batch, step), all three uint64."""
@@ -112,3 +131,9 @@ def fill_normals(key: Any, batch: Any, step: Any, workers: int, out: Array) -> N
             row = out[member, group * _GROUP : (group + 1) * _GROUP]
             for d in range(row.size):
                 row[d] = normals[d]
+
+
+def normals(key: int, batch: int, step: int, out: Array) -> None:
+    """Fill `out` (N, D), with as many threads as there is work for."""
+    workers = min(threads(), -(-out.size // 8192))
+    fill_normals(np.uint64(key), np.uint64(batch), np.uint64(step), workers, out)
