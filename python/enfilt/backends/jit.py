@@ -85,7 +85,7 @@ class NumbaBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        letkf.window(x, window, observed, rotation, out)
+        letkf.from_window(x, window, observed, rotation, out)
 
     def letkf_lists(
         self,
@@ -95,7 +95,7 @@ class NumbaBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        letkf.lists(x, lists, observations, rotation, out)
+        letkf.from_lists(x, lists, observations, rotation, out)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         cut = cut_of(len(x), 1, x)

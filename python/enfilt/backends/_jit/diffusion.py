@@ -2,34 +2,26 @@
 
 With the mixture score a step needs sums over all components: one pass over memory a step, the
 distances for the next one added up while the block is in cache, as in `flow`. With the paired
-score a component needs no other: a block stays in cache through all steps, and memory is passed
-over once, however many they are. Noise is made where it is used.
+score, which is weights that are all one-hot, a component needs no other: a block stays in cache
+through all steps, in one pass over memory. Noise is made where it is used.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import prange
 
-from ..base import Array, DiffusionProblem, DiffusionStep
+from ..base import Array, DiffusionProblem, DiffusionStep, Stage
 from ..reference import softmax
-from .arguments import cut_of, fixed, observed_as, padded, sums_of, weights_as
-from .blocks import (
-    Cut,
-    add_distances,
-    center,
-    combine,
-    components_of,
-    fetch,
-    mix,
-    scratch_rows,
-)
+from .arguments import Weights, cut_of, fixed, observed_as, padded, sums_of, weights_as
+from .blocks import Cut, add_distances, combine, components_of, fetch, mix, scratch_rows
 from .observed import Observed, observe, spread
 from .options import parallel, serial
-from .philox import Scratch, normals_of_block
+from .pairwise import squared_distances
+from .philox import normals as philox_normals
+from .philox import normals_of_block
 
 # Columns of a schedule.
 _CENTRE, _HALF_PRECISION, _RATIO, _PULL, _DAMPING, _KEEP, _GAIN, _SPREAD = range(
@@ -37,60 +29,7 @@ _CENTRE, _HALF_PRECISION, _RATIO, _PULL, _DAMPING, _KEEP, _GAIN, _SPREAD = range
 )
 
 # The caller's normals (draws, N, D), or none at all; key and batch of Philox.
-Normals = tuple[Array, Any, Any]
-
-
-@serial
-def _philox_scratch() -> Scratch:
-    return np.empty((4, 16), np.uint64), np.empty(64)
-
-
-@serial
-def _draw(
-    normals: Normals, draw: int, member: int, first: int, n: int, scratch: Scratch, to: Array
-) -> None:
-    """Write the normals of a block of a member: draw 0 starts it, k + 1 drives step k."""
-    given, key, batch = normals
-    if given.size > 0:
-        row = given[draw, member, first : first + n]
-        for d in range(n):
-            to[d] = row[d]
-    else:
-        normals_of_block(key, batch, np.uint64(draw), member, first, n, scratch, to)
-
-
-@serial
-def _start(
-    normals: Normals,
-    standardized: bool,
-    first: int,
-    n: int,
-    members: int,
-    scratch: Scratch,
-    rows: Array,
-    start: Array,
-) -> None:
-    """Write the start of a block of all members; two rows are scratch."""
-    for i in range(members):
-        _draw(normals, 0, i, first, n, scratch, start[i])
-    if not standardized:
-        return
-    kind = start.dtype.type
-    mean, deviation = rows[0], rows[1]
-    center(start, members, n, mean)
-    for d in range(n):
-        deviation[d] = 0
-    for i in range(members):
-        row = start[i]
-        for d in range(n):
-            deviation[d] += row[d] * row[d]
-    for d in range(n):
-        deviation[d] = math.sqrt(deviation[d] / kind(members - 1))
-    for i in range(members):
-        row = start[i]
-        for d in range(n):  # where all members are equal: 0
-            scaled = row[d] / deviation[d]
-            row[d] = scaled if deviation[d] > 0 else kind(0)
+_Normals = tuple[Array, Any, Any]
 
 
 @serial
@@ -128,52 +67,30 @@ def _move(
 
 
 @parallel
-def start_mixture(
+def step_diffusion(
     x1: Array,
-    normals: Normals,
-    standardized: bool,
-    centre_factor: float,
-    cut: Cut,
-    x: Array,
-    sums: Array,
-) -> None:
-    """Write the start to x, and add up its distances to the first centres in `sums`."""
-    for worker in prange(cut.workers):
-        members = x.shape[0]
-        point, centre = scratch_rows(members, cut, x), scratch_rows(members, cut, x)
-        rows, scratch = scratch_rows(2, cut, x), _philox_scratch()
-        begin, end = components_of(worker, x.shape[1], cut)
-        for first in range(begin, end, cut.length):
-            n = min(cut.length, end - first)
-            _start(normals, standardized, first, n, members, scratch, rows, point)
-            for i in range(members):
-                row, to = point[i], x[i, first : first + n]
-                for d in range(n):
-                    to[d] = row[d]
-            combine(x1, x1, first, n, centre_factor, 0.0, centre)
-            add_distances(point, centre, n, sums[first // cut.chunk])
-
-
-@parallel
-def step_mixture(
-    x1: Array,
-    normals: Normals,
-    k: int,
+    normals: _Normals,
     schedule: Array,
+    steps: tuple[int, int],
     limit: float,
     weights: Array,
     single: Array,
     observed: Observed,
+    measure: bool,
     cut: Cut,
     x: Array,
     sums: Array,
 ) -> None:
-    """Take step k, and add up the distances to the centres of the next one in `sums`."""
+    """Take the steps k of ``steps[0] <= k < steps[1]``, all with the same weights.
+
+    With `measure` the distances to the centres of the step behind them are added up in `sums`.
+    """
+    given, key, batch = normals
     for worker in prange(cut.workers):
-        members, last = x.shape[0], k + 1 == len(schedule)
+        members = x.shape[0]
         point, centre = scratch_rows(members, cut, x), scratch_rows(members, cut, x)
         member, mixed = scratch_rows(members, cut, x), scratch_rows(members, cut, x)
-        rows, scratch = scratch_rows(5, cut, x), _philox_scratch()
+        rows, scratch = scratch_rows(5, cut, x), (np.empty((4, 16), np.uint64), np.empty(64))
         xi = rows[4]
         begin, end = components_of(worker, x.shape[1], cut)
         for first in range(begin, end, cut.length):
@@ -185,68 +102,61 @@ def step_mixture(
             for i in range(members):
                 row, to = point[i], x[i, first : first + n]
                 target = mixed[i] if single[i] < 0 else member[single[i]]
-                if schedule[k, _SPREAD] != 0:
-                    _draw(normals, k + 1, i, first, n, scratch, xi)
-                _move(schedule[k], limit, target, xi, n, observed, rows, row)
+                for k in range(steps[0], steps[1]):
+                    if schedule[k, _SPREAD] != 0:
+                        if given.size > 0:
+                            noise = given[k + 1, i, first : first + n]
+                            for d in range(n):
+                                xi[d] = noise[d]
+                        else:
+                            draw = np.uint64(k + 1)
+                            normals_of_block(key, batch, draw, i, first, n, scratch, xi)
+                    _move(schedule[k], limit, target, xi, n, observed, rows, row)
                 for d in range(n):
                     to[d] = row[d]
-            if not last:
-                combine(x1, x1, first, n, schedule[k + 1, _CENTRE], 0.0, centre)
+            if measure:
+                combine(x1, x1, first, n, schedule[steps[1], _CENTRE], 0.0, centre)
                 add_distances(point, centre, n, sums[first // cut.chunk])
 
 
-@parallel
-def paired_diffusion(
-    x1: Array,
-    normals: Normals,
-    standardized: bool,
-    schedule: Array,
-    limit: float,
-    observed: Observed,
-    cut: Cut,
-    x: Array,
-) -> None:
-    """Write the analysis of members drawn to their own forecast member only to x."""
-    for worker in prange(cut.workers):
-        members = x.shape[0]
-        point, rows, scratch = (
-            scratch_rows(members, cut, x),
-            scratch_rows(5, cut, x),
-            _philox_scratch(),
-        )
-        xi = rows[4]
-        begin, end = components_of(worker, x.shape[1], cut)
-        for first in range(begin, end, cut.length):
-            n = min(cut.length, end - first)
-            _start(normals, standardized, first, n, members, scratch, rows, point)
-            spread(observed, first, n, rows[0], rows[1])
-            for i in range(members):
-                row, own, to = point[i], x1[i, first : first + n], x[i, first : first + n]
-                for k in range(len(schedule)):
-                    if schedule[k, _SPREAD] != 0:
-                        _draw(normals, k + 1, i, first, n, scratch, xi)
-                    _move(schedule[k], limit, own, xi, n, observed, rows, row)
-                for d in range(n):
-                    to[d] = row[d]
-
-
-def sample(problem: DiffusionProblem, batch: int, out: Array) -> None:
-    """Write the analysis of one ensemble of a batch to `out`."""
-    p, x1 = problem, fixed(problem.x1[batch])
-    members = len(out)
-    given = np.empty((0, 0, 0), out.dtype) if p.noise is None else p.noise[batch]
+def sample(problem: DiffusionProblem, batch: int, x: Array) -> None:
+    """Write the analysis of one ensemble of a batch to `x`."""
+    p, x1, members = problem, fixed(problem.x1[batch]), len(x)
+    if p.noise is None:
+        given = np.empty((0, 0, 0), x.dtype)
+        philox_normals(p.key, p.batch + batch, 0, x)
+    else:
+        given = p.noise[batch]
+        x[...] = given[0]
+    if p.standardize:
+        _standardize(x)
     normals = fixed(given), np.uint64(p.key), np.uint64(p.batch + batch)
-    limit, schedule = float(p.score_limit), fixed(p.schedule)
-    observed = observed_as(p.observed.of(batch), out)
+    limit, observed = float(p.score_limit), observed_as(p.observed.of(batch), x)
+    cut = cut_of((2 if p.paired else 4) * members, 1 if p.paired else members, x)
+    sums = sums_of(cut, x, padded(members), padded(members))
+
+    def take(begin: int, end: int, weights: Weights) -> None:
+        steps, measure = (begin, end), end < len(p.schedule)
+        arguments = x1, normals, fixed(p.schedule), steps, limit, *weights, observed, measure
+        step_diffusion(*arguments, cut, x, sums)
+
     if p.paired:
-        cut = cut_of(members + 5, 1, out)
-        paired_diffusion(x1, normals, p.standardize, schedule, limit, observed, cut, out)
+        own = np.arange(members)
+        take(0, len(p.schedule), Weights(np.zeros((members, padded(members)), x.dtype), own))
         return
-    cut = cut_of(4 * members, members, out)
-    sums = sums_of(cut, out, padded(members), padded(members))
-    start_mixture(x1, normals, p.standardize, float(schedule[0, _CENTRE]), cut, out, sums)
-    for k in range(len(schedule)):
-        distances = sums.sum(axis=0)[:members, :members]
-        weights = weights_as(softmax(-schedule[k, _HALF_PRECISION] * distances), out.dtype)
+    centres = Stage(float(p.schedule[0, _CENTRE]), *[0.0] * 7)
+    squared_distances(fixed(x), x1, x1, np.array(centres), cut, sums)
+    for k in range(len(p.schedule)):
+        logits = -p.schedule[k, _HALF_PRECISION] * sums.sum(axis=0)[:members, :members]
         sums.fill(0)
-        step_mixture(x1, normals, k, schedule, limit, *weights, observed, cut, out, sums)
+        take(k, k + 1, weights_as(softmax(logits), x.dtype))
+
+
+def _standardize(x: Array) -> None:
+    """Give every component mean 0 and standard deviation 1 (N - 1), or where all are equal 0."""
+    for first in range(0, x.shape[1], 8192):
+        part = x[:, first : first + 8192]
+        part -= part.mean(axis=0)
+        deviation = part.std(axis=0, ddof=1)
+        part[:, deviation == 0] = 0
+        part /= np.where(deviation > 0, deviation, 1)

@@ -5,51 +5,35 @@ S = Y Y^T (Hunt, Kostelich, Szunyogh 2007, in the scale of I + S)
 
     x_a = mean + (Y d)^T (I + S)^(-1) a + (I + S)^(-1/2) a,    a the component's anomalies.
 
-All in float64. On a regular grid what the components of a tile see is made once, for the tile and
-its halo; nothing of the size of an ensemble is made.
+All in float64, some hundred components at a time: of what these see rows are made for the kernel,
+and nothing of the size of an ensemble.
 """
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
 from ..base import Array, ObservedComponents
 from ..letkf import LocalLists, LocalObservations, LocalWindow
+from ..reference import observe
 from . import inverse_root
-from .arguments import fixed, observed_as, threads
+from .arguments import fixed, threads
 from .inverse_root import Poles
-from .observed import Observed, observe, spread
 from .options import parallel, serial
 
-# S, the vectors Y d, a, root and inverse (4, N), and what `inverse_root.solve` works in.
-Local = tuple[Array, Array, tuple[Array, Array]]
+# Rows and columns of a tile of a regular grid, and pairs of component and place in its lists: they
+# stay small beside an ensemble.
+_ROWS, _COLUMNS = 16, 64
+_PAIRS = 1 << 20
 
 
 @serial
-def _local(members: int, poles: Poles) -> Local:
-    return (
-        np.empty((members, members)),
-        np.empty((4, members)),
-        inverse_root.scratch_of(members, poles),
-    )
-
-
-@serial
-def _clear(local: Local) -> None:
-    s, vectors, _ = local
-    s[:] = 0.0
-    vectors[0][:] = 0.0
-
-
-@serial
-def _see(row: Array, rho: float, local: Local) -> None:
-    """Add an observation, its anomalies and then its innovation, to Y d and the upper half of S."""
-    s, vectors, _ = local
-    pull = vectors[0]
+def _see(row: Array, rho: float, s: Array, pull: Array) -> None:
+    """Add an observation, its anomalies and then its innovation, to the upper S and to Y d."""
     n = pull.size
     innovation = rho * row[n]
     for k in range(n):
@@ -60,24 +44,26 @@ def _see(row: Array, rho: float, local: Local) -> None:
 
 
 @serial
-def _analyse(
-    x: Array, d: int, seen: bool, rotation: Array, poles: Poles, local: Local, out: Array
+def _turn(
+    column: Array,
+    seen: bool,
+    s: Array,
+    vectors: Array,
+    rotation: Array,
+    poles: Poles,
+    scratch: tuple[Array, Array],
 ) -> None:
-    """Write the analysis of component d; not seen, it keeps the forecast, or that rotated."""
-    s, vectors, scratch = local
+    """Overwrite a component's forecast with its analysis; not seen, with the forecast rotated."""
     pull, a, root, inverse = vectors[0], vectors[1], vectors[2], vectors[3]
     n = a.size
-    if not seen and rotation.size == 0:
-        for j in range(n):
-            out[j, d] = x[j, d]
-        return
-    start, mean = np.float64(x[0, d]), 0.0
+    start, mean = column[0], 0.0
     for j in range(n):
-        a[j] = np.float64(x[j, d]) - start
+        a[j] = column[j] - start
         mean += a[j]
     mean /= n  # from a member: exact where the spread is small
     for j in range(n):
         a[j] -= mean
+        root[j] = a[j]
     mean += start
     if seen:
         for k in range(n):
@@ -86,21 +72,18 @@ def _analyse(
         inverse_root.solve(s, a, poles, scratch, root, inverse)
         for j in range(n):
             mean += pull[j] * inverse[j]
-    else:
-        root[:] = a
     for j in range(n):
         value = root[j]
         if rotation.size > 0:
             value = 0.0
             for k in range(n):
                 value += rotation[j, k] * root[k]
-        out[j, d] = mean + value
+        column[j] = mean + value
 
 
 @parallel
-def _over_lists(
-    x: Array,
-    first: int,
+def analyse(
+    columns: Array,
     starts: Array,
     indices: Array,
     rho: Array,
@@ -108,175 +91,130 @@ def _over_lists(
     rotation: Array,
     poles: Poles,
     workers: int,
-    out: Array,
 ) -> None:
-    """Analyse the components of lists; `rows` as `LocalObservations.rows`."""
-    for worker in prange(workers):
-        local, count = _local(x.shape[0], poles), starts.size - 1
-        for i in range(worker * count // workers, (worker + 1) * count // workers):
-            _clear(local)
-            for k in range(starts[i], starts[i + 1]):
-                _see(rows[indices[k]], rho[k], local)
-            _analyse(x, first + i, starts[i + 1] > starts[i], rotation, poles, local, out)
+    """Overwrite forecasts of components, (n, N), with their analyses; all float64.
 
-
-class _Tiling(NamedTuple):
-    """How a regular grid is cut into tiles, and the halo that windows reach into."""
-
-    grid_rows: int
-    grid_columns: int
-    periodic: bool
-    rows: int
-    columns: int
-    above: int
-    left: int
-    halo_rows: int
-    halo_columns: int
-
-
-@serial
-def _wrap(k: int, n: int, periodic: bool) -> int:
-    """Return the place k of an axis of n points, or -1 outside it."""
-    if periodic:
-        return k % n
-    return k if 0 <= k < n else -1
-
-
-@serial
-def _fetch_piece(
-    x: Array,
-    observed: Observed,
-    first: int,
-    n: int,
-    scratch: Array,
-    values: Array,
-    place: int,
-    rows: Array,
-    visible: Array,
-) -> None:
-    """Fill in what n components of a row of the grid say, from a place of the tile on.
-
-    `rows` (places, N + 1) as `LocalObservations.rows`, in float64.
+    Component i sees ``rows[indices[starts[i]:starts[i + 1]]]``, rows as `LocalObservations.rows`.
     """
-    members = x.shape[0]
-    y, weight, slope = scratch[0], scratch[1], scratch[2]
-    spread(observed, first, n, y, weight)
-    for j in range(members):
-        observe(observed, x[j, first : first + n], n, values[j], slope)
-    for d in range(n):
-        visible[place + d] = weight[d] > 0
-        if not weight[d] > 0:
-            continue
-        row = rows[place + d]
-        start, mean = np.float64(values[0, d]), 0.0
-        for j in range(members):
-            row[j] = np.float64(values[j, d]) - start
-            mean += row[j]
-        mean /= members
-        factor = math.sqrt(weight[d] / (members - 1))
-        for j in range(members):
-            row[j] = factor * (row[j] - mean)
-        row[members] = factor * ((np.float64(y[d]) - start) - mean)
+    for worker in prange(workers):
+        count, members = columns.shape
+        s, vectors = np.empty((members, members)), np.empty((4, members))
+        scratch = inverse_root.scratch_of(members, poles)
+        pull = vectors[0]
+        for i in range(worker * count // workers, (worker + 1) * count // workers):
+            seen = starts[i + 1] > starts[i]
+            if not seen and rotation.size == 0:
+                continue
+            for j in range(members):
+                pull[j] = 0.0
+                for k in range(members):
+                    s[j, k] = 0.0
+            for k in range(starts[i], starts[i + 1]):
+                _see(rows[indices[k]], rho[k], s, pull)
+            _turn(columns[i], seen, s, vectors, rotation, poles, scratch)
 
 
-@parallel
-def _over_tiles(
+class _Seen(NamedTuple):
+    """What components see, as `LocalLists`, but by the names that all of them know."""
+
+    starts: Array
+    names: Array
+    weights: Array
+
+
+def _distinct(names: Array, size: int) -> tuple[Array, Array]:
+    """Return each of `names`, below `size`, once, and where each of them stands there."""
+    place = np.empty(size, np.int64)  # not filled: what is read is written before
+    numbers = np.arange(names.size)
+    place[names] = numbers
+    once = names[place[names] == numbers]
+    place[once] = numbers[: once.size]
+    return once, place[names]
+
+
+def _call(
     x: Array,
-    observed: Observed,
-    shift: Array,
-    rho: Array,
-    rotation: Array,
-    poles: Poles,
-    tiling: _Tiling,
-    workers: int,
+    components: Array | slice,
+    seen: _Seen,
+    indices: Array,
+    rows: Array,
+    rotation: Array | None,
     out: Array,
 ) -> None:
-    """Analyse all components of a regular grid; `shift` is from a place of a tile to another."""
-    for worker in prange(workers):
-        t, members = tiling, x.shape[0]
-        across = (t.grid_columns + t.columns - 1) // t.columns
-        tiles = (t.grid_rows + t.rows - 1) // t.rows * across
-        local = _local(members, poles)
-        scratch = np.empty((3, t.halo_columns), x.dtype)
-        values = np.empty((members, t.halo_columns), x.dtype)
-        rows = np.empty((t.halo_rows * t.halo_columns, members + 1))
-        visible = np.empty(t.halo_rows * t.halo_columns, np.bool_)
-        for tile in range(worker * tiles // workers, (worker + 1) * tiles // workers):
-            top, left = tile // across * t.rows, tile % across * t.columns
-            visible[:] = False
-            for r in range(t.halo_rows):
-                line, c = _wrap(top - t.above + r, t.grid_rows, t.periodic), 0
-                while line >= 0 and c < t.halo_columns:  # pieces within one row of the grid
-                    at = _wrap(left - t.left + c, t.grid_columns, t.periodic)
-                    n = 1
-                    if at >= 0:
-                        n = min(t.grid_columns - at, t.halo_columns - c)
-                        first, place = line * t.grid_columns + at, r * t.halo_columns + c
-                        _fetch_piece(x, observed, first, n, scratch, values, place, rows, visible)
-                    c += n
-            for r in range(min(t.rows, t.grid_rows - top)):
-                for c in range(min(t.columns, t.grid_columns - left)):
-                    centre = (r + t.above) * t.halo_columns + c + t.left
-                    seen = False
-                    _clear(local)
-                    for k in range(shift.size):
-                        if visible[centre + shift[k]]:
-                            seen = True
-                            _see(rows[centre + shift[k]], rho[k], local)
-                    d = (top + r) * t.grid_columns + left + c
-                    _analyse(x, d, seen, rotation, poles, local, out)
+    columns = np.array(x[:, components].T, dtype=np.float64, order="C")
+    analyse(
+        columns,
+        fixed(seen.starts),
+        fixed(indices),
+        fixed(seen.weights),
+        fixed(rows.astype(np.float64, copy=False)),
+        fixed(np.empty((0, 0)) if rotation is None else np.ascontiguousarray(rotation)),
+        inverse_root.poles(),
+        min(threads(), len(columns)),
+    )
+    out[:, components] = columns.T
 
 
-def _rotation(rotation: Array | None) -> Array:
-    return fixed(np.empty((0, 0)) if rotation is None else np.ascontiguousarray(rotation))
-
-
-def lists(
+def from_lists(
     x: Array, lists: LocalLists, observations: LocalObservations, rotation: Array | None, out: Array
 ) -> None:
     """Write the analysis of the components of `lists` to their columns of `out`."""
-    _over_lists(
-        fixed(x),
-        lists.first,
-        fixed(lists.starts),
-        fixed(lists.indices),
-        fixed(lists.weights),
-        fixed(observations.rows),
-        _rotation(rotation),
-        inverse_root.poles(),
-        min(threads(), len(lists.starts) - 1),
-        out,
-    )
+    once, indices = _distinct(lists.indices, len(observations.rows))
+    run = slice(lists.first, lists.first + len(lists.starts) - 1)
+    seen = _Seen(lists.starts, lists.indices, lists.weights)
+    _call(x, run, seen, indices, observations.rows[once], rotation, out)
 
 
-def window(
+def from_window(
     x: Array, window: LocalWindow, observed: ObservedComponents, rotation: Array | None, out: Array
 ) -> None:
     """Write the analysis of all components of a regular grid to `out`."""
-    # about as large as the second-level cache with a halo of ten or twenty
-    rows, columns = min(window.rows, 16), min(window.columns, 64 if window.rows > 1 else 512)
-    above, left = np.maximum(-window.offsets.min(axis=0), 0)
-    below, right = np.maximum(window.offsets.max(axis=0), 0)
-    tiling = _Tiling(
-        grid_rows=window.rows,
-        grid_columns=window.columns,
-        periodic=window.periodic,
-        rows=rows,
-        columns=columns,
-        above=int(above),
-        left=int(left),
-        halo_rows=int(above + rows + below),
-        halo_columns=int(left + columns + right),
-    )
-    tiles = -(-window.rows // rows) * -(-window.columns // columns)
-    _over_tiles(
-        fixed(x),
-        observed_as(observed, x),
-        window.offsets @ np.array([tiling.halo_columns, 1]),
-        fixed(window.weights),
-        _rotation(rotation),
-        inverse_root.poles(),
-        tiling,
-        min(threads(), tiles),
-        out,
-    )
+    dim = x.shape[1]
+    number = np.full(dim, -1)  # of the observation of a component
+    number[observed.components] = np.where(np.isnan(observed.y), -1, np.arange(observed.size))
+    for components in _tiles(window):
+        seen = _in_window(window, components, number)
+        once, indices = _distinct(seen.names, dim)
+        rows = _rows(x, once, observed, number[once])
+        _call(x, components, seen, indices, rows, rotation, out)
+
+
+def _tiles(window: LocalWindow) -> Iterator[Array]:
+    """Yield the components of one tile of the grid after the other."""
+    most = max(1, min(_ROWS * _COLUMNS, _PAIRS // len(window.weights)))
+    width = min(most, _COLUMNS) if window.rows > 1 else most
+    height = most // width
+    for top in range(0, window.rows, height):
+        for left in range(0, window.columns, width):
+            rows = np.arange(top, min(top + height, window.rows))
+            columns = np.arange(left, min(left + width, window.columns))
+            yield (rows[:, None] * window.columns + columns).ravel()
+
+
+def _in_window(window: LocalWindow, components: Array, number: Array) -> _Seen:
+    """Return the observed components that others see in their windows."""
+    row, column = np.divmod(components[:, None], window.columns)
+    row, column = row + window.offsets[:, 0], column + window.offsets[:, 1]
+    inside: Any = True
+    if window.periodic:
+        row, column = row % window.rows, column % window.columns
+    else:
+        inside = (row >= 0) & (row < window.rows) & (column >= 0) & (column < window.columns)
+    names = np.where(inside, row * window.columns + column, 0)
+    kept = inside & (number[names] >= 0)
+    starts = np.zeros(len(components) + 1, np.int64)
+    np.cumsum(kept.sum(axis=1), out=starts[1:])
+    return _Seen(starts, names[kept], np.broadcast_to(window.weights, kept.shape)[kept])
+
+
+def _rows(x: Array, components: Array, observed: ObservedComponents, numbers: Array) -> Array:
+    """Return rows as `LocalObservations.rows`, in float64, of some observed components."""
+    everywhere = observed._replace(offset=0, stride=1, size=len(components), indices=None)
+    values = observe(np.ascontiguousarray(x[:, components]), everywhere).T.astype(np.float64)
+    precision = observed.precision[numbers if observed.precision.size > 1 else [0]]
+    rows = np.empty((len(components), len(x) + 1))
+    mean = values.mean(axis=1)
+    rows[:, :-1] = values - mean[:, None]
+    rows[:, -1] = observed.y[numbers] - mean
+    rows *= np.sqrt(precision.astype(np.float64) / (len(x) - 1))[:, None]
+    return rows
