@@ -139,11 +139,12 @@ def test_batch_is_its_ensembles(backend, score, sampler):
 
 
 @pytest.mark.parametrize(("score", "sampler"), FORMS)
-def test_threads_change_no_bit(score, sampler):
+def test_threads_change_no_bit(other_backend, monkeypatch, score, sampler):
     setting = make_setting(5, 40_000, ef.operators.Arctan(), np.float32)
-    filt = ef.EnSF(steps=3, score=score, sampler=sampler)
+    filt = ef.EnSF(steps=3, score=score, sampler=sampler, backend=other_backend)
     results = []
     for threads in (1, 2, 3):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # Numba's; the core's is limited below
         with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
             results.append(setting.analysis(filt, rng=0))
     np.testing.assert_array_equal(results[0], results[1])

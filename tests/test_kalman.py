@@ -522,14 +522,20 @@ def mean_error(preset, filt, members, seed):
     return result.rmse.analysis[400:].mean()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_lorenz96_40_etkf_reaches_the_published_error(seed):
+def test_lorenz96_40_etkf_reaches_the_published_error():
+    """The median of five seeds, since this inflation is at the edge of what is stable.
+
+    With 24 members and 1.013 some 5 to 10 % of runs lose the truth within 1,500 cycles (1 of these
+    five), as they do in a plain loop written for the purpose; with 1.02 none of ten did.
+    """
     preset = presets.get("lorenz96-40")
     assert preset.members == 24
     assert preset.filter == ef.ETKF(1.013, rotate=True)
     assert (preset.published.low, preset.published.high) == (0.16, 0.20)
     assert preset.published.last == preset.cycles - 400
-    assert abs(mean_error(preset, preset.filter, 24, seed) - 0.18) <= 0.02
+    errors = [mean_error(preset, preset.filter, 24, seed) for seed in range(5)]
+    assert abs(np.median(errors) - 0.18) <= 0.02
+    assert mean_error(preset, ef.ETKF(1.02, rotate=True), 24, 1) <= 0.20
 
 
 def test_lorenz96_40_enkf_reaches_the_published_error():
@@ -585,9 +591,9 @@ def test_bad_arrays(filt):
     forecast, y, obs = make(ef.operators.Identity())
     with pytest.raises(ValueError, match="at least 2"):
         filt.analysis(forecast[:1], y, obs)
+    bad = forecast.copy()
+    bad[1, 2] = np.nan
     with pytest.raises(ValueError, match=r"forecast\[1, 2\] is nan"):
-        bad = forecast.copy()
-        bad[1, 2] = np.nan
         filt.analysis(bad, y, obs)
     with pytest.raises(ValueError, match=r"noise has shape \(7, 5\)"):
         filt.analysis(forecast, y, obs, noise=np.zeros((7, 5)))

@@ -143,6 +143,14 @@ def test_infinite_cutoff_is_the_etkf(backend, dtype):
         assert_close(analysis, etkf(x, y, h, 0.3, np.ones(y.size)), dtype)
 
 
+def test_a_window_too_wide_for_a_whole_tile(other_backend):
+    """Of pairs of component and place no more than a million are made at once."""
+    obs = ef.Observation(Arctan(), std=0.3, grid=ef.grids.RegularGrid((40, 30)))
+    x, y = problem(5, 1200, obs, np.dtype(np.float64), missing=0.2)
+    analysis = ef.LETKF(GaspariCohn(cutoff=np.inf), backend=other_backend).analysis(x, y, obs)
+    assert_close(analysis, etkf(x, y, Arctan(), 0.3, np.ones(1200)), np.dtype(np.float64))
+
+
 def test_is_the_kalman_filter_for_one_component(backend):
     """x and y scalar: mean and variance by the textbook, whatever N."""
     obs = ef.Observation(Identity(), std=0.7, grid=ef.grids.RegularGrid((1,)))
@@ -189,15 +197,16 @@ def test_observations_far_from_every_component_do_nothing(backend, dtype):
 
 
 @pytest.mark.parametrize("lists", [False, True])
-def test_bits_do_not_depend_on_threads(dtype, lists):
+def test_bits_do_not_depend_on_threads(other_backend, monkeypatch, dtype, lists):
     threadpoolctl = pytest.importorskip("threadpoolctl")
     grid = ef.grids.RegularGrid((40, 100))
     places = grid.coordinates() if lists else None
     obs = ef.Observation(Identity(), std=0.3, grid=grid, locations=places)
     x, y = problem(10, 4000, obs, dtype, missing=0.3)
-    filt = ef.LETKF(GaspariCohn(cutoff=4.0))
+    filt = ef.LETKF(GaspariCohn(cutoff=4.0), backend=other_backend)
     results = []
     for threads in (1, 2, 5):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # Numba's; the core's is limited below
         with threadpoolctl.threadpool_limits(threads):
             results.append(filt.analysis(x, y, obs))
     assert np.array_equal(results[0], results[1])

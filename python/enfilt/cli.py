@@ -82,10 +82,7 @@ def run(
     if settings:
         _print_settings(console, chosen)
         return
-    try:  # an unwritable folder must not cost the run
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.BadParameter(str(error), param_hint="--out") from None
+    _make_folder(out)
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
     try:
         result = twin.run(chosen.filter, members=chosen.members, seed=seed)
@@ -132,6 +129,7 @@ def compare(
             if name not in filters:
                 raise ValueError(f"{key}: {name} is not among --filters {names}")
             filters[name] = presets.with_options(filters[name], {option: settings[key]})
+        _make_folder(out)
         runs = comparison.compare(chosen, filters, range(seeds))
     except (ImportError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -165,6 +163,14 @@ def _print_comparison(
             cells[0] += f" ({row.stopped} of {row.runs} diverged)"
         shown.add_row(row.name, *cells)
     console.print(shown)
+
+
+def _make_folder(out: Path) -> None:
+    """Make the folder for what is written: before a run, so that it does not cost one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(str(error), param_hint="--out") from None
 
 
 def _changes(texts: tuple[str, ...]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 from . import _checks, progress
 from .filters import EnsembleFilter
 from .presets import Preset
-from .result import replacing
+from .result import Result, replacing
+from .twin import TwinExperiment
 
 #: Scores of the analysis that a comparison shows, and the seconds of one analysis.
 COLUMNS = ("rmse.analysis", "spread.analysis", "crps.analysis", "energy_score.analysis", "seconds")
@@ -92,7 +94,7 @@ def compare(
     Raises
     ------
     ValueError
-        If there is no filter or no seed.
+        If there is no filter or no seed, or a filter does not fit the problem; named first.
 
     Examples
     --------
@@ -112,7 +114,7 @@ def compare(
     try:
         for name, filt in filters.items():
             for seed in numbers:
-                result = twin.run(filt, members=preset.members, seed=seed, progress=False)
+                result = _run(twin, name, filt, preset.members, seed)
                 if result.stopped == "interrupted":
                     return runs
                 means = result.summary(last=preset.averaged)
@@ -124,6 +126,15 @@ def compare(
     finally:
         bar.close()
     return runs
+
+
+def _run(twin: TwinExperiment, name: str, filt: EnsembleFilter, members: int, seed: int) -> Result:
+    try:
+        with warnings.catch_warnings():  # the table says it, and why, beside the others
+            warnings.filterwarnings("ignore", "the run ends", RuntimeWarning)
+            return twin.run(filt, members=members, seed=seed, progress=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:

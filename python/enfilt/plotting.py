@@ -45,6 +45,7 @@ def accuracy_against_cost(rows: Sequence[Row], title: str) -> Any:
         axis.annotate(row.name, (x, y), xytext=(6, 4), textcoords="offset points")
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.margins(x=0.15)  # room for the names
     axis.set_xlabel("seconds an analysis")
     axis.set_ylabel("RMSE of the analysis")
     axis.grid(visible=True, which="both", alpha=0.2)

@@ -111,8 +111,8 @@ class TwinExperiment:
     ) -> Result:
         """Run a filter through all cycles.
 
-        Ctrl-C, or a state that is no longer finite, ends the run; the completed cycles are
-        returned, and ``result.stopped`` says why.
+        Ctrl-C, a state that is no longer finite, or a matrix of the filter that can't be solved
+        with, ends the run; the completed cycles are returned, and ``result.stopped`` says why.
 
         Parameters
         ----------
@@ -174,6 +174,9 @@ class _Run:
         except _NotFiniteError as error:
             self._stop(str(error))
             warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
+        except np.linalg.LinAlgError as error:  # of an ensemble that has blown up or collapsed
+            self._stop(f"at cycle {len(self.records)}, the analysis failed: {error}")
+            warnings.warn(f"the run ends: {self.stopped}", RuntimeWarning, stacklevel=3)
         finally:
             bar.close()
         return self._result()

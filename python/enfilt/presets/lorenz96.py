@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ..filters import EnFF
+from ..filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF
+from ..inflation import RTPP, RTPS
+from ..localization import GaspariCohn
 from ..models import Lorenz96
 from ..observation import Observation
 from ..operators import Arctan
+from ..priors import GaussianPrior
 from .base import Preset
 
 PRESET = Preset(
@@ -20,4 +23,20 @@ PRESET = Preset(
     spinup=1000,
     initial_mean="zero",
     initial_std=1.0,
+    # chosen on seeds 0 and 1
+    rivals={
+        "ensf": EnSF(steps=99, score_limit=50.0),
+        "masf": MASF(
+            mode="published",
+            prior=GaussianPrior(GaspariCohn(14.0)),
+            prior_weight=1.0,
+            guidance_weight=1.0,
+            inflation=RTPS(0.5),
+        ),
+        "ssls": SSLS(prior=GaussianPrior(GaspariCohn(8.0)), steps=200),
+        "enkf": EnKF(RTPS(0.3), GaspariCohn(14.0)),
+        "etkf": ETKF(RTPP(0.3)),
+        "letkf": LETKF(GaspariCohn(14.0), RTPS(0.3)),
+        "bpf": BootstrapPF(jitter=1.0),
+    },
 )

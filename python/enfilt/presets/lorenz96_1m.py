@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..filters import EnFF
+from ..filters import LETKF, EnFF, EnSF
+from ..inflation import RTPS
+from ..localization import GaspariCohn
 from ..models import Lorenz96
 from ..observation import Observation
 from ..operators import Arctan
@@ -24,4 +26,8 @@ PRESET = Preset(
     published=Published(
         rmse=0.1725, low=0.160, high=0.190, last=50, source="Transue et al. 2025, arXiv:2508.13313"
     ),
+    rivals={
+        "ensf": EnSF(steps=99, score_limit=50.0),  # published by the same: RMSE 0.403
+        "letkf": LETKF(GaspariCohn(14.0), RTPS(0.3)),
+    },
 )

@@ -156,7 +156,9 @@ class _InEnsemble(_Moments):
         if self.g is not None:
             t = t + noising.image_scale * self.g
         weighted = t / noising.variance
-        return weighted, np.linalg.inv(np.eye(len(t)) + weighted @ t.T)
+        # by eigenvalues: never singular, however large the spread beside the noise
+        values, vectors = np.linalg.eigh(weighted @ t.T)
+        return weighted, (vectors / (1 + np.maximum(values, 0))) @ vectors.T
 
     def gain(self, d: Array, noising: Noising) -> tuple[Array, Array | None]:
         weighted, inverse = self._noised(noising)

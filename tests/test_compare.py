@@ -1,0 +1,202 @@
+"""Comparisons: the same truth and observations for all, the table, the shell."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import enfilt as ef
+from enfilt import compare as comparison
+from enfilt import presets
+from enfilt.cli import main
+from enfilt.filters import FILTERS
+
+# Lorenz-63 has no grid to localize on
+NO_PLACE = {("lorenz63", "letkf")}
+SMALL = {"cycles": 4, "spinup": 20, "members": 5}
+
+
+@pytest.fixture
+def small():
+    return presets.get("lorenz96").replace(SMALL)
+
+
+class Recorder(ef.ETKF):
+    """Keeps the observations and forecasts that it is given."""
+
+    def _update(self, cycle, out):
+        self.given.append((cycle.y.copy(), cycle.forecast.copy()))
+        super()._update(cycle, out)
+
+
+def test_filters_see_the_same_observations_and_start(small):
+    filters = {}
+    for name in ("a", "b"):
+        filters[name] = Recorder(inflation=1.0 if name == "a" else 1.2)
+        object.__setattr__(filters[name], "given", [])
+    comparison.compare(small, filters, [3])
+    for (y, _), (again, _) in zip(filters["a"].given, filters["b"].given, strict=True):
+        np.testing.assert_array_equal(y, again)
+    first, second = filters["a"].given[0][1], filters["b"].given[0][1]
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_run_is_the_twin_experiments(small):
+    runs = comparison.compare(small, {"enff": small.filter}, [0, 4])
+    assert [(run.name, run.seed, run.cycles, run.stopped) for run in runs] == [
+        ("enff", 0, 4, ""),
+        ("enff", 4, 4, ""),
+    ]
+    result = small.twin().run(small.filter, members=5, seed=4)
+    wanted = result.summary(last=4)
+    timed = {"seconds", "seconds_forecast"}
+    assert {k: v for k, v in runs[1].means.items() if k not in timed} == {
+        k: v for k, v in wanted.items() if k not in timed
+    }
+
+
+def test_rows_are_means_over_seeds_and_leave_out_what_stopped():
+    def run(name, seed, value, stopped=""):
+        return comparison.Run(
+            name, seed, dict.fromkeys(comparison.COLUMNS, value), 9, stopped, name
+        )
+
+    first, second = comparison.rows(
+        [
+            run("a", 0, 1.0),
+            run("a", 1, 4.0),
+            run("a", 2, np.nan, "at cycle 3, nan"),
+            run("b", 0, 2.0),
+        ]
+    )
+    assert (first.name, first.runs, first.stopped) == ("a", 3, 1)
+    assert first.mean["rmse.analysis"] == 2.5
+    assert first.deviation["seconds"] == pytest.approx(np.std([1, 4], ddof=1))
+    assert (second.name, second.runs, second.stopped) == ("b", 1, 0)
+    assert np.isnan(second.deviation["rmse.analysis"])
+
+
+def test_a_filter_that_loses_the_state_does_not_end_the_comparison(small):
+    class Exploding(ef.ETKF):
+        def _update(self, cycle, out):
+            out[...] = 1e200 * cycle.forecast
+
+    exploding, kept = comparison.compare(small, {"bad": Exploding(), "good": small.filter})
+    assert "is nan" in exploding.stopped or "is inf" in exploding.stopped
+    assert np.isnan(exploding.means["rmse.analysis"])
+    assert not kept.stopped
+
+
+def test_a_filter_that_fails_in_its_algebra_ends_its_run(small):
+    class Singular(ef.ETKF):
+        def _update(self, cycle, out):
+            np.linalg.inv(np.zeros((2, 2)))
+
+    (run,) = comparison.compare(small, {"singular": Singular()})
+    assert run.stopped == "at cycle 0, the analysis failed: Singular matrix"
+
+
+def test_ctrl_c_keeps_what_is_done(small):
+    class Interrupted(ef.ETKF):
+        def _update(self, cycle, out):
+            raise KeyboardInterrupt
+
+    runs = comparison.compare(small, {"a": small.filter, "b": Interrupted(), "c": small.filter})
+    assert [run.name for run in runs] == ["a"]
+
+
+def test_errors(small):
+    with pytest.raises(ValueError, match="filters and seeds: expected at least one"):
+        comparison.compare(small, {})
+    with pytest.raises(ValueError, match="filters and seeds: expected at least one"):
+        comparison.compare(small, {"enff": small.filter}, [])
+    with pytest.raises(ValueError, match="seeds=-1"):
+        comparison.compare(small, {"enff": small.filter}, [-1])
+    with pytest.raises(ValueError, match=r"endpoint: mode='endpoint' needs a linear operator"):
+        comparison.compare(small, {"endpoint": ef.MASF()})
+
+
+def test_a_rival_is_tuned_where_the_preset_says(small):
+    found = small.filters(["enff", "letkf", "ienkf"])
+    assert found["enff"] is small.filter
+    assert found["letkf"] is small.rivals["letkf"]
+    assert found["ienkf"] == ef.IEnKF(small.model, small.steps_per_cycle)
+    with pytest.raises(ValueError, match=r"filter='lektf' is not known.*did you mean 'letkf'"):
+        small.filters(["lektf"])
+
+
+@pytest.mark.parametrize("name", [n for n in presets.PRESETS if n != "lorenz96-1m"])
+def test_every_filter_runs_on_every_preset(name):
+    """With what the preset or the filter itself chooses; three cycles of eight members."""
+    preset = presets.get(name).replace({"cycles": 3, "spinup": 20, "members": 8})
+    wanted = [kind for kind in FILTERS if (name, kind) not in NO_PLACE]
+    runs = comparison.compare(preset, preset.filters(wanted), [0])
+    assert [run.name for run in runs] == wanted
+    # far from its settings a filter may lose the state, but it does not fail
+    assert all(not run.stopped or "expected finite" in run.stopped for run in runs)
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    return call
+
+
+ARGUMENTS = [f"--set={key}={value}" for key, value in SMALL.items()]
+
+
+def test_shell(shell, tmp_path):
+    done = shell(
+        *("compare", "lorenz96", "--filters", "enff, letkf", *ARGUMENTS),
+        *("--set", "letkf.inflation=1.2", "--seeds", 2, "--out", tmp_path / "new"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "N = 5, 2 seed(s), last 4 cycles" in done.output
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "new" / "lorenz96-compare.jsonl").read_text().splitlines()
+    ]
+    assert [(line["filter"], line["seed"]) for line in lines] == [
+        ("enff", 0),
+        ("enff", 1),
+        ("letkf", 0),
+        ("letkf", 1),
+    ]
+    assert all(line["preset"] == "lorenz96" and line["members"] == 5 for line in lines)
+    assert "inflation=1.2" in lines[2]["options"]
+    assert all(line["rmse.analysis"] > 0 and line["seconds"] > 0 for line in lines)
+    mean = np.mean([line["rmse.analysis"] for line in lines[2:]])
+    assert f"{mean:.4g}" in done.output
+    picture = tmp_path / "new" / "lorenz96-compare.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--filters", "enff,efn"], "filter='efn' is not known.*did you mean"),
+        (["--filters", ","], "expected at least one of each"),
+        (["--filters", "enff", "--set", "letkf.inflation=1"], "letkf is not among --filters enff"),
+        (["--filters", "letkf", "--set", "letkf.inflaton=1"], "did you mean 'inflation'"),
+        (["--filters", "enff", "--set", "member=3"], "did you mean 'members'"),
+        (["--filters", "enff", "--set", "enff.steps=0"], "steps=0"),
+    ],
+)
+def test_bad_arguments(shell, tmp_path, arguments, message):
+    done = shell("compare", "lorenz96", *arguments, "--out", tmp_path)
+    assert done.exit_code == 1
+    assert re.search(message, done.output), done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(shell, tmp_path):
+    (tmp_path / "file").touch()
+    done = shell("compare", "lorenz96", "--filters", "enff", "--out", tmp_path / "file" / "x")
+    assert done.exit_code == 2
+    assert "--out" in done.output
