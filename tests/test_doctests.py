@@ -8,7 +8,7 @@ import pytest
 
 import enfilt
 
-OPTIONAL = {"numba", "llvmlite", "matplotlib", "xarray", "h5netcdf", "cupy", "scipy"}
+OPTIONAL = {"numba", "llvmlite", "matplotlib", "xarray", "h5netcdf", "cupy", "scipy", "torch"}
 OURS = {"enfilt._core", "enfilt._cuda"}
 MODULES = ["enfilt"] + [
     # found, not yet imported: an optional dependency may be missing
@@ -39,7 +39,7 @@ def test_examples(name):
 
 @pytest.mark.parametrize(
     "owner",
-    [enfilt, enfilt.operators, enfilt.kernels, enfilt.models],
+    [enfilt, enfilt.operators, enfilt.kernels, enfilt.models, enfilt.priors],
     ids=lambda module: module.__name__,
 )
 def test_what_users_make_has_an_example(owner):
