@@ -40,9 +40,9 @@ class EnsemblePrior(Prior):
     >>> import numpy as np, enfilt as ef
     >>> members = np.array([[-1.0], [1.0]])
     >>> fitted = ef.priors.EnsemblePrior().fit(members)
-    >>> fitted.posterior_mean(np.array([[0.0], [0.5]]), ef.priors.Noising(1.0, 0.25)).round(4)
-    array([[0.   ],
-           [0.964]])
+    >>> fitted.posterior_mean(np.array([[0.25], [0.5]]), ef.priors.Noising(1.0, 0.25)).round(4)
+    array([[0.7616],
+           [0.964 ]])
     """
 
     bandwidth: float = 0.0
