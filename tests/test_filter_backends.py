@@ -3,9 +3,8 @@
 EnFF, EnSF, the LETKF, the Kalman family and the linear form of MASF are held against it in files
 of their own.
 
-Tolerances, of the largest number. A sampler multiplies the rounding of a squared distance, some
-eps sqrt(D) of it, by 1/s^2 and by what is left of its steps: 1e4 eps is allowed. The particle
-filter's jitter alone is computed, after weights that decide which members are taken.
+Tolerance: 200 eps of the largest number. 15 steps are some 300 rounded operations, which add up
+like a random walk, and 1/s^2 multiplies those of early ones; 20 eps is the most that is seen.
 """
 
 import dataclasses
@@ -17,14 +16,14 @@ import enfilt as ef
 from enfilt.priors import EnsemblePrior
 
 FILTERS = {
-    "MASF endpoint": ef.MASF(mode="endpoint", prior=EnsemblePrior(0.4), steps=15),
-    "MASF published": ef.MASF(mode="published", prior=EnsemblePrior(), steps=15),
+    "MASF": ef.MASF(mode="published", prior=EnsemblePrior(0.4), steps=15),
+    "MASF of members": ef.MASF(mode="published", prior=EnsemblePrior(), steps=15),
     "ScoreFilter": ef.ScoreFilter(prior=EnsemblePrior(0.3), steps=15, score_limit=20.0),
     "ScoreFilter of members": ef.ScoreFilter(prior=EnsemblePrior(), steps=15),
     "SSLS": ef.SSLS(prior=EnsemblePrior(0.3), steps=15),
     "SSLS of members": ef.SSLS(prior=EnsemblePrior(), steps=15, anneal_init=1.0, anneal_steps=3),
     "BootstrapPF": ef.BootstrapPF(jitter=0.5),
-    "BootstrapPF residual": ef.BootstrapPF(resampling="residual", threshold=0.9, jitter=0.5),
+    "BootstrapPF residual": ef.BootstrapPF(resampling="residual", jitter=0.5),
 }
 
 
@@ -49,9 +48,4 @@ def test_equals_numpy(other_backend, dtype, name, members, dim):
     assert result.dtype == expected.dtype == dtype
     assert np.abs(expected - x).max() > 0.01
     error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
-    import os
-
-    open("/tmp/errs", "a").write(
-        f"{error / np.finfo(dtype).eps:10.1f} {name} {dtype} {members} {dim} {other_backend}\n"
-    )
-    assert error <= 1e4 * np.finfo(dtype).eps
+    assert error <= 200 * np.finfo(dtype).eps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,16 +41,38 @@ def exact(function: F) -> F:
 
 
 def parallel(function: F) -> F:
-    """Compile a function whose loop over `numba.prange` is shared among threads."""
+    """Compile a function whose loop over `numba.prange` is shared among threads.
+
+    One of its parameters is `workers`, or `cut` with such a field: as many threads are started.
+    More would have nothing to do but to be waited for, which on a busy machine is a time slice.
+    """
+    compiled = _cached(function)
+    names = list(inspect.signature(function).parameters)
+    position = names.index("workers" if "workers" in names else "cut")
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> None:
+        workers = arguments[position]
+        usable = numba.get_num_threads()
+        numba.set_num_threads(max(1, getattr(workers, "workers", workers)))
+        try:
+            compiled(*arguments)
+        finally:
+            numba.set_num_threads(usable)
+
+    return call  # type: ignore[return-value]
+
+
+def _cached(function: F) -> Any:
     try:
         compiled: Any = numba.njit(**_LOOPS, parallel=True, cache=True)(function)
     except RuntimeError:  # nowhere to write the cache: every process compiles for itself
-        return numba.njit(**_LOOPS, parallel=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(**_LOOPS, parallel=True)(function)
     # A cached kernel is stale when anything that it calls has changed, but Numba looks at the
     # kernel's own file alone; where a version of it keeps the stamp elsewhere, so does this one.
     with contextlib.suppress(AttributeError):
         compiled._cache._cache_file._source_stamp = _stamp()
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 @functools.cache
