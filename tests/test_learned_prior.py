@@ -124,12 +124,19 @@ def test_pretrained_on_a_free_run(rng, capsys):
 
 
 @pytest.mark.parametrize(
-    ("shape", "periodic"), [((1001,), True), ((1000,), False), ((33, 31), True), ((40, 26), False)]
+    ("shape", "periodic", "variables"),
+    [
+        ((1001,), True, 1),
+        ((1000,), False, 1),
+        ((33, 31), True, 1),
+        ((40, 26), False, 1),
+        ((19, 18), True, 3),
+    ],
 )
-def test_u_nets(rng, shape, periodic):
+def test_u_nets(rng, shape, periodic, variables):
     """Sizes that no division by two goes through; they learn a field that is the same around."""
-    dim = int(np.prod(shape))
-    grid = ef.grids.RegularGrid(shape, periodic=periodic)
+    grid = ef.grids.RegularGrid(shape, periodic=periodic, variables=variables)
+    dim = grid.size
     x = np.repeat(rng.standard_normal((30, 1)), dim, axis=1) + 1
     x += 0.1 * rng.standard_normal(x.shape)
     prior = LearnedPrior(updates=25, batch=4, width=32, learning_rate=1e-2, device="cpu")

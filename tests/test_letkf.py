@@ -120,6 +120,24 @@ def test_agrees_for_any_operator_and_coordinates(other_backend, dtype, operator,
     assert_close(analysis, by_component(x, y, obs, taper), dtype)
 
 
+@pytest.mark.parametrize("shape", [(40,), (5, 7)])
+def test_several_variables_on_one_grid_are_as_many_points(backend, dtype, shape):
+    grid = ef.grids.RegularGrid(shape, periodic=False, spacing=0.5, variables=3)
+    points = ef.grids.Points(np.tile(0.5 * np.argwhere(np.ones(shape)), (3, 1)))
+    np.testing.assert_array_equal(grid.coordinates(), points.coordinates())
+    np.testing.assert_array_equal(grid.coordinates([3, -1]), points.coordinates([3, -1]))
+    filt = ef.LETKF(GaspariCohn(cutoff=1.6), backend=backend)
+    obs, same = (ef.Observation(Arctan() @ Every(4), 0.4, grid=g) for g in (grid, points))
+    x, y = problem(6, grid.size, obs, dtype, missing=0.1)
+    analysis = filt.analysis(x, y, obs)
+    assert_close(analysis, filt.analysis(x, y, same), dtype)
+    assert_close(analysis, by_component(x, y, obs, filt.localization), dtype)
+    # what is observed of one variable corrects the others
+    first = ef.Observation(Identity() @ Subset([0]), 0.4, grid=grid)
+    changed = (filt.analysis(x, np.ones(1, dtype), first) != x).any(axis=0)
+    assert changed.reshape(3, -1)[:, 0].all()
+
+
 def test_a_tree_and_a_look_at_all_pairs_find_the_same(monkeypatch):
     grid = ef.grids.RegularGrid((9, 9), spacing=0.3)
     places = np.random.default_rng(0).random((81, 2)) * 9 - 3  # some beyond the period

@@ -33,16 +33,20 @@ class Grid(ABC):
 
 @dataclass(frozen=True)
 class RegularGrid(Grid):
-    """A grid of equal spacing along each axis, components in C order.
+    """A grid of equal spacing along each axis, components in C order, variable after variable.
 
     Parameters
     ----------
     shape : tuple of int
-        Points along each axis, one or two of them; their product is D.
+        Points along each axis, one or two of them.
     periodic : bool
         Whether the ends are joined. Default: they are.
     spacing : float
         Distance between neighbours, above zero; cutoffs are in its unit.
+    variables : int
+        Variables at each point, at least 1: a state (p, u, v) of 2-D fields has 3, and components
+        in the order (variable, row, column). D is their number times the points. Variables at one
+        point are at distance zero: localization lets all of them correlate.
 
     Examples
     --------
@@ -50,11 +54,15 @@ class RegularGrid(Grid):
     >>> ring = ef.grids.RegularGrid((10,))
     >>> ring.distances(ring.coordinates([0]), ring.coordinates([1, 5, 9]))
     array([[1., 5., 1.]])
+    >>> flow = ef.grids.RegularGrid((4, 5), variables=3)
+    >>> flow.size, flow.coordinates([7, 27, 47]).tolist()
+    (60, [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
     """
 
     shape: tuple[int, ...]
     periodic: bool = True
     spacing: float = 1.0
+    variables: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.shape) <= 2:
@@ -62,13 +70,14 @@ class RegularGrid(Grid):
         for n in self.shape:
             _checks.integer("shape", n, 1)
         _checks.number("spacing", self.spacing, above=0)
+        _checks.integer("variables", self.variables, 1)
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return int(self.variables * np.prod(self.shape))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        chosen = np.arange(self.size)[components]
+        chosen = np.arange(self.size)[components] % int(np.prod(self.shape))
         return self.spacing * np.stack(np.unravel_index(chosen, self.shape), axis=-1).astype(float)
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:

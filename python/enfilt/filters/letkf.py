@@ -56,8 +56,8 @@ class LETKF(EnsembleFilter, _Localized):
     -----
     The places of components come from ``Observation(..., grid=...)``, those of observations from
     an operator that chooses components or from ``locations=``; without them `analysis` raises a
-    ValueError. Fastest are operators that choose components of a `RegularGrid` and apply a
-    function of the library to each. Elsewhere h is evaluated at once, (N, m), and the
+    ValueError. Fastest are operators that choose components of a `RegularGrid` of one variable
+    and apply a function of the library to each. Elsewhere h is evaluated at once, (N, m), and the
     observations near a component are found by SciPy's tree, or without SciPy by looking at all.
 
     float32 is computed in float32 where the local problem is conditioned so that this is
@@ -106,6 +106,7 @@ class LETKF(EnsembleFilter, _Localized):
         if (
             cycle.backend.has_letkf_window
             and type(grid) is RegularGrid
+            and grid.variables == 1
             and cycle.obs.locations is None
             and cycle.observed is not None
         ):

@@ -26,7 +26,7 @@ def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
     Parameters
     ----------
     grid : RegularGrid
-        The grid.
+        The grid, of one variable.
     localization : GaspariCohn
         The taper.
     """

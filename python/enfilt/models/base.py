@@ -36,8 +36,9 @@ class Model(ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The state as an array: the shape of the grid."""
-        return self.grid.shape
+        """The state as an array: the shape of the grid, after the number of its variables."""
+        grid = self.grid
+        return grid.shape if grid.variables == 1 else (grid.variables, *grid.shape)
 
     @property
     @abstractmethod

@@ -36,6 +36,7 @@ class Architecture:
     shape: tuple[int, ...]
     periodic: bool
     width: int
+    variables: int = 1
 
     def build(self, seed: int) -> torch.nn.Module:
         """Return a new network."""
@@ -43,7 +44,7 @@ class Architecture:
             torch.manual_seed(seed)
             if self.dim < LARGEST_MLP:
                 return MLP(self.dim, self.width)
-            return UNet(self.shape, self.periodic, max(8, self.width // 4))
+            return UNet(self.shape, self.periodic, max(8, self.width // 4), self.variables)
 
 
 @contextlib.contextmanager

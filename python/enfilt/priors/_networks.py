@@ -35,14 +35,17 @@ class MLP(nn.Module):
 class UNet(nn.Module):
     """A small U-Net on a grid of one or two axes (Ronneberger, Fischer, Brox 2015).
 
-    Local and the same everywhere: what it learns at one place serves all.
+    Local and the same everywhere: what it learns at one place serves all. Variables at one point
+    are channels.
     """
 
-    def __init__(self, shape: tuple[int, ...], periodic: bool, width: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], periodic: bool, width: int, variables: int = 1
+    ) -> None:
         super().__init__()
         self.shape = shape
         axes = len(shape)
-        self.enter = _convolution(axes, INPUTS, width, periodic)
+        self.enter = _convolution(axes, INPUTS * variables, width, periodic)
         self.down = nn.ModuleList(
             [_Block(axes, width, width, periodic), _Block(axes, width, 2 * width, periodic)]
         )
@@ -50,10 +53,10 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             [_Block(axes, 4 * width, width, periodic), _Block(axes, 2 * width, width, periodic)]
         )
-        self.leave = _zero(_convolution(axes, width, OUTPUTS, periodic))
+        self.leave = _zero(_convolution(axes, width, OUTPUTS * variables, periodic))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.enter(x.reshape(*x.shape[:2], *self.shape))
+        x = self.enter(x.reshape(len(x), -1, *self.shape))
         kept = []
         for block in self.down:
             x = block(x)
@@ -65,7 +68,7 @@ class UNet(nn.Module):
         for block, skip in zip(self.up, reversed(kept), strict=True):
             x = functional.interpolate(x, size=skip.shape[2:], mode="nearest")
             x = block(torch.cat([x, skip], dim=1))
-        result: Tensor = self.leave(x).flatten(2)
+        result: Tensor = self.leave(x).reshape(len(x), OUTPUTS, -1)
         return result
 
 

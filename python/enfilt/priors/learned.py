@@ -251,7 +251,8 @@ class LearnedPrior(Prior):
         regular = isinstance(grid, RegularGrid) and grid.size == dim
         shape = tuple(map(int, grid.shape)) if regular else (dim,)
         periodic = bool(grid.periodic) if regular else False
-        return _denoiser().Architecture(dim, shape, periodic, self.width)
+        variables = int(grid.variables) if regular else 1
+        return _denoiser().Architecture(dim, shape, periodic, self.width, variables)
 
     def _check_fits(self, wanted: Any) -> None:
         known = self._memory.architecture
