@@ -1,4 +1,4 @@
-"""The shell: ``enfilt run``, ``enfilt list``, ``enfilt info``."""
+"""The shell: ``enfilt run``, ``compare``, ``reproduce``, ``list``, ``info``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from . import compare as comparison
 from . import presets
+from . import reproduce as reproduction
 from ._config import config
 from .filters import FILTERS
 from .presets import Preset
@@ -86,7 +87,7 @@ def run(
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
     try:
         result = twin.run(chosen.filter, members=chosen.members, seed=seed)
-    except (TypeError, ValueError) as error:
+    except (MemoryError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if result.cycles == 0:
         raise click.ClickException(f"no cycle was completed: {result.stopped}")
@@ -131,7 +132,7 @@ def compare(
             filters[name] = presets.with_options(filters[name], {option: settings[key]})
         _make_folder(out)
         runs = comparison.compare(chosen, filters, range(seeds))
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, MemoryError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not runs:
         raise click.ClickException("no run was completed")
@@ -147,6 +148,37 @@ def compare(
         except ImportError as error:
             console.print(escape(f"no picture: {error}"))
     console.print("wrote " + ", ".join(str(p) for p in written))
+
+
+@main.command()
+@click.argument("names", metavar="[PRESET]...", nargs=-1)
+@click.option(
+    "--quick", is_flag=True, help="Smaller problems, where the figure hardly depends on D."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, metavar="K")
+@_OUT
+def reproduce(names: tuple[str, ...], quick: bool, seeds: int, out: Path) -> None:
+    """Run published experiments and print published beside measured.
+
+    Without a PRESET: all of them. Writes the table to reproduce.md; the exit status is 1 if a
+    figure is outside its tolerance.
+    """
+    console = Console()
+    _make_folder(out)
+    try:
+        rows = reproduction.reproduce(names, range(seeds), quick=quick)
+    except (ImportError, MemoryError, TypeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if not rows:
+        raise click.ClickException("no run was completed")
+    table = Table(*reproduction.HEADER)
+    for row in rows:
+        table.add_row(*map(escape, reproduction.cells(row)))
+    console.print(table)
+    reproduction.write(rows, out / "reproduce.md", seeds=seeds)
+    console.print(escape(f"wrote {out / 'reproduce.md'}"))
+    if not all(row.inside for row in rows):
+        raise SystemExit(1)
 
 
 def _print_comparison(

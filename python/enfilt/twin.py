@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, metrics, progress
+from . import _checks, _memory, metrics, progress
 from .filters import EnsembleFilter
 from .models import Model
 from .observation import Observation
@@ -101,6 +101,21 @@ class TwinExperiment:
         if isinstance(self.model, Model):
             self.obs.size(self.model.dim)
 
+    def memory(self, members: int) -> int:
+        """Return about how many bytes a run takes at its peak.
+
+        Three ensembles take turns, an analysis may need one more and a tenth, and making the
+        first states takes four of them in float64.
+
+        Parameters
+        ----------
+        members : int
+            N.
+        """
+        dim = self.model.dim if isinstance(self.model, Model) else np.size(self.initial_state)
+        ensemble = members * dim * np.dtype(self.dtype).itemsize
+        return int(4.1 * ensemble) + 4 * 8 * dim
+
     def run(
         self,
         filt: EnsembleFilter,
@@ -133,12 +148,15 @@ class TwinExperiment:
         ------
         TypeError, ValueError
             If an argument does not fit.
+        MemoryError
+            If the run needs more memory than is free, before it begins.
         """
         if not isinstance(filt, EnsembleFilter):
             raise TypeError(f"filt={filt!r}: expected a filter such as enfilt.EnFF()")
         _checks.integer("members", members, 2)
         if seed is not None:
             _checks.integer("seed", seed, 0)
+        _memory.check(self.memory(members), "choose fewer members or a smaller model")
         return _Run(self, filt, members, seed, progress).cycle_through()
 
 

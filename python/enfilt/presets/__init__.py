@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from .. import _checks
-from . import lorenz63, lorenz96, lorenz96_1m, lorenz96_40, lorenz96_partial
-from .base import Preset, Published, parse_value, with_options
+from . import lorenz63, lorenz96, lorenz96_1m, lorenz96_40, lorenz96_100m, lorenz96_partial
+from .base import Preset, Published, Variant, parse_value, with_options
 
-__all__ = ["PRESETS", "Preset", "Published", "get", "parse_value", "with_options"]
+__all__ = ["PRESETS", "Preset", "Published", "Variant", "get", "parse_value", "with_options"]
 
 #: Presets by name.
 PRESETS: dict[str, Preset] = {
     module.PRESET.name: module.PRESET
-    for module in (lorenz96, lorenz96_partial, lorenz96_40, lorenz96_1m, lorenz63)
+    for module in (lorenz96, lorenz96_partial, lorenz96_40, lorenz96_1m, lorenz96_100m, lorenz63)
 }
 
 

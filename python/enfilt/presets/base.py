@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,25 @@ class Published:
 
 
 @dataclass(frozen=True, eq=False)
+class Variant:
+    """Another published run of a preset's problem.
+
+    Parameters
+    ----------
+    filter : EnsembleFilter
+        The filter.
+    members : int
+        N.
+    published : Published
+        The figure to reach.
+    """
+
+    filter: EnsembleFilter
+    members: int
+    published: Published
+
+
+@dataclass(frozen=True, eq=False)
 class Preset:
     """A named twin experiment with a filter: settings, their source, and the expected error.
 
@@ -58,6 +77,10 @@ class Preset:
         Of the `TwinExperiment`.
     published : Published, optional
         The figure to reach with exactly these settings.
+    variants : sequence of Variant
+        Other filters on this problem that figures were published for.
+    quick : mapping
+        Settings, as for `replace`, that make the run short and hardly change its error.
     rivals : mapping
         Other filters by their names in the shell, with options that suit this problem.
     """
@@ -75,6 +98,8 @@ class Preset:
     initial_std: float = 1.0
     dtype: str = "float64"
     published: Published | None = None
+    variants: Sequence[Variant] = ()
+    quick: Mapping[str, Any] = field(default_factory=dict)
     rivals: Mapping[str, EnsembleFilter] = field(default_factory=dict)
 
     def filters(self, names: Iterable[str]) -> dict[str, EnsembleFilter]:
@@ -98,6 +123,19 @@ class Preset:
     def averaged(self) -> int:
         """Over how many last cycles its scores are averaged."""
         return min(50, self.cycles) if self.published is None else self.published.last
+
+    def quickly(self) -> Preset:
+        """Return the preset as its `quick` settings make it; published figures stay."""
+        smaller = self.replace(dict(self.quick))
+        return dataclasses.replace(smaller, published=self.published)
+
+    def runs(self) -> list[tuple[Preset, Published | None]]:
+        """Return the preset, and once more for each variant, with the figure to reach."""
+        found = [(self, self.published)]
+        for variant in self.variants:
+            other = dataclasses.replace(self, filter=variant.filter, members=variant.members)
+            found.append((other, variant.published))
+        return found
 
     def twin(self) -> TwinExperiment:
         """Return the twin experiment."""
