@@ -173,7 +173,9 @@ def reproduce(names: tuple[str, ...], quick: bool, seeds: int, out: Path) -> Non
         raise click.ClickException("no run was completed")
     table = Table(*reproduction.HEADER)
     for row in rows:
-        table.add_row(*map(escape, reproduction.cells(row)))
+        shown = list(reproduction.cells(row))
+        shown[1] = shown[1].partition("(")[0]  # the page has the options
+        table.add_row(*map(escape, shown))
     console.print(table)
     reproduction.write(rows, out / "reproduce.md", seeds=seeds)
     console.print(escape(f"wrote {out / 'reproduce.md'}"))

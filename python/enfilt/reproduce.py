@@ -211,8 +211,8 @@ def markdown(rows: Iterable[Row], *, seeds: int) -> str:
     """Return the table in Markdown, under a line on the date, the version and the machine."""
     head = (
         f"{datetime.date.today():%Y-%m-%d}, enfilt {__version__}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, Python {platform.python_version()}; {seeds} seed(s); median RMSE of "
-        f"the analysis (lowest to highest)"
+        f"{platform.machine()}, Python {platform.python_version()}; {seeds} seed(s); median RMSE "
+        f"of the analysis (lowest to highest)"
     )
     lines = [head, "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
     for row in rows:

@@ -112,7 +112,10 @@ class TwinExperiment:
         members : int
             N.
         """
-        dim = self.model.dim if isinstance(self.model, Model) else np.size(self.initial_state)
+        if isinstance(self.model, Model):
+            dim = self.model.dim
+        else:
+            dim = np.asarray(self.initial_state).size
         ensemble = members * dim * np.dtype(self.dtype).itemsize
         return int(4.1 * ensemble) + 4 * 8 * dim
 
