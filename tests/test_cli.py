@@ -33,8 +33,10 @@ def test_run_writes_result_and_picture(shell, tmp_path):
     pytest.importorskip("matplotlib")
     done = shell("run", "lorenz96", *SMALL, "--out", tmp_path / "new")
     assert done.exit_code == 0, done.output
-    assert names(tmp_path / "new") == ["lorenz96.npz", "lorenz96.png"]
-    assert (tmp_path / "new" / "lorenz96.png").read_bytes().startswith(b"\x89PNG")
+    pictures = ["lorenz96-hovmoeller.png", "lorenz96-ranks.png", "lorenz96.png"]
+    assert names(tmp_path / "new") == sorted(["lorenz96.npz", *pictures])
+    for picture in pictures:
+        assert (tmp_path / "new" / picture).read_bytes().startswith(b"\x89PNG")
     result = ef.Result.load(tmp_path / "new" / "lorenz96.npz")
     assert (result.cycles, result.info["members"], result.info["seed"]) == (3, 4, 0)
     assert "mean over the last 3 of 3 cycles" in done.output

@@ -207,7 +207,7 @@ def test_the_filter_gets_the_grid_of_the_model():
     twin.run(filt, members=2, seed=0)
     assert filt.calls[0]["obs"].grid == twin.model.grid
     assert twin.obs.grid is None
-    own = ef.models.PeriodicGrid((2, 4))
+    own = ef.grids.RegularGrid((2, 4))
     kept = dataclasses.replace(twin, obs=dataclasses.replace(twin.obs, grid=own))
     kept.run(filt, members=2, seed=0)
     assert filt.calls[1]["obs"].grid == own
@@ -656,6 +656,53 @@ def test_plot(result, tmp_path):
     first = {line.get_label(): line for line in axes[0].get_lines()}
     np.testing.assert_array_equal(first["truth"].get_ydata(), result.truth[:, 0])
     assert "N = 5" in figure.get_suptitle()
+
+
+def test_every_kind_of_picture_there_is(result):
+    pytest.importorskip("matplotlib")
+    assert result.kinds == ["overview", "ranks", "hovmoeller"]
+    bars = result.plot(kind="ranks").axes[1].patches
+    counts = result.rank_histogram.analysis.sum(axis=0)
+    np.testing.assert_allclose([bar.get_height() for bar in bars], counts / counts.sum())
+    truth, _, error = [
+        axis.get_images()[0].get_array() for axis in result.plot(kind="hovmoeller").axes[:3]
+    ]
+    np.testing.assert_array_equal(truth, result.truth.T)
+    np.testing.assert_array_equal(error, (result.mean - result.truth).T)
+    with pytest.raises(ValueError, match="kind='field': this result holds overview, ranks"):
+        result.plot(kind="field")
+    with pytest.raises(ValueError, match=r"kind='hovmoller'.*did you mean 'hovmoeller'"):
+        result.plot(kind="hovmoller")
+
+
+class Plane(ef.models.Model):
+    """Two variables on a plane that stay as they are."""
+
+    dim, dt, model_noise = 24, 1.0, 0.0
+    grid = ef.grids.RegularGrid((3, 4), variables=2)
+
+    def initial_state(self, rng=None):
+        return np.arange(24.0)
+
+    def _advance(self, rows, steps, out):
+        out[...] = rows
+
+
+def test_a_model_on_a_plane_leaves_a_field(tmp_path):
+    pytest.importorskip("matplotlib")
+    obs = ef.Observation(ef.operators.Subset([1, 13, 18]), std=1.0)
+    twin = ef.TwinExperiment(Plane(), obs, cycles=2, spinup=0)
+    result = twin.run(ef.ETKF(), members=6, seed=0)
+    assert result.kinds[-1] == "field"
+    assert result.field.shape == (3, 3, 4)
+    np.testing.assert_array_equal(result.field[0], np.arange(12.0).reshape(3, 4))
+    np.testing.assert_allclose(result.field[1].ravel(), result.mean[-1, :12])
+    np.testing.assert_allclose(result.field[2].ravel(), result.deviation[-1, :12])
+    np.testing.assert_array_equal(result.observed, [[0, 1], [1, 2]])  # 13 lies where 1 does
+    result.plot(tmp_path / "field.png", kind="field")
+    again = ef.Result.load(result.save(tmp_path / "run.npz"))
+    np.testing.assert_array_equal(again.field, result.field)
+    np.testing.assert_array_equal(again.observed, result.observed)
 
 
 @pytest.mark.parametrize("options", [{"track": 0}, {"track": 1}, {"cycles": 1}])

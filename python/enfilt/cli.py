@@ -247,8 +247,11 @@ def _write(console: Console, preset: Preset, result: Result, out: Path, plot: bo
     written = [result.save(out / f"{preset.name}.npz")]
     if plot:
         try:
-            result.plot(out / f"{preset.name}.png")
-            written.append(out / f"{preset.name}.png")
+            for kind in result.kinds:
+                ending = "" if kind == "overview" else f"-{kind}"
+                picture = out / f"{preset.name}{ending}.png"
+                result.plot(picture, kind=kind)
+                written.append(picture)
         except ImportError as error:
             console.print(escape(f"no picture: {error}"))
     console.print(escape("wrote " + ", ".join(str(p) for p in written)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 
 
 def _figure(rows: int, height: float) -> tuple[Any, Any]:
+    """Return a figure of panels above each other, and the panels."""
+    figure = _blank(8, height)
+    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+
+
+def _blank(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError("pictures need matplotlib: pip install 'enfilt[plot]'") from None
     # a Figure of its own, not pyplot's: no window, no global state
-    figure = Figure(figsize=(8, height), layout="constrained", dpi=150)
-    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    return Figure(figsize=(width, height), layout="constrained", dpi=150)
 
 
 def accuracy_against_cost(rows: Sequence[Row], title: str) -> Any:
@@ -92,6 +98,94 @@ def overview(result: Result, components: int = 3) -> Any:
     axis.set_ylabel("RMSE and spread")
     axis.set_xlabel("time")
     axis.legend(loc="upper right", ncols=2, fontsize="small", framealpha=0.8)
-    info = result.info
-    figure.suptitle(f"{info['filter']}, N = {info['members']}\n{info['model']}", fontsize="medium")
+    figure.suptitle(_title(result), fontsize="medium")
     return figure
+
+
+def ranks(result: Result) -> Any:
+    """Draw how often the truth stood at each rank among the members, all cycles together.
+
+    Flat where truth and members are draws of one distribution; a U where the spread is too small,
+    a hump where it is too large (Hamill 2001, "Interpretation of rank histograms").
+    """
+    figure, axes = _figure(2, 5.0)
+    for axis, kind in zip(axes, ("forecast", "analysis"), strict=True):
+        counts = getattr(result.rank_histogram, kind).sum(axis=0).astype(float)
+        share = counts / max(counts.sum(), 1.0)
+        axis.bar(np.arange(share.size), share, width=1.0, color="C0", edgecolor="white", lw=0.3)
+        axis.axhline(1 / share.size, color="k", lw=1, ls="--", label="flat")
+        axis.set_ylabel(f"share, {kind}")
+    axes[0].legend(loc="upper center", fontsize="small")
+    axes[-1].set_xlabel("members below the truth")
+    figure.suptitle(_title(result), fontsize="medium")
+    return figure
+
+
+def hovmoeller(result: Result) -> Any:
+    """Draw truth, analysis mean and their difference over space and time."""
+    figure, axes = _figure(3, 7.5)
+    time = result.time
+    step = time[1] - time[0]
+    extent = (time[0] - step / 2, time[-1] + step / 2, -0.5, result.truth.shape[1] - 0.5)
+    size = float(np.abs(result.truth).max()) or 1.0
+    error = result.mean - result.truth
+    wrong = float(np.quantile(np.abs(error), 0.999)) or 1.0
+    panels = (("truth", result.truth, size), ("analysis mean", result.mean, size))
+    for axis, (name, values, limit) in zip(axes, (*panels, ("error", error, wrong)), strict=True):
+        image = axis.imshow(
+            values.T,
+            extent=extent,
+            origin="lower",
+            aspect="auto",
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            interpolation="nearest",
+        )
+        figure.colorbar(image, ax=axis, pad=0.01)
+        axis.set_ylabel(f"{name}\ncomponent")
+    axes[-1].set_xlabel("time")
+    figure.suptitle(_title(result), fontsize="medium")
+    return figure
+
+
+def field(result: Result) -> Any:
+    """Draw truth, analysis mean and spread on the model's plane, with the points observed."""
+    figure = _blank(11, 4.0)
+    axes = figure.subplots(1, 3, sharex=True, sharey=True)
+    truth, mean, deviation = result.field
+    limit = float(np.quantile(np.abs(truth), 0.999)) or 1.0
+    for axis, values, name in zip(
+        axes, (truth, mean, deviation), ("truth", "analysis mean", "spread"), strict=True
+    ):
+        signed = name != "spread"
+        image = axis.imshow(
+            values,
+            origin="lower",
+            cmap="RdBu_r" if signed else "viridis",
+            vmin=-limit if signed else 0,
+            vmax=limit if signed else None,
+            interpolation="nearest",
+        )
+        figure.colorbar(image, ax=axis, shrink=0.8, pad=0.02)
+        axis.set_title(name, fontsize="medium")
+    if 0 < len(result.observed) < truth.size:
+        axes[0].plot(*result.observed.T[::-1], ".k", ms=1.5, label="observed")
+        axes[0].legend(loc="upper right", fontsize="small")
+    figure.suptitle(_title(result), fontsize="medium")
+    return figure
+
+
+def _title(result: Result) -> str:
+    info = result.info
+    lines = (f"{info['filter']}, N = {info['members']}", str(info["model"]))
+    return "\n".join("\n".join(textwrap.wrap(line, 95)) for line in lines)
+
+
+#: Pictures by the name that `Result.plot` takes.
+KINDS: dict[str, Callable[[Result], Any]] = {
+    "overview": overview,
+    "ranks": ranks,
+    "hovmoeller": hovmoeller,
+    "field": field,
+}

@@ -52,6 +52,11 @@ class Result:
         Wall-clock time of the analysis alone and of the forecast.
     truth, mean, deviation : ndarray, (cycles, K)
         Truth, analysis mean and analysis standard deviation of the first K components.
+    field : ndarray, (3, rows, columns)
+        The same of what the model shows of a state on a plane (`Model.field`), in the last cycle;
+        (0, 0, 0) for other models.
+    observed : ndarray, (k, 2)
+        Rows and columns that were observed on it.
     info : dict
         Model, observation, filter, members, seed and the like, as text and numbers.
     stopped : str
@@ -70,6 +75,8 @@ class Result:
     truth: Array
     mean: Array
     deviation: Array
+    field: Array
+    observed: Array
     info: dict[str, Any]
     stopped: str = ""
 
@@ -104,10 +111,20 @@ class Result:
             means[name] = float(np.mean(values)) if values.size else np.nan
         return means
 
+    @property
+    def kinds(self) -> list[str]:
+        """The pictures that `plot` can draw of this result."""
+        found = ["overview", "ranks"]
+        grid = self.info.get("grid", [])
+        if len(grid) == 1 and self.cycles > 1 and self.truth.shape[1:] == tuple(grid) != (3,):
+            found.append("hovmoeller")
+        return [*found, "field"] if self.field.size else found
+
     def _arrays(self) -> dict[str, Array]:
         """Return every array under a flat name."""
         flat = {name: getattr(self, name) for name in ("time", "seconds", "seconds_forecast")}
         flat |= {name: getattr(self, name) for name in ("truth", "mean", "deviation")}
+        flat |= {name: getattr(self, name) for name in ("field", "observed")}
         for name in SCORES:
             for kind in ("forecast", "analysis"):
                 flat[f"{name}_{kind}"] = getattr(getattr(self, name), kind)
@@ -115,6 +132,8 @@ class Result:
 
     def to_xarray(self) -> Any:
         """Return an `xarray.Dataset` with dimensions time, component and rank.
+
+        A field has the dimensions kind (truth, mean, deviation), row and column.
 
         Raises
         ------
@@ -126,9 +145,12 @@ class Result:
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'enfilt[io]'") from None
         names = {"truth": "component", "mean": "component", "deviation": "component"}
-        variables = {}
+        variables: dict[str, tuple[tuple[str, ...], Array]] = {}
+        if self.field.size:
+            variables["field"] = (("kind", "row", "column"), self.field)
+            variables["observed"] = (("point", "axis"), self.observed)
         for name, array in self._arrays().items():
-            if name != "time":
+            if name not in ("time", "field", "observed"):
                 second = "rank" if name.startswith("rank") else names.get(name)
                 variables[name] = (("time", second) if second else ("time",), array)
         attributes = {**self.info, "stopped": self.stopped}
@@ -178,13 +200,18 @@ class Result:
         }
         return cls(**(fields | arrays), stopped=info.pop("stopped"), info=info)
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw the course of three components, RMSE and spread over the cycles.
+    def plot(self, path: str | os.PathLike[str] | None = None, *, kind: str = "overview") -> Any:
+        """Draw the result.
 
         Parameters
         ----------
         path : path, optional
             Where the picture is written; its ending says how.
+        kind : {"overview", "ranks", "hovmoeller", "field"}
+            ``overview``: the course of three components, RMSE and spread over the cycles;
+            ``ranks``: rank histograms; ``hovmoeller``: truth, mean and error over space and time
+            of a model on a line, all components of which were tracked (``track=``); ``field``:
+            truth, mean and spread of a model on a plane in the last cycle.
 
         Returns
         -------
@@ -194,10 +221,14 @@ class Result:
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If the result does not hold what the picture shows.
         """
         from . import plotting  # matplotlib is an extra, and slow to import
 
-        figure = plotting.overview(self)
+        if _checks.choice("kind", kind, plotting.KINDS) not in self.kinds:
+            raise ValueError(f"kind={kind!r}: this result holds {', '.join(self.kinds)}")
+        figure = plotting.KINDS[kind](self)
         if path is not None:
             target = Path(path)
             with replacing(target) as temporary:

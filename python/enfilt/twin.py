@@ -184,6 +184,7 @@ class _Run:
         self.records: list[dict[str, Any]] = []
         filt.reset()
         self.stopped = ""
+        self.last: tuple[Array, Array] | None = None  # truth and analysis of the last cycle
 
     def cycle_through(self) -> Result:
         bar = progress.bar(self.twin.cycles, self.filt.describe(), self.show)
@@ -314,6 +315,7 @@ class _Run:
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
             scores = metrics.score(ensemble, truth)
             values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
+        self.last = truth, analysis
         self.records.append(values)  # one append: an interrupt finds a cycle whole or not there
 
     def _stop(self, reason: str) -> None:
@@ -343,11 +345,33 @@ class _Run:
             "cycles": int(self.twin.cycles),
             "steps_per_cycle": int(self.twin.steps_per_cycle),
             "dtype": str(np.dtype(self.twin.dtype)),
+            "grid": list(self.model.grid.shape) if isinstance(self.model, Model) else [],
         }
         kept: dict[str, Any] = {
             name: arrays.get(name, np.empty(shape)) for name, shape in (plain | courses).items()
         }
-        return Result(**(series | kept), info=info, stopped=self.stopped)
+        field, observed = self._last_field()
+        return Result(
+            **(series | kept), field=field, observed=observed, info=info, stopped=self.stopped
+        )
+
+    def _last_field(self) -> tuple[Array, Array]:
+        """Return truth, mean and deviation of the model's field, and the places observed on it."""
+        nothing = np.empty((0, 0, 0)), np.empty((0, 2))
+        if self.last is None or not isinstance(self.model, Model):
+            return nothing
+        truth, analysis = self.last
+        true = self.model.field(truth[None])
+        if true is None:
+            return nothing
+        members = self.model.field(analysis)
+        assert members is not None  # where one state has a field, all have
+        field = np.stack([true[0], members.mean(axis=0), members.std(axis=0, ddof=1)])
+        form = self.obs.operator.pointwise(truth.size)
+        if form is None:
+            return field, nothing[1]
+        points = np.unique(np.arange(truth.size)[form.components] % true[0].size)
+        return field, np.stack(np.unravel_index(points, true[0].shape), axis=-1).astype(float)
 
 
 class _NotFiniteError(Exception):

@@ -45,6 +45,23 @@ class Model(ABC):
     def grid(self) -> RegularGrid:
         """Where the components lie."""
 
+    def field(self, states: Array) -> Array | None:
+        """Return what a picture of states shows, or None where they lie on no plane.
+
+        Parameters
+        ----------
+        states : ndarray, (M, D)
+            States.
+
+        Returns
+        -------
+        ndarray, (M, rows, columns), or None
+            Of a grid of two axes: the first variable, unless the model knows better.
+        """
+        if len(self.grid.shape) != 2:
+            return None
+        return states.reshape(len(states), -1, *self.grid.shape)[:, 0]
+
     @abstractmethod
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
         """Return a state (D,) to spin up from."""

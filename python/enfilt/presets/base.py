@@ -81,6 +81,8 @@ class Preset:
         Other filters on this problem that figures were published for.
     quick : mapping
         Settings, as for `replace`, that make the run short and hardly change its error.
+    track : int
+        How many components' courses are kept; for a Hovmoeller diagram all.
     rivals : mapping
         Other filters by their names in the shell, with options that suit this problem.
     """
@@ -100,6 +102,7 @@ class Preset:
     published: Published | None = None
     variants: Sequence[Variant] = ()
     quick: Mapping[str, Any] = field(default_factory=dict)
+    track: int = 40
     rivals: Mapping[str, EnsembleFilter] = field(default_factory=dict)
 
     def filters(self, names: Iterable[str]) -> dict[str, EnsembleFilter]:
@@ -148,6 +151,7 @@ class Preset:
             initial_mean=self.initial_mean,
             initial_std=self.initial_std,
             dtype=np.dtype(self.dtype),
+            track=self.track,
         )
 
     def settings(self) -> dict[str, Any]:
