@@ -4,7 +4,17 @@ A model of your own is any callable ``(ensemble, steps) -> ensemble``.
 """
 
 from .base import Model
+from .kolmogorov import KolmogorovFlow
+from .kuramoto_sivashinsky import KuramotoSivashinsky
+from .linear import Linear
 from .lorenz63 import Lorenz63
 from .lorenz96 import Lorenz96
 
-__all__ = ["Lorenz63", "Lorenz96", "Model"]
+__all__ = [
+    "KolmogorovFlow",
+    "KuramotoSivashinsky",
+    "Linear",
+    "Lorenz63",
+    "Lorenz96",
+    "Model",
+]
