@@ -44,6 +44,11 @@ class RegularGrid(Grid):
     spacing : float
         Distance between neighbours, above zero; cutoffs are in its unit.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range.
+
     Examples
     --------
     >>> import enfilt as ef
@@ -57,10 +62,15 @@ class RegularGrid(Grid):
     spacing: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple | list):
+            raise TypeError(f"shape={self.shape!r}: expected a tuple of one or two integers")
+        object.__setattr__(self, "shape", tuple(self.shape))
         if not 1 <= len(self.shape) <= 2:
             raise ValueError(f"shape={self.shape}: expected one or two axes")
         for n in self.shape:
             _checks.integer("shape", n, 1)
+        if not isinstance(self.periodic, bool | np.bool_):
+            raise TypeError(f"periodic={self.periodic!r}: expected True or False")
         _checks.number("spacing", self.spacing, above=0)
 
     @property
@@ -90,6 +100,11 @@ class Points(Grid):
     places : array_like, (D, k)
         Coordinates of each component; (D,) is one coordinate.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no numbers, of another shape, or not finite.
+
     Examples
     --------
     >>> import enfilt as ef
@@ -101,9 +116,7 @@ class Points(Grid):
     places: npt.ArrayLike
 
     def __post_init__(self) -> None:
-        array = np.array(self.places, dtype=np.float64)
-        if array.ndim == 1:
-            array = array[:, None]
+        array = _checks.coordinates("places", self.places).copy()
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(f"places has shape {array.shape}: expected (D, k)")
         _checks.finite("places", array)
