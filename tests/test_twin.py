@@ -207,7 +207,7 @@ def test_the_filter_gets_the_grid_of_the_model():
     twin.run(filt, members=2, seed=0)
     assert filt.calls[0]["obs"].grid == twin.model.grid
     assert twin.obs.grid is None
-    own = ef.models.PeriodicGrid((2, 4))
+    own = ef.grids.RegularGrid((2, 4))
     kept = dataclasses.replace(twin, obs=dataclasses.replace(twin.obs, grid=own))
     kept.run(filt, members=2, seed=0)
     assert filt.calls[1]["obs"].grid == own
