@@ -77,6 +77,11 @@ NAMES = {
 }
 
 
+def order(row: compare.Row) -> tuple[bool, float]:
+    """Sort by error, filters that lost every run last."""
+    return row.stopped == row.runs, row.mean["rmse.analysis"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cycles", type=int, default=300)
@@ -93,7 +98,7 @@ def main() -> None:
         print(f"\n{preset.obs}, N = {preset.members}, {len(options.seeds)} seeds\n")
         print("| filter | RMSE | spread | CRPS | ms an analysis | runs lost |")
         print("| --- | ---: | ---: | ---: | ---: | ---: |")
-        for row in sorted(compare.rows(runs), key=lambda r: r.mean["rmse.analysis"]):
+        for row in sorted(compare.rows(runs), key=order):
             rmse, deviation = row.mean["rmse.analysis"], row.deviation["rmse.analysis"]
             print(
                 f"| {row.name} | {rmse:.2f} ± {deviation:.2f} "

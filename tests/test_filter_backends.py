@@ -3,8 +3,9 @@
 EnFF, EnSF, the LETKF, the Kalman family and the linear form of MASF are held against it in files
 of their own.
 
-Tolerance: 200 eps of the largest number. 15 steps are some 300 rounded operations, which add up
-like a random walk, and 1/s^2 multiplies those of early ones; 20 eps is the most that is seen.
+Tolerance: 1000 eps of the largest number. 15 steps are some 300 rounded operations, which leave 5
+eps where nothing multiplies them; a path that comes by a fork between two members of the prior
+multiplies what went before by up to a hundred, and 160 eps are seen.
 """
 
 import dataclasses
@@ -28,14 +29,14 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize(("members", "dim"), [(2, 1), (3, 33), (20, 2), (33, 1025)])
+@pytest.mark.parametrize(("members", "dim"), [(2, 1), (3, 513), (20, 2), (33, 257)])
 def test_equals_numpy(other_backend, dtype, name, members, dim):
     rng = np.random.default_rng([members, dim])
-    operator = ef.operators.Arctan() @ ef.operators.Every(2)
-    obs = ef.Observation(operator, std=0.5 + rng.random(-(-dim // 2)))
+    operator = ef.operators.Arctan()
+    obs = ef.Observation(operator, std=0.5 + rng.random(dim))
     truth = rng.standard_normal(dim)
     forecast = truth + rng.standard_normal((2, members, dim)) / np.sqrt(dim)
-    y = operator(truth[None])[0] + 0.5 * rng.standard_normal((2, -(-dim // 2)))
+    y = operator(truth[None])[0] + 0.5 * rng.standard_normal((2, dim))
     y[0, 1::3] = np.nan
     filt = FILTERS[name]
     draws = () if "PF" in name else (filt.steps + 1,)
@@ -48,4 +49,4 @@ def test_equals_numpy(other_backend, dtype, name, members, dim):
     assert result.dtype == expected.dtype == dtype
     assert np.abs(expected - x).max() > 0.01
     error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
-    assert error <= 200 * np.finfo(dtype).eps
+    assert error <= 1000 * np.finfo(dtype).eps

@@ -122,6 +122,15 @@ def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> A
     return array
 
 
+def coordinates(argument: str, value: Any) -> npt.NDArray[np.float64]:
+    """Check that `value` holds numbers; return them in float64, one axis as a column (n, 1)."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
+    return array[:, None] if array.ndim == 1 else array
+
+
 def ensemble(argument: str, value: Any, *, members: int = 2, batch: bool = True) -> Array:
     """Check that `value` is an ensemble, (N, D) or a batch (B, N, D), and return it contiguous."""
     array = floating(argument, value)

@@ -48,6 +48,11 @@ class RegularGrid(Grid):
         in the order (variable, row, column). D is their number times the points. Variables at one
         point are at distance zero: localization lets all of them correlate.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is out of its range.
+
     Examples
     --------
     >>> import enfilt as ef
@@ -65,10 +70,15 @@ class RegularGrid(Grid):
     variables: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple | list):
+            raise TypeError(f"shape={self.shape!r}: expected a tuple of one or two integers")
+        object.__setattr__(self, "shape", tuple(self.shape))
         if not 1 <= len(self.shape) <= 2:
             raise ValueError(f"shape={self.shape}: expected one or two axes")
         for n in self.shape:
             _checks.integer("shape", n, 1)
+        if not isinstance(self.periodic, bool | np.bool_):
+            raise TypeError(f"periodic={self.periodic!r}: expected True or False")
         _checks.number("spacing", self.spacing, above=0)
         _checks.integer("variables", self.variables, 1)
 
@@ -99,6 +109,11 @@ class Points(Grid):
     places : array_like, (D, k)
         Coordinates of each component; (D,) is one coordinate.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no numbers, of another shape, or not finite.
+
     Examples
     --------
     >>> import enfilt as ef
@@ -110,9 +125,7 @@ class Points(Grid):
     places: npt.ArrayLike
 
     def __post_init__(self) -> None:
-        array = np.array(self.places, dtype=np.float64)
-        if array.ndim == 1:
-            array = array[:, None]
+        array = _checks.coordinates("places", self.places).copy()
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(f"places has shape {array.shape}: expected (D, k)")
         _checks.finite("places", array)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import _checks
 from .grids import Grid, as_grid
 from .operators import Operator
 
@@ -114,16 +115,16 @@ class Observation:
         ------
         ValueError
             If there is no grid, it is not of `dim` components, or the observations' coordinates
-            are neither given nor told by the operator.
+            are neither given nor told by the operator, of another shape, or not finite.
         """
         grid = self.state_grid(dim)
         m = self.size(dim)
         if self.locations is not None:
-            where = np.asarray(self.locations, dtype=np.float64)
-            where = where[:, None] if where.ndim == 1 else where
+            where = _checks.coordinates("locations", self.locations)
             axes = grid.coordinates([0]).shape[1]
             if where.shape != (m, axes):
                 raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
+            _checks.finite("locations", where)
             return grid, where
         form = self.operator.pointwise(dim)
         if form is None:

@@ -61,7 +61,7 @@ class LETKF(EnsembleFilter, _Localized):
     observations near a component are found by SciPy's tree, or without SciPy by looking at all.
 
     float32 is computed in float32 where the local problem is conditioned so that this is
-    accurate, to about 1e-5 of the spread, and in float64 elsewhere.
+    accurate (to 2e-5 of the largest value, as tests hold), and in float64 elsewhere.
 
     Examples
     --------

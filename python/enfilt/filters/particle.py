@@ -79,10 +79,10 @@ class BootstrapPF(EnsembleFilter):
         without resampling are lost in `analysis`, which returns plain members: use
         `weighted_analysis` then, which carries them.
     jitter : float
-        After a resampling, add Gaussian noise of the weighted forecast covariance times
-        (jitter N^(-1/(D+4)))^2, Scott's bandwidth, so that copies come apart (regularization:
-        Musso, Oudjane, Le Gland 2001, "Improving regularised particle filters"). A model without
-        noise needs it. 0: none.
+        After a resampling, add Gaussian noise of the weighted forecast covariance (unbiased; of
+        the plain one, where a single member has all the weight) times (jitter N^(-1/(D+4)))^2,
+        Scott's bandwidth, so that copies come apart (regularization: Musso, Oudjane, Le Gland
+        2001, "Improving regularised particle filters"). A model without noise needs it. 0: none.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
     backend : {"auto", "cpp", "numba", "numpy"}
@@ -175,7 +175,9 @@ class BootstrapPF(EnsembleFilter):
         """Write the members after this analysis to `out`; return their log-weights."""
         forecast = cycle.forecast[b]
         members, dim = forecast.shape
-        logits: Weights = log_weights - cycle.misfit(b)
+        misfit = cycle.misfit(b)
+        _checks.finite("misfit J", misfit)
+        logits: Weights = log_weights - misfit
         logits -= logits.max()
         logits -= np.log(np.exp(logits).sum())
         weights = np.exp(logits)
@@ -197,9 +199,13 @@ class BootstrapPF(EnsembleFilter):
 
 
 def _add_noise(out: Array, forecast: Array, weights: Weights, normals: Array) -> None:
-    """Add normals F to `out`, F^T F being the weighted covariance of the forecast."""
+    """Add normals F to `out`, F^T F being the unbiased weighted covariance of the forecast."""
     members, dim = forecast.shape
-    root = np.sqrt(weights)[:, None]
+    left = 1 - weights @ weights
+    if left < 1e-10:
+        # all copies of one member: its weights know no covariance, and no copy would ever come off
+        weights, left = np.full_like(weights, 1 / members), 1 - 1 / members
+    root = np.sqrt(weights / left)[:, None]
     if dim < members:
         anomalies = forecast - weights @ forecast
         out += (normals @ np.linalg.qr(root * anomalies, mode="r")).astype(out.dtype)
