@@ -25,6 +25,7 @@ from .filters import (
     EnSF,
     IEnKF,
     KalmanFilter,
+    LEnFF,
     ScoreFilter,
 )
 from .observation import Observation
@@ -45,6 +46,7 @@ __all__ = [
     "EnSF",
     "IEnKF",
     "KalmanFilter",
+    "LEnFF",
     "Observation",
     "Result",
     "ScoreFilter",

@@ -7,6 +7,7 @@ from .ensf import EnSF
 from .etkf import ETKF
 from .ienkf import IEnKF
 from .kalman_filter import KalmanFilter
+from .lenff import LEnFF
 from .letkf import LETKF
 from .masf import MASF
 from .particle import BootstrapPF
@@ -28,12 +29,14 @@ __all__ = [
     "EnsembleFilter",
     "IEnKF",
     "KalmanFilter",
+    "LEnFF",
     "ScoreFilter",
 ]
 
 #: Filters by the name that the shell uses.
 FILTERS: dict[str, type[EnsembleFilter]] = {
     "enff": EnFF,
+    "lenff": LEnFF,
     "ensf": EnSF,
     "masf": MASF,
     "sf": ScoreFilter,

@@ -55,7 +55,9 @@ def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
     )
 
 
-def lists(grid: Grid, places: Places, localization: GaspariCohn) -> Iterator[LocalLists]:
+def lists(
+    grid: Grid, places: Places, localization: GaspariCohn, *, of: Places | None = None
+) -> Iterator[LocalLists]:
     """Yield, for runs of components, the observations that each of them sees.
 
     With SciPy they are found by a tree, unless all are within the cutoff or the grid measures
@@ -69,12 +71,16 @@ def lists(grid: Grid, places: Places, localization: GaspariCohn) -> Iterator[Loc
         Where the observations lie.
     localization : GaspariCohn
         The taper.
+    of : ndarray, (n, k), optional
+        Other places that observations are looked for about; default: those of the components.
     """
+    size = grid.size if of is None else len(of)
     near = _tree(grid, places, localization)
     length = _COMPONENTS if near is not None else max(1, min(_COMPONENTS, _PAIRS // len(places)))
-    for first in range(0, grid.size, length):
-        count = min(length, grid.size - first)
-        where = grid.coordinates(np.arange(first, first + count))
+    for first in range(0, size, length):
+        count = min(length, size - first)
+        chosen = slice(first, first + count)
+        where = grid.coordinates(chosen) if of is None else of[chosen]
         if near is not None:
             component, observation, distance = near(where)
             weight = localization.weight(distance)
