@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from .. import _checks
 from ..backends import lenff
 from ..backends.lenff import LocalStep
-from ..grids import Grid
+from ..grids import Grid, RegularGrid
 from ..localization import GaspariCohn
 from ..observation import Observation
 from . import neighbours
@@ -108,6 +109,13 @@ class LEnFF(EnsembleFilter, _Localized):
     def _check_observation(self, obs: Observation) -> None:
         if obs.grid is None:
             obs.state_grid(0)  # says what is missing, also where nothing was observed
+        grid = obs.grid
+        if isinstance(grid, RegularGrid) and self.localization.cutoff <= grid.spacing:
+            warnings.warn(
+                f"cutoff={self.localization.cutoff!r} is no longer than the grid's "
+                f"spacing={grid.spacing!r}: components no longer correlate",
+                stacklevel=4,
+            )
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         dim = out.shape[-1]
