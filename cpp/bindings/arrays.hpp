@@ -60,5 +60,6 @@ void register_diffusion(py::module_&);
 void register_scores(py::module_&);
 void register_models(py::module_&);
 void register_letkf(py::module_&);
+void register_lenff(py::module_&);
 
 }  // namespace enfilt::bindings

@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     enfilt::bindings::register_scores(m);
     enfilt::bindings::register_models(m);
     enfilt::bindings::register_letkf(m);
+    enfilt::bindings::register_lenff(m);
 }

@@ -4,6 +4,7 @@
 #include "diffusion.hpp"
 #include "finite.hpp"
 #include "flow.hpp"
+#include "lenff.hpp"
 #include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "scores.hpp"

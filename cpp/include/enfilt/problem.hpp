@@ -142,6 +142,22 @@ struct LetkfLists : LetkfEnsemble<T> {
     const double* power = nullptr;          // (m,): sum of squares of a row's anomalies
 };
 
+// The localized flow filter on a regular grid: each component sees the same window about it.
+template <class T>
+struct LenffWindow {
+    index_t members = 0, dim = 0, steps = 0;
+    const T* x = nullptr;  // (N, D) forecast
+    T* out = nullptr;      // (N, D); does not overlap it
+    const double* pseudo_times = nullptr;  // (steps,) w_k
+
+    index_t rows = 1, columns = 0;  // rows columns = D
+    bool periodic = true;
+    index_t count = 0;                      // places in the window; periodic: at most once
+    const std::int64_t* offsets = nullptr;  // (count, 2): rows and columns away
+    const double* rho = nullptr;            // (count,), above zero
+    const Observed<T>* observed = nullptr;  // never null
+};
+
 // Sums over components from which the scores of an ensemble follow; all float64.
 struct EnsembleSums {
     double squared_error = 0;  // sum_d (mean - truth)^2

@@ -185,6 +185,8 @@ class Backend(ABC):
     has_flow_analysis = False
     #: Whether `letkf_window` exists; where not, the LETKF makes lists of observations.
     has_letkf_window = False
+    #: Whether `lenff_window` exists; where not, the localized flow filter makes lists.
+    has_lenff_window = False
     #: Whether `diffusion_analysis` exists; where not, as above.
     has_diffusion_analysis = False
 
@@ -222,6 +224,17 @@ class Backend(ABC):
     ) -> None:
         """Write the LETKF's analysis of (N, D) on a regular grid to `out`, before inflation."""
         raise TypeError(f"the backend {self.name!r} has no LETKF on grids")
+
+    def lenff_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        pseudo_times: npt.NDArray[np.float64],
+        out: Array,
+    ) -> None:
+        """Write the LEnFF's analysis of (N, D) on a regular grid to `out`, before inflation."""
+        raise TypeError(f"the backend {self.name!r} has no localized flow filter on grids")
 
     def letkf_lists(
         self,

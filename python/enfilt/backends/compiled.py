@@ -54,6 +54,7 @@ class CppBackend(Backend):
     name = "cpp"
     has_flow_analysis = True
     has_letkf_window = True
+    has_lenff_window = True
     has_diffusion_analysis = True
 
     def __init__(self) -> None:
@@ -116,6 +117,16 @@ class CppBackend(Backend):
         out: Array,
     ) -> None:
         self.core.letkf_window(x, out, rotation, *window, _parts(observed))
+
+    def lenff_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        pseudo_times: Array,
+        out: Array,
+    ) -> None:
+        self.core.lenff_window(x, out, pseudo_times, *window, _parts(observed))
 
     def letkf_lists(
         self,

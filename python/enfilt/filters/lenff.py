@@ -119,6 +119,16 @@ class LEnFF(EnsembleFilter, _Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         dim = out.shape[-1]
+        window = None
+        if cycle.backend.has_lenff_window:
+            window = neighbours.common_window(cycle.obs, dim, self.localization)
+        if window is not None and cycle.observed is not None:
+            for b, x in enumerate(out):
+                observed = cycle.observed.of(b)
+                cycle.backend.lenff_window(
+                    cycle.forecast[b], window, observed, self.pseudo_times, x
+                )
+            return
         grid, places = cycle.obs.places(dim)
         precision = np.broadcast_to(cycle.obs.precision(np.float64), cycle.y.shape[1:])
         for b, x in enumerate(out):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..backends import LocalObservations
-from ..grids import RegularGrid
 from ..inflation import Inflation
 from ..localization import GaspariCohn
 from ..observation import Observation
@@ -101,16 +100,9 @@ class LETKF(EnsembleFilter, _Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         batch, members, dim = out.shape
-        grid = cycle.obs.state_grid(dim)
         window = None
-        if (
-            cycle.backend.has_letkf_window
-            and type(grid) is RegularGrid
-            and grid.variables == 1
-            and cycle.obs.locations is None
-            and cycle.observed is not None
-        ):
-            window = neighbours.window(grid, self.localization)
+        if cycle.backend.has_letkf_window and cycle.observed is not None:
+            window = neighbours.common_window(cycle.obs, dim, self.localization)
         for b in range(batch):
             rotation = None
             if self.rotate:

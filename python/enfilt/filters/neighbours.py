@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..backends import LocalLists, LocalWindow
 from ..grids import Grid, Points, RegularGrid
 from ..localization import GaspariCohn
+from ..observation import Observation
 
 Places = npt.NDArray[np.float64]
 
@@ -53,6 +54,17 @@ def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
         offsets=np.ascontiguousarray(offsets, dtype=np.int64),
         weights=np.ascontiguousarray(weights),
     )
+
+
+def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> LocalWindow | None:
+    """Return the window that all components share where observations stand at components.
+
+    None where they don't share one: another grid, several variables, or locations of their own.
+    """
+    grid = obs.state_grid(dim)
+    if type(grid) is not RegularGrid or grid.variables > 1 or obs.locations is not None:
+        return None
+    return window(grid, localization)
 
 
 def lists(
