@@ -6,5 +6,6 @@
 #include "flow.hpp"
 #include "letkf.hpp"
 #include "lorenz96.hpp"
+#include "navier_stokes.hpp"
 #include "scores.hpp"
 #include "triad.hpp"
