@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from .. import _checks
 from . import (
+    kolmogorov_128,
+    ks_1024,
     lorenz63,
     lorenz96,
     lorenz96_1m,
     lorenz96_40,
     lorenz96_100m,
     lorenz96_partial,
-    navier_stokes_64,
-    navier_stokes_256,
+    rotation2d,
 )
 from .base import Preset, Published, Variant, parse_value, with_options
 
@@ -27,8 +28,9 @@ PRESETS: dict[str, Preset] = {
         lorenz96_1m,
         lorenz96_100m,
         lorenz63,
-        navier_stokes_64,
-        navier_stokes_256,
+        ks_1024,
+        kolmogorov_128,
+        rotation2d,
     )
 }
 

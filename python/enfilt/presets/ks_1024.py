@@ -1,0 +1,33 @@
+"""The Kuramoto-Sivashinsky equation, observed through arctan, as in the flow filter's paper."""
+
+from __future__ import annotations
+
+from ..filters import EnFF
+from ..models import KuramotoSivashinsky
+from ..observation import Observation
+from ..operators import Arctan
+from .base import Preset, Published
+
+PRESET = Preset(
+    name="ks-1024",
+    title="Kuramoto-Sivashinsky, D = 1,024, arctan of every component, as published",
+    model=KuramotoSivashinsky(dim=1024, domain=128.0, dt=0.25),
+    obs=Observation(Arctan(), std=0.1),
+    filter=EnFF(path="f2p", guidance="local", steps=4, sigma_min=1e-3, strength=5e-3),
+    members=20,
+    cycles=1000,
+    steps_per_cycle=4,
+    spinup=2000,
+    initial_mean="truth",
+    initial_std=1.0,
+    published=Published(
+        rmse=0.0662,  # energy score 2.08
+        # The error comes in bursts. Means over 50 cycles, 400 of them after burn-in, have a mean
+        # of 0.059, a median of 0.053 and a standard deviation of 0.02; these are the bounds of
+        # the last 50 cycles over 24 seeds.
+        low=0.043,
+        high=0.090,
+        last=50,
+        source="Transue et al. 2025, arXiv:2508.13313",
+    ),
+)
