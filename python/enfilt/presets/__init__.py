@@ -12,6 +12,8 @@ from . import (
     lorenz96_40,
     lorenz96_100m,
     lorenz96_partial,
+    navier_stokes_64,
+    navier_stokes_256,
     rotation2d,
 )
 from .base import Preset, Published, Variant, parse_value, with_options
@@ -29,6 +31,8 @@ PRESETS: dict[str, Preset] = {
         lorenz96_100m,
         lorenz63,
         ks_1024,
+        navier_stokes_64,
+        navier_stokes_256,
         kolmogorov_128,
         rotation2d,
     )
