@@ -28,7 +28,7 @@ def growth(model, x, steps, rounds, size, seed=0):
     [
         # Sprott (2003), "Chaos and time-series analysis": 0.9056
         (Lorenz63(dt=0.01), 500, 50, 80, 400, 0.906, 0.02),
-        # Lorenz, Emanuel (1998): doubling in 2.1 days of 0.2 time units; 1.68 by Karimi, Paul 2010
+        # Lorenz, Emanuel (1998): errors double in 2.1 days of 0.2 time units
         (Lorenz96(dim=40, forcing=8.0, dt=0.02), 500, 25, 100, 60, 1.68, 0.05),
     ],
     ids=["lorenz63", "lorenz96"],
