@@ -20,11 +20,13 @@ PRESET = Preset(
     spinup=2000,
     initial_mean="truth",
     initial_std=1.0,
+    quick={"cycles": 150},
+    track=1024,
     published=Published(
         rmse=0.0662,  # energy score 2.08
-        # The error comes in bursts. Means over 50 cycles, 400 of them after burn-in, have a mean
-        # of 0.059, a median of 0.053 and a standard deviation of 0.02; these are the bounds of
-        # the last 50 cycles over 24 seeds.
+        # Not reached within 10 %: of 24 runs (seeds 0 to 7 in float64, 0 to 15 in float32) one is.
+        # Their last 50 cycles have a mean of 0.056, and lie between 0.043 and 0.089, for the error
+        # comes in bursts. The bounds are those of our runs, no tolerance about the published one.
         low=0.043,
         high=0.090,
         last=50,
