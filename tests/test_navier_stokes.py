@@ -386,3 +386,18 @@ def test_a_step_too_long_for_advection(dtype):
         NavierStokes2D(4, viscosity=0.1, dt=0.0081).step(x)
     assert caught[0].filename == __file__
     NavierStokes2D(4, viscosity=0.1, dt=0.0079).step(x)
+
+
+def test_vorticity_of_a_wave_is_its_derivative():
+    model = ef.models.NavierStokes2D(n=64)
+    x = 2 * np.arange(64) / 64
+    u = np.sin(np.pi * x)[:, None] * np.ones(64)  # of y alone
+    v = np.cos(2 * np.pi * x)[None, :] * np.ones((64, 1))  # of x alone
+    state = np.stack([np.zeros((64, 64)), u, v]).ravel()
+    h = 2 / 64  # central differences of a wave k: sin(k h) / h for k
+    exact = -np.sin(2 * np.pi * h) / h * np.sin(2 * np.pi * x)[None, :]
+    exact = exact - np.sin(np.pi * h) / h * np.cos(np.pi * x)[:, None]
+    np.testing.assert_allclose(model.vorticity(state), exact, atol=1e-12)
+    np.testing.assert_array_equal(model.field(state[None])[0], model.vorticity(state))
+    with pytest.raises(ValueError, match=r"state has shape \(5,\)"):
+        model.vorticity(np.zeros(5))

@@ -127,6 +127,37 @@ class NavierStokes2D(Model):
         velocity = _back(np.stack([u - sx * potential, v - sy * potential]), n)
         return np.concatenate([np.zeros(n * n), velocity.ravel()])
 
+    def vorticity(self, state: npt.ArrayLike) -> Array:
+        """Return the vorticity v_x - u_y of states, by central differences, for pictures.
+
+        Parameters
+        ----------
+        state : array_like, (..., D)
+            States in float32 or float64.
+
+        Returns
+        -------
+        ndarray, (..., n, n)
+            With y along the first of the two axes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype is another, or the last axis is not of D components.
+        """
+        rows = _checks.floating("state", state)
+        if rows.ndim < 1 or rows.shape[-1] != self.dim:
+            raise ValueError(f"state has shape {rows.shape}: expected (..., {self.dim})")
+        fields = rows.reshape(*rows.shape[:-1], 3, self.n, self.n)
+        u, v = fields[..., 1, :, :], fields[..., 2, :, :]
+        across = np.roll(v, -1, axis=-1) - np.roll(v, 1, axis=-1)
+        along = np.roll(u, -1, axis=-2) - np.roll(u, 1, axis=-2)
+        result: Array = (across - along) / rows.dtype.type(2 * self.grid.spacing)
+        return result
+
+    def field(self, states: Array) -> Array | None:
+        return self.vorticity(states)
+
     def _advance(self, rows: Array, steps: int, out: Array) -> None:
         y = np.arange(self.n) / self.n
         scheme = ProjectionScheme(

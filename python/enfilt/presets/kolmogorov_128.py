@@ -29,4 +29,5 @@ PRESET = Preset(
     initial_mean="truth",
     initial_std=1.0,
     dtype="float32",
+    quick={"cycles": 5, "spinup": 20},
 )

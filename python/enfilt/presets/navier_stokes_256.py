@@ -23,4 +23,5 @@ PRESET = Preset(
     initial_mean="zero",
     initial_std=0.3,
     dtype="float32",
+    quick={"model.n": 64, "model.dt": 5e-4, "cycles": 20},
 )

@@ -25,4 +25,5 @@ PRESET = Preset(
     initial_mean="zero",
     initial_std=0.3,
     dtype="float32",
+    quick={"cycles": 50},
 )
