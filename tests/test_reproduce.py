@@ -22,7 +22,10 @@ def test_the_verdict_is_of_the_median():
     figure = Published(rmse=0.2, low=0.18, high=0.22, last=10, source="somebody")
     assert row([0.19, 0.2, np.inf], figure).inside
     assert not row([0.19, np.inf, np.inf], figure).inside
+    assert row([0.17], figure).verdict == "below"
     assert not row([0.17], figure).inside
+    assert row([0.23], figure).verdict == "ABOVE"
+    assert row([0.23], None).verdict == ""
     assert row([0.3], None).inside
     assert not row([np.inf], None, "at cycle 3, nan").inside
 
@@ -35,14 +38,18 @@ def test_markdown_is_a_table():
     assert all(line.count("|") == len(HEADER) + 1 for line in lines)
     assert "0.2 (0.19 to 0.21)" in lines[2]
     assert "| within |" in lines[2]
-    assert "| OUTSIDE |" in lines[3]
+    assert "| ABOVE |" in lines[3]
 
 
 def test_all_quick_presets_are_within_their_tolerance():
-    """Every preset, small where it says that it may be, with one seed."""
+    """Every preset, small where it says that it may be, with one seed.
+
+    But for one: the flow filter's error on ks-1024 is lower than published, as its file says.
+    """
     rows = reproduce(seeds=[0], quick=True)
     assert {row.preset for row in rows} == set(PRESETS)
-    assert [(row.preset, row.filter, row.measured) for row in rows if not row.inside] == []
+    outside = {(row.preset, row.verdict, row.stopped) for row in rows if not row.inside}
+    assert outside <= {("ks-1024", "below", "")}
 
 
 def test_variants_are_run_with_their_own_members():
@@ -89,7 +96,7 @@ def test_shell(shell, tmp_path, monkeypatch, inside):
     monkeypatch.setitem(PRESETS, "lorenz96", dataclasses.replace(small, published=figure))
     done = shell("reproduce", "lorenz96", "--seeds", 2, "--out", tmp_path / "new")
     assert done.exit_code == (0 if inside else 1), done.output
-    assert ("within" if inside else "OUTSIDE") in done.output
+    assert ("within" if inside else "ABOVE") in done.output
     text = (tmp_path / "new" / "reproduce.md").read_text()
     assert "`EnFF(path='f2p'" in text
     assert "| lorenz96 |" in text

@@ -23,6 +23,27 @@ void add(py::module_& m) {
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("dt"), py::arg("steps"),
         py::arg("forcing"));
+    m.def(
+        "navier_stokes",
+        [](const array<T>& x, array<T>& out, index_t n, double spacing, double dt, double viscosity,
+           index_t iterations, const array<T>& forcing, index_t steps) {
+            NavierStokesProblem<T> p;
+            p.rows = x.shape(0);
+            p.n = n;
+            p.steps = steps;
+            p.iterations = iterations;
+            p.dt = dt;
+            p.spacing = spacing;
+            p.viscosity = viscosity;
+            p.forcing = forcing.data();
+            p.x = x.data();
+            p.out = out.mutable_data();
+            py::gil_scoped_release release;
+            kernels<T>().navier_stokes(p);
+        },
+        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("n"), py::arg("spacing"),
+        py::arg("dt"), py::arg("viscosity"), py::arg("iterations"), py::arg("forcing").noconvert(),
+        py::arg("steps"));
 }
 
 }  // namespace

@@ -62,9 +62,10 @@ template <class T>
 constexpr Kernels<T> kernels = {
     squared_distances<T>,  pairwise_field<T>, flow_analysis<T>,
     diffusion_analysis<T>, misfit<T>,         anomaly_grams<T>,
-    ensemble_scores<T>,    lorenz96<T>,       letkf_window<T>,
-    letkf_lists<T>,        lenff_window<T>,   normals<T>,
-    all_finite<T>,         triad<T>,          elementary<T>};
+    ensemble_scores<T>,    lorenz96<T>,       navier_stokes<T>,
+    letkf_window<T>,       letkf_lists<T>,    lenff_window<T>,
+    normals<T>,            all_finite<T>,     triad<T>,
+    elementary<T>};
 
 ENFILT_CLOSE
 

@@ -16,6 +16,7 @@ struct Kernels {
                           double* states, double* observed);
     void (*ensemble_scores)(const ScoreProblem<T>&);
     void (*lorenz96)(const Lorenz96Problem<T>&);
+    void (*navier_stokes)(const NavierStokesProblem<T>&);
     void (*letkf_window)(const LetkfWindow<T>&);
     void (*letkf_lists)(const LetkfLists<T>&);
     void (*lenff_window)(const LenffWindow<T>&);

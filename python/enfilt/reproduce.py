@@ -63,11 +63,18 @@ class Row:
         return float(np.median(self.measured)) if self.measured else float("nan")
 
     @property
-    def inside(self) -> bool:
-        """Whether the median is within the tolerance of the published figure."""
+    def verdict(self) -> str:
+        """``within`` the tolerance of the published figure, ``below`` or ``ABOVE``; or nothing."""
         if self.published is None:
-            return not self.stopped
-        return self.published.low <= self.rmse <= self.published.high
+            return ""
+        if self.rmse < self.published.low:
+            return "below"
+        return "within" if self.rmse <= self.published.high else "ABOVE"
+
+    @property
+    def inside(self) -> bool:
+        """Whether the run, or the median, is as it should be."""
+        return self.verdict == "within" if self.published is not None else not self.stopped
 
 
 def reproduce(
@@ -191,7 +198,6 @@ def cells(row: Row) -> tuple[str, ...]:
     measured = f"{row.rmse:.4g}"
     if len(row.measured) > 1:
         measured += f" ({min(row.measured):.4g} to {max(row.measured):.4g})"
-    verdict = "" if row.published is None else ("within" if row.inside else "OUTSIDE")
     return (
         row.preset,
         row.filter,
@@ -203,7 +209,7 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{1e3 * row.forecast_seconds:.3g}",
         f"{1e3 * row.analysis_seconds:.3g}",
         f"{row.seconds:.3g}",
-        row.stopped or verdict,
+        row.stopped or row.verdict,
     )
 
 

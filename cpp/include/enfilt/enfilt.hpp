@@ -7,5 +7,6 @@
 #include "lenff.hpp"
 #include "letkf.hpp"
 #include "lorenz96.hpp"
+#include "navier_stokes.hpp"
 #include "scores.hpp"
 #include "triad.hpp"

@@ -184,4 +184,15 @@ struct Lorenz96Problem {
     T* out = nullptr;      // (rows, D); x itself is allowed
 };
 
+// Steps of (p, u, v) on n x n cells of a periodic square, x along rows; n at least 2.
+template <class T>
+struct NavierStokesProblem {
+    index_t rows = 0, n = 0, steps = 0;
+    index_t iterations = 0;  // of the pressure, in each step
+    double dt = 0, spacing = 0, viscosity = 0;
+    const T* forcing = nullptr;  // (n,): of u, a number for each row of cells
+    const T* x = nullptr;        // (rows, 3, n, n)
+    T* out = nullptr;            // as x; x itself is allowed
+};
+
 }  // namespace enfilt

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if !defined(ENFILT_LEVEL)
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -86,6 +87,35 @@ ENFILT_INLINE vec_t<T> broadcast(T x) {
 template <class T>
 ENFILT_INLINE vec_t<T> select(ivec_t<T> mask, vec_t<T> a, vec_t<T> b) {
     return mask ? a : b;
+}
+
+// The last lane of a, then all but the last of b; all but the first lane of a, then the first of b.
+#if defined(__clang__)
+template <class T, std::size_t... l>
+ENFILT_INLINE vec_t<T> last_then_(vec_t<T> a, vec_t<T> b, std::index_sequence<l...>) {
+    return __builtin_shufflevector(a, b, static_cast<int>(sizeof...(l) - 1 + l)...);
+}
+template <class T, std::size_t... l>
+ENFILT_INLINE vec_t<T> then_first_(vec_t<T> a, vec_t<T> b, std::index_sequence<l...>) {
+    return __builtin_shufflevector(a, b, static_cast<int>(1 + l)...);
+}
+#else
+template <class T, std::size_t... l>
+ENFILT_INLINE vec_t<T> last_then_(vec_t<T> a, vec_t<T> b, std::index_sequence<l...>) {
+    return __builtin_shuffle(a, b, ivec_t<T>{static_cast<int>(sizeof...(l) - 1 + l)...});
+}
+template <class T, std::size_t... l>
+ENFILT_INLINE vec_t<T> then_first_(vec_t<T> a, vec_t<T> b, std::index_sequence<l...>) {
+    return __builtin_shuffle(a, b, ivec_t<T>{static_cast<int>(1 + l)...});
+}
+#endif
+template <class T>
+ENFILT_INLINE vec_t<T> last_then(vec_t<T> a, vec_t<T> b) {
+    return last_then_<T>(a, b, std::make_index_sequence<simd<T>::lanes>{});
+}
+template <class T>
+ENFILT_INLINE vec_t<T> then_first(vec_t<T> a, vec_t<T> b) {
+    return then_first_<T>(a, b, std::make_index_sequence<simd<T>::lanes>{});
 }
 
 template <class To, class From>

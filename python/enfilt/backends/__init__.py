@@ -16,6 +16,7 @@ from .base import (
     DiffusionStep,
     FlowProblem,
     ObservedComponents,
+    ProjectionScheme,
     ScoreSums,
     Stage,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "LocalObservations",
     "LocalWindow",
     "ObservedComponents",
+    "ProjectionScheme",
     "ScoreSums",
     "Stage",
     "available",

@@ -150,6 +150,26 @@ class DiffusionProblem:
     batch: int = 0
 
 
+class ProjectionScheme(NamedTuple):
+    """How 2-D flow on n x n cells of a periodic square is stepped, x along rows of cells.
+
+    `forcing` (n,) is of u, a number for each row; `iterations` are of the pressure in each step.
+    """
+
+    n: int
+    spacing: float
+    dt: float
+    viscosity: float
+    iterations: int
+    forcing: Array
+
+    def factors(self) -> tuple[Any, ...]:
+        """Return dt / (2 h), viscosity dt / h^2, h / (8 dt) and dt, as the fields' dtype."""
+        h, kind = self.spacing, self.forcing.dtype.type
+        numbers = (self.dt / (2 * h), self.viscosity * self.dt / h**2, h / (8 * self.dt), self.dt)
+        return tuple(kind(a) for a in numbers)
+
+
 class ScoreSums(NamedTuple):
     """Sums over components from which the scores of an ensemble follow.
 
@@ -262,6 +282,10 @@ class Backend(ABC):
     @abstractmethod
     def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
         """Step rows (M, D) of Lorenz-96; `out` may be `x`."""
+
+    @abstractmethod
+    def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
+        """Step rows (M, 3 n n) of 2-D flow, fields (p, u, v); `out` may be `x`."""
 
     @abstractmethod
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:

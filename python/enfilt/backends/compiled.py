@@ -14,6 +14,7 @@ from .base import (
     DiffusionProblem,
     FlowProblem,
     ObservedComponents,
+    ProjectionScheme,
     ScoreSums,
     Stage,
 )
@@ -159,6 +160,9 @@ class CppBackend(Backend):
 
     def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
         self.core.lorenz96(x, out, dt, steps, forcing)
+
+    def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
+        self.core.navier_stokes(x, out, *scheme, steps)
 
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         self.core.normals(key, batch, step, out)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import diffusion, ensemble, flow, letkf, lorenz96, pairwise, philox
+from ._jit import diffusion, ensemble, flow, letkf, lorenz96, navier_stokes, pairwise, philox
 from ._jit.arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
 from .base import (
     Array,
@@ -15,6 +15,7 @@ from .base import (
     DiffusionProblem,
     FlowProblem,
     ObservedComponents,
+    ProjectionScheme,
     ScoreSums,
     Stage,
 )
@@ -159,6 +160,19 @@ class NumbaBackend(Backend):
                 source = target
             if source is not to:
                 to[...] = source
+
+    def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
+        factors = np.array(scheme.factors())
+        navier_stokes.step_states(
+            fixed(x),
+            out,
+            scheme.n,
+            scheme.iterations,
+            factors,
+            factors[3] * scheme.forcing,
+            steps,
+            min(threads(), len(x)),
+        )
 
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         philox.normals(key, batch, step, out)

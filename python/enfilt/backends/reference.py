@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Backend, ObservedComponents, ScoreSums, Stage
+from .base import Array, Backend, ObservedComponents, ProjectionScheme, ScoreSums, Stage
 
 _FUNCTIONS: dict[str, Any] = {
     "identity": lambda x, _: x,
@@ -166,6 +166,33 @@ class NumpyBackend(Backend):
             k4 = tendency(z + h * k3)
             z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         out[...] = z
+
+    def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
+        advection, diffusion, source, dt = scheme.factors()
+        quarter, four = x.dtype.type(0.25), x.dtype.type(4)
+
+        def neighbours(a: Array) -> tuple[Array, ...]:
+            return tuple(np.roll(a, s, axis) for axis in (-1, -2) for s in (1, -1))
+
+        def predicted(a: Array, u: Array, v: Array) -> Array:
+            west, east, south, north = neighbours(a)
+            carried = u * (east - west) + v * (north - south)
+            spread = (east + west) + (south + north) - four * a
+            result: Array = a - advection * carried + diffusion * spread
+            return result
+
+        p, u, v = np.moveaxis(x.reshape(-1, 3, scheme.n, scheme.n), 1, 0)
+        for _ in range(steps):
+            u, v = predicted(u, u, v) + dt * scheme.forcing[:, None], predicted(v, u, v)
+            west, east, _, _ = neighbours(u)
+            _, _, south, north = neighbours(v)
+            b = source * ((east - west) + (north - south))
+            for _ in range(scheme.iterations):
+                west, east, south, north = neighbours(p)
+                p = quarter * ((west + east) + (south + north)) - b
+            west, east, south, north = neighbours(p)
+            u, v = u - advection * (east - west), v - advection * (north - south)
+        out[...] = np.stack([p, u, v], axis=1).reshape(x.shape)
 
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         out[...] = philox_normals(key, batch, step, *out.shape)

@@ -9,6 +9,7 @@ from .kuramoto_sivashinsky import KuramotoSivashinsky
 from .linear import Linear
 from .lorenz63 import Lorenz63
 from .lorenz96 import Lorenz96
+from .navier_stokes import NavierStokes2D
 
 __all__ = [
     "KolmogorovFlow",
@@ -17,4 +18,5 @@ __all__ = [
     "Lorenz63",
     "Lorenz96",
     "Model",
+    "NavierStokes2D",
 ]

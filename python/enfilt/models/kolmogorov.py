@@ -164,6 +164,9 @@ class KolmogorovFlow(Model):
         spectrum[:, 0, 0] = 0  # there the mean velocity was
         return self._to_grid(spectrum).reshape(*rows.shape[:-1], self.n, self.n)
 
+    def field(self, states: Array) -> Array | None:
+        return self.vorticity(states)
+
     # -- in wave numbers: (n, k) of them, k_y along the first axis, k_x from 0 along the second
 
     @property

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from .. import _checks
-from . import lorenz63, lorenz96, lorenz96_1m, lorenz96_40, lorenz96_100m, lorenz96_partial
+from . import (
+    kolmogorov_128,
+    ks_1024,
+    lorenz63,
+    lorenz96,
+    lorenz96_1m,
+    lorenz96_40,
+    lorenz96_100m,
+    lorenz96_partial,
+    navier_stokes_64,
+    navier_stokes_256,
+    rotation2d,
+)
 from .base import Preset, Published, Variant, parse_value, with_options
 
 __all__ = ["PRESETS", "Preset", "Published", "Variant", "get", "parse_value", "with_options"]
@@ -11,7 +23,19 @@ __all__ = ["PRESETS", "Preset", "Published", "Variant", "get", "parse_value", "w
 #: Presets by name.
 PRESETS: dict[str, Preset] = {
     module.PRESET.name: module.PRESET
-    for module in (lorenz96, lorenz96_partial, lorenz96_40, lorenz96_1m, lorenz96_100m, lorenz63)
+    for module in (
+        lorenz96,
+        lorenz96_partial,
+        lorenz96_40,
+        lorenz96_1m,
+        lorenz96_100m,
+        lorenz63,
+        ks_1024,
+        navier_stokes_64,
+        navier_stokes_256,
+        kolmogorov_128,
+        rotation2d,
+    )
 }
 
 

@@ -1,0 +1,33 @@
+"""Two-dimensional turbulence, both velocities observed at every tenth point along each axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..filters import LETKF
+from ..inflation import RTPS
+from ..localization import GaspariCohn
+from ..models import KolmogorovFlow
+from ..observation import Observation
+from ..operators import Subset
+from .base import Preset
+
+_MODEL = KolmogorovFlow(n=128)
+_COMPONENTS = np.arange(_MODEL.dim).reshape(_MODEL.shape)
+
+PRESET = Preset(
+    name="kolmogorov-128",
+    title="Kolmogorov flow, 128 x 128, u and v at every tenth point in x and y",
+    model=_MODEL,
+    obs=Observation(Subset(_COMPONENTS[:, ::10, ::10].reshape(-1)), std=0.1),
+    # the flow filters have nothing that takes an observation to the points between
+    filter=LETKF(GaspariCohn(1.5), RTPS(0.5)),  # a cutoff of 3 observed points
+    members=20,
+    cycles=50,
+    steps_per_cycle=1,
+    spinup=100,
+    initial_mean="truth",
+    initial_std=1.0,
+    dtype="float32",
+    quick={"cycles": 5, "spinup": 20},
+)
