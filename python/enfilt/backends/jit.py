@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import diffusion, ensemble, flow, letkf, lorenz96, navier_stokes, pairwise, philox
+from ._jit import diffusion, ensemble, flow, lenff, letkf, lorenz96, navier_stokes, pairwise, philox
 from ._jit.arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
 from .base import (
     Array,
@@ -35,6 +35,7 @@ class NumbaBackend(Backend):
     name = "numba"
     has_flow_analysis = True
     has_letkf_window = True
+    has_lenff_window = True
     has_diffusion_analysis = True
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
@@ -87,6 +88,16 @@ class NumbaBackend(Backend):
         out: Array,
     ) -> None:
         letkf.from_window(x, window, observed, rotation, out)
+
+    def lenff_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        pseudo_times: Array,
+        out: Array,
+    ) -> None:
+        lenff.from_window(x, window, observed, pseudo_times, out)
 
     def letkf_lists(
         self,
