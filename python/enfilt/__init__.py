@@ -11,7 +11,17 @@
 
 from importlib.metadata import version as _version
 
-from . import grids, inflation, kernels, localization, metrics, models, operators, priors
+from . import (
+    grids,
+    inflation,
+    kernels,
+    localization,
+    metrics,
+    models,
+    operators,
+    presets,
+    priors,
+)
 from ._config import cmake_dir, config, show_config
 from .filters import (
     ETKF,
@@ -30,6 +40,7 @@ from .filters import (
 )
 from .observation import Observation
 from .result import Result
+from .tuning import Tuning, tune
 from .twin import TwinExperiment
 
 __version__ = _version("enfilt")
@@ -50,6 +61,7 @@ __all__ = [
     "Observation",
     "Result",
     "ScoreFilter",
+    "Tuning",
     "TwinExperiment",
     "__version__",
     "cmake_dir",
@@ -61,6 +73,8 @@ __all__ = [
     "metrics",
     "models",
     "operators",
+    "presets",
     "priors",
     "show_config",
+    "tune",
 ]

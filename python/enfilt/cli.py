@@ -1,7 +1,8 @@
-"""The shell: ``enfilt run``, ``compare``, ``reproduce``, ``list``, ``info``."""
+"""The shell: ``enfilt run``, ``compare``, ``tune``, ``reproduce``, ``list``, ``info``."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import compare as comparison
-from . import presets
+from . import presets, tuning
 from . import reproduce as reproduction
 from ._config import config
 from .filters import FILTERS
@@ -66,9 +67,16 @@ _PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness.")
 @_OUT
 @_PLOT
+@click.option("--filter", "name", help="Another filter than the preset's, such as lenff.")
 @click.option("--settings", is_flag=True, help="Print the settings and their values, and stop.")
 def run(
-    preset: str, changes: tuple[str, ...], seed: int, out: Path, plot: bool, settings: bool
+    preset: str,
+    changes: tuple[str, ...],
+    seed: int,
+    out: Path,
+    plot: bool,
+    name: str | None,
+    settings: bool,
 ) -> None:
     """Run a preset: print its scores, write a picture and a result file.
 
@@ -76,7 +84,10 @@ def run(
     """
     console = Console()
     try:
-        chosen = presets.get(preset).replace(_changes(changes))
+        chosen = presets.get(preset)
+        if name is not None:
+            chosen = chosen.with_filter(name)
+        chosen = chosen.replace(_changes(changes))
         twin = chosen.twin()
     except (TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -148,6 +159,70 @@ def compare(
         except ImportError as error:
             console.print(escape(f"no picture: {error}"))
     console.print("wrote " + ", ".join(str(p) for p in written))
+
+
+@main.command()
+@click.argument("preset")
+@click.option("--filter", "name", required=True, help="The filter by name, such as lenff.")
+@click.option("--trials", type=int, default=50, show_default=True, help="Settings tried.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Run every setting with the seeds 0 to K - 1.",
+)
+@click.option("--members", type=int, help="N.  [default: the preset's]")
+@click.option("--cycles", type=int, help="Of each run.  [default: the preset's]")
+@_SET
+@_OUT
+@_PLOT
+def tune(
+    preset: str,
+    name: str,
+    trials: int,
+    seeds: int,
+    members: int | None,
+    cycles: int | None,
+    changes: tuple[str, ...],
+    out: Path,
+    plot: bool,
+) -> None:
+    """Search the options of a filter that give the lowest error on a preset's problem.
+
+    The trials are kept in --out: called again, or after Ctrl-C, it goes on up to --trials. Writes
+    a summary (JSON and Markdown) and a picture of the landscape.
+    """
+    console = Console()
+    _make_folder(out)
+    try:
+        settings = _changes(changes)
+        settings |= {k: v for k, v in (("members", members), ("cycles", cycles)) if v is not None}
+        chosen = presets.get(preset).with_filter(name).replace(settings)
+        found = tuning.tune(chosen, name, trials=trials, seeds=range(seeds), folder=out)
+    except (ImportError, MemoryError, TypeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if not found.trials:
+        raise click.ClickException("no trial was completed")
+    best = found.best
+    diverged = sum(not math.isfinite(trial.rmse) for trial in found.trials)
+    console.print(
+        f"[bold]{chosen.title}[/bold]\n{len(found.trials)} trials, {diverged} diverged; "
+        f"lowest RMSE of the analysis {best.rmse:.4g}"
+    )
+    click.echo(found.expression)
+    options = " ".join(f'--set "{key}={value}"' for key, value in found.settings.items())
+    click.echo(f"enfilt run {chosen.name} --filter {name} {options}")
+    written = found.write(out, picture=False)
+    if plot:
+        picture = written[0].with_suffix(".png")
+        try:
+            found.plot(picture)
+            written.append(picture)
+        except ImportError as error:
+            console.print(escape(f"no picture: {error}"))
+    console.print(escape("wrote " + ", ".join(str(p) for p in written)))
 
 
 @main.command()

@@ -114,7 +114,7 @@ def compare(
     try:
         for name, filt in filters.items():
             for seed in numbers:
-                result = _run(twin, name, filt, preset.members, seed)
+                result = run_quietly(twin, name, filt, preset.members, seed)
                 if result.stopped == "interrupted":
                     return runs
                 means = result.summary(last=preset.averaged)
@@ -128,7 +128,10 @@ def compare(
     return runs
 
 
-def _run(twin: TwinExperiment, name: str, filt: EnsembleFilter, members: int, seed: int) -> Result:
+def run_quietly(
+    twin: TwinExperiment, name: str, filt: EnsembleFilter, members: int, seed: int
+) -> Result:
+    """Run a filter; why a run ends early is left to the result, an error names the filter."""
     try:
         with warnings.catch_warnings():  # the table says it, and why, beside the others
             warnings.filterwarnings("ignore", "the run ends", RuntimeWarning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from .result import Result
 
 if TYPE_CHECKING:
     from .compare import Row
+    from .filters.knobs import Knob
+    from .tuning import Tuning
 
 
 def _figure(rows: int, height: float) -> tuple[Any, Any]:
@@ -57,6 +60,61 @@ def accuracy_against_cost(rows: Sequence[Row], title: str) -> Any:
     axis.grid(visible=True, which="both", alpha=0.2)
     figure.suptitle(title, fontsize="medium")
     return figure
+
+
+def landscape(tuning: Tuning) -> Any:
+    """Draw the error of every trial over each pair of knobs, or over the only one.
+
+    Colours are errors, crosses runs that diverged, the star is the best.
+
+    Parameters
+    ----------
+    tuning : Tuning
+        From `enfilt.tune`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = list(tuning.knobs)
+    error = np.array([trial.rmse for trial in tuning.trials])
+    kept = np.isfinite(error)
+    values = {n: np.array([trial.values[n] for trial in tuning.trials]) for n in names}
+    pairs = list(itertools.combinations(names, 2)) or [(names[0], "")]
+    figure = _blank(4.6 * len(pairs), 4.2)
+    best = tuning.best.values
+    for axis, (first, second) in zip(
+        figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True
+    ):
+        across = values[first]
+        if second:
+            up, at = values[second], best[second]
+            shown = axis.scatter(across[kept], up[kept], c=np.log10(error[kept]), cmap="viridis_r")
+            axis.plot(across[~kept], up[~kept], "x", color="0.6", label="diverged")
+            figure.colorbar(shown, ax=axis, label="log10 RMSE")
+            _knob_axis(axis.set_ylabel, axis.set_yscale, tuning.knobs[second])
+        else:
+            at = tuning.best.rmse
+            axis.plot(across[kept], error[kept], "o")
+            for x in across[~kept]:
+                axis.axvline(x, color="0.6", lw=0.8, ls=":", label="diverged")
+            axis.set_ylabel("RMSE of the analysis")
+            axis.set_yscale("log")
+        if kept.any():
+            axis.plot(best[first], at, "*", color="C3", ms=14, mec="white", label="best")
+        _knob_axis(axis.set_xlabel, axis.set_xscale, tuning.knobs[first])
+    preset = tuning.preset
+    figure.suptitle(
+        f"{type(tuning.start).__name__} on {preset.name}, N = {preset.members}, "
+        f"{len(tuning.trials)} trials ({np.sum(~kept)} diverged)",
+        fontsize="medium",
+    )
+    return figure
+
+
+def _knob_axis(label: Callable[[str], Any], scale: Callable[[str], Any], knob: Knob) -> None:
+    label(knob.label + (" (grid spacings)" if knob.label == "cutoff" else ""))
+    scale("log" if knob.log else "linear")
 
 
 def overview(result: Result, components: int = 3) -> Any:

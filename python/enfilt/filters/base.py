@@ -14,6 +14,7 @@ from .. import _checks, backends
 from ..backends import Backend, ObservedComponents
 from ..inflation import Inflation, as_inflation
 from ..observation import Observation
+from .knobs import Knobs
 
 Array = npt.NDArray[Any]
 RandomState = np.random.Generator | int | None
@@ -292,6 +293,10 @@ class EnsembleFilter(ABC):
     def for_experiment(cls, model: Any, steps_per_cycle: int) -> EnsembleFilter:
         """Return the filter with default options for an experiment with this model."""
         return cls()
+
+    def search_space(self, model: Any, obs: Observation) -> Knobs:
+        """Return what is worth tuning for an experiment, by the option's name; none here."""
+        return {}
 
     def describe(self) -> str:
         """Return the filter as it would be written; what all filters share only where changed."""

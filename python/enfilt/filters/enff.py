@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import _checks
 from ..backends import FlowProblem, Stage
 from ..observation import Observation
-from . import flow_sampler
+from . import flow_sampler, knobs
 from .base import Cycle, EnsembleFilter
 from .guidance import Context, Guidance, GuidanceFunction, as_guidance
 from .paths import AffinePath, as_path
@@ -119,6 +119,12 @@ class EnFF(EnsembleFilter):
         if callable(self.strength):
             return _checks.number(f"strength({t})", self.strength(t), least=0)
         return float(self.strength)
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        found = {"sigma_min": knobs.Knob("sigma_min", 1e-3, 1.0, 0.02, log=True)}
+        if self.guidance == "local":
+            found["strength"] = knobs.Knob("strength", 1e-4, 1.0, 0.05, log=True)
+        return {**found, "inflation": knobs.rtps(0.0)}
 
     @property
     def _needs_previous(self) -> bool:

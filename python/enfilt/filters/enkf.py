@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from .. import _checks
 from ..inflation import Inflation
 from ..localization import GaspariCohn
 from ..observation import Observation
-from . import ensemble_space
+from . import ensemble_space, knobs
 from .base import Array, Cycle, EnsembleFilter
 
 
@@ -70,6 +71,13 @@ class EnKF(EnsembleFilter):
                 f"localization={self.localization!r}: expected None or an "
                 f"enfilt.localization.GaspariCohn(cutoff=...)"
             )
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        found = {"inflation": knobs.rtps()}
+        # localized, each analysis solves with a matrix of m x m
+        if obs.size(model.dim) <= 3000:
+            found["localization"] = knobs.cutoff(model, obs, 14)
+        return found
 
     def _noise_shape_observed(self, members: int, dim: int, observations: int) -> tuple[int, ...]:
         return (members, observations if self.method == "perturbed" else dim)

@@ -15,7 +15,7 @@ from .. import _checks
 from ..backends import DiffusionProblem, DiffusionStep, ObservedComponents
 from ..localization import GaspariCohn
 from ..observation import Observation
-from . import diffusion_sampler
+from . import diffusion_sampler, knobs
 from .base import Cycle, EnsembleFilter
 from .regression import regress, regress_locally
 
@@ -130,6 +130,15 @@ class EnSF(EnsembleFilter):
         if self.damping is not None and not callable(self.damping):
             raise TypeError(f"damping={self.damping!r}: expected None or a function of t")
         _ = self._schedule  # calls damping
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        found = {
+            "eps_alpha": knobs.Knob("eps_alpha", 0.02, 0.98, 0.6),
+            "eps_beta": knobs.Knob("eps_beta", 1e-3, 0.5, 0.075, log=True),
+        }
+        if self.regress_unobserved:
+            found["localization"] = knobs.cutoff(model, obs, 4)
+        return {**found, "inflation": knobs.rtps(0.0)}
 
     @functools.cached_property
     def _schedule(self) -> list[DiffusionStep]:

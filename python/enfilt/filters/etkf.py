@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..inflation import Inflation
-from . import ensemble_space
+from ..observation import Observation
+from . import ensemble_space, knobs
 from .base import Array, Cycle, EnsembleFilter
 from .ensemble_space import Matrix
 
@@ -56,6 +58,9 @@ class ETKF(EnsembleFilter):
     def _check_options(self) -> None:
         if not isinstance(self.rotate, bool | np.bool_):
             raise TypeError(f"rotate={self.rotate!r}: expected True or False")
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"inflation": knobs.factor()}
 
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (members, members) if self.rotate else (members, dim)

@@ -10,7 +10,8 @@ import numpy as np
 
 from .. import _checks
 from ..models import Model
-from . import ensemble_space
+from ..observation import Observation
+from . import ensemble_space, knobs
 from .base import Array, Cycle, EnsembleFilter
 
 
@@ -95,6 +96,9 @@ class IEnKF(EnsembleFilter):
     @classmethod
     def for_experiment(cls, model: Any, steps_per_cycle: int) -> IEnKF:
         return cls(model, steps_per_cycle)
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"inflation": knobs.factor()}
 
     @property
     def _needs_previous(self) -> bool:

@@ -15,7 +15,7 @@ from ..backends.lenff import LocalStep
 from ..grids import Grid, RegularGrid
 from ..localization import GaspariCohn
 from ..observation import Observation
-from . import neighbours
+from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
 
 
@@ -105,6 +105,9 @@ class LEnFF(EnsembleFilter, _Localized):
     @classmethod
     def for_experiment(cls, model: Any, steps_per_cycle: int) -> LEnFF:
         return cls(GaspariCohn(cutoff=12 * model.grid.spacing))
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"localization": knobs.cutoff(model, obs, 12), "inflation": knobs.rtps(0.2)}
 
     def _check_observation(self, obs: Observation) -> None:
         if obs.grid is None:

@@ -11,7 +11,7 @@ from ..backends import LocalObservations
 from ..inflation import Inflation
 from ..localization import GaspariCohn
 from ..observation import Observation
-from . import neighbours
+from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
 from .etkf import mean_preserving_rotation
 
@@ -90,6 +90,9 @@ class LETKF(EnsembleFilter, _Localized):
     def for_experiment(cls, model: Any, steps_per_cycle: int) -> LETKF:
         # DAPPER's radius 4 of LETKF on Lorenz-96, in grid spacings
         return cls(GaspariCohn(cutoff=4 * 3.64 * model.grid.spacing))
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"localization": knobs.cutoff(model, obs, 14), "inflation": knobs.rtps()}
 
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (members, members) if self.rotate else (members, dim)

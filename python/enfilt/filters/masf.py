@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .. import _checks
+from ..observation import Observation
 from ..priors import EnsemblePrior, FittedPrior, Prior
 from ..priors.base import PerComponent, cast
+from . import knobs
 from .base import Array, Cycle
 from .forward_process import (
     SCHEDULES,
@@ -19,7 +22,7 @@ from .forward_process import (
     placed,
     times,
 )
-from .prior_filter import Normals, PriorFilter, needs_gradient, spread
+from .prior_filter import Normals, PriorFilter, needs_gradient, prior_knobs, spread
 
 Weight = float | Callable[[float], float]
 
@@ -104,6 +107,9 @@ class MASF(PriorFilter):
     schedule: str = "cosine"
     prior_weight: Weight | None = None
     guidance_weight: Weight | None = None
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"inflation": knobs.rtps(), **prior_knobs(self.prior, model, obs)}
 
     def _check_options(self) -> None:
         super()._check_options()

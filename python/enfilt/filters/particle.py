@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from .. import _checks
 from ..inflation import as_inflation
 from ..observation import Observation
-from . import ensemble_space
+from . import ensemble_space, knobs
 from .base import Array, Cycle, EnsembleFilter, RandomState
 
 Weights = npt.NDArray[np.float64]
@@ -117,6 +118,9 @@ class BootstrapPF(EnsembleFilter):
         _checks.number("threshold", self.threshold, least=0, most=1)
         _checks.number("jitter", self.jitter, least=0)
 
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"jitter": knobs.Knob("jitter", 0.05, 3.0, 1.0, log=True)}
+
     def weighted_analysis(
         self,
         forecast: npt.ArrayLike,
@@ -162,9 +166,11 @@ class BootstrapPF(EnsembleFilter):
             _checks.finite("log_weights", before)
         out = np.empty_like(cycle.forecast)
         analysis: Array = out[0]
+        cycle = self._widened(cycle)
         after = self._move(cycle, 0, before, analysis)
         if not np.isnan(cycle.y).all():
             as_inflation(self.inflation).apply(out, cycle.forecast)
+        self._remember(cycle)
         return analysis, after
 
     def _update(self, cycle: Cycle, out: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,11 @@ import numpy.typing as npt
 
 from .. import _checks
 from ..grids import as_grid
+from ..localization import GaspariCohn
 from ..observation import Observation
-from ..priors import Prior, Setting
+from ..priors import GaussianPrior, Prior, Setting
 from ..priors.base import check_prior
+from . import knobs
 from .base import Array, Cycle, EnsembleFilter
 
 #: Gives the standard normals (N, D) of a draw: 0 starts the sampler, k + 1 drives step k.
@@ -34,6 +37,7 @@ class PriorFilter(EnsembleFilter):
         return (self.steps + 1, members, dim)
 
     def reset(self) -> None:
+        super().reset()
         self.prior.reset()
 
     def _update(self, cycle: Cycle, out: Array) -> None:
@@ -65,6 +69,17 @@ class PriorFilter(EnsembleFilter):
         if grid is not None and as_grid(grid).size == dim:
             known["grid"] = as_grid(grid)
         return Setting(backend=cycle.backend, index=b, **known)
+
+
+def prior_knobs(prior: Prior, model: Any, obs: Observation) -> knobs.Knobs:
+    """Return what is worth tuning of a prior: the cutoff of a localized Gaussian one."""
+    if isinstance(prior, GaussianPrior) and isinstance(prior.localization, GaspariCohn):
+
+        def make(taper: GaspariCohn) -> Prior:
+            return dataclasses.replace(prior, localization=taper)
+
+        return {"prior": knobs.cutoff(model, obs, 14, make)}
+    return {}
 
 
 def needs_gradient(name: str, obs: Observation) -> None:

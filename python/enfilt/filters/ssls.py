@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import _checks
 from ..observation import Observation
 from ..priors import EnsemblePrior, Noising, Prior
+from . import knobs
 from .base import Array, Cycle
-from .prior_filter import Normals, PriorFilter, limited, needs_gradient, spread
+from .prior_filter import Normals, PriorFilter, limited, needs_gradient, prior_knobs, spread
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class SSLS(PriorFilter):
     anneal_decay: float = 0.5
     anneal_steps: int = 5
     score_limit: float | None = 100.0
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        step = knobs.Knob("step_size", 1e-4, 3e-2, self.step_size, log=True)
+        return {"step_size": step, **prior_knobs(self.prior, model, obs)}
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks, inflation, operators
+from .. import _checks, inflation, localization, operators, priors
 from ..filters import FILTERS, EnsembleFilter
 from ..models import Model
 from ..observation import Observation
@@ -122,6 +122,15 @@ class Preset:
             chosen[name] = tuned
         return chosen
 
+    def with_filter(self, name: str) -> Preset:
+        """Return the preset with another filter, as `filters` finds it."""
+        chosen = self.filters([name])[name]
+        return (
+            self
+            if chosen is self.filter
+            else dataclasses.replace(self, filter=chosen, published=None)
+        )
+
     @property
     def averaged(self) -> int:
         """Over how many last cycles its scores are averaged."""
@@ -224,8 +233,9 @@ def with_options(value: Any, changes: Mapping[str, Any]) -> Any:
 def parse_value(text: str) -> Any:
     """Return the value that a setting's text means.
 
-    A Python literal (``19``, ``0.05``, ``None``), an operator or inflation by its name and
-    options (``Arctan() @ Every(2)``, ``RTPS(0.3)``), or else the text itself.
+    A Python literal (``19``, ``0.05``, ``None``), an operator, inflation, localization or prior
+    by its name and options (``Arctan() @ Every(2)``, ``RTPS(0.3)``, ``GaspariCohn(12)``), or else
+    the text itself.
 
     Examples
     --------
@@ -240,9 +250,9 @@ def parse_value(text: str) -> Any:
 
 
 def _maker(node: ast.expr) -> type | None:
-    """Return the operator or inflation that a call names."""
+    """Return the operator, inflation, localization or prior that a call names."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        for module in (operators, inflation):
+        for module in (operators, inflation, localization, priors):
             made = getattr(module, node.func.id, None)
             if isinstance(made, type):
                 return made

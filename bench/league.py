@@ -1,0 +1,417 @@
+"""The league table: every filter tuned with the same budget, then shown on seeds it has not seen.
+
+Problems are presets (``lorenz96-1m`` at D = 1,000), observed as they are and through arctan, with
+N = 20, 10 and 40. Each cell, a filter on a problem, searches its options with as many trials as
+all others there (`enfilt.tune` on seed 0), and is then run with other seeds. A cell is one line of
+JSON, appended when it is done: stopped at any time, the same call goes on.
+
+    python bench/league.py --estimate            # seconds a cell, and altogether
+    python bench/league.py --run --minutes 60    # two processes of one thread each
+    python bench/league.py --time                # seconds an analysis; on a quiet machine
+    python bench/league.py --write               # docs/league.md and its picture
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import enfilt as ef
+from enfilt.compare import run_quietly
+from enfilt.localization import GaspariCohn
+from enfilt.presets import Preset
+from enfilt.priors import GaussianPrior
+from enfilt.result import replacing
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+RESULTS = Path(__file__).parent / "results"
+SCORES = ("rmse.analysis", "crps.analysis", "spread.analysis")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A preset, and what a cell on it may cost.
+
+    Attributes
+    ----------
+    preset : str
+    cycles : int
+        Of every run; the error counts over the second half.
+    trials : int
+        Settings that each filter tries.
+    shown : int
+        Other seeds that it is then run with.
+    std : tuple of float
+        Observation error with the identity, with arctan.
+    cap : float
+        Seconds; a cell that would take longer is not run.
+    small : bool
+        Whether filters that take hundreds of steps, or hundreds of members, are tried.
+    members : tuple of int
+    changes : dict
+        Other settings of the preset.
+    """
+
+    preset: str
+    cycles: int
+    trials: int
+    shown: int
+    std: tuple[float, float]
+    cap: float = 150.0
+    small: bool = False
+    members: tuple[int, ...] = (20, 10, 40)
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    far: bool = False  # whether the spin-up is so long that its end is kept
+
+
+PROBLEMS = {
+    p.preset: p
+    for p in (
+        Problem("lorenz96-1m", 120, 12, 3, (1.0, 0.05), changes={"model.dim": 1000}),
+        Problem("lorenz96-40", 300, 12, 3, (1.0, 0.05), small=True),
+        Problem("lorenz96-partial", 200, 12, 3, (1.0, 0.05), small=True),
+        Problem("ks-1024", 100, 12, 3, (0.1, 0.1)),
+        Problem("navier-stokes-64", 40, 8, 2, (0.1, 0.1), cap=300.0),
+        Problem("kolmogorov-128", 10, 6, 2, (0.1, 0.1), cap=300.0, members=(20,), far=True),
+    )
+}
+OPERATORS = ("arctan", "identity")
+LARGE = ("lenff", "letkf", "enff", "etkf", "enkf", "ensf")
+#: Also those that need D x D matrices, or more members than D.
+SMALL = (*LARGE, "ienkf", "bpf")
+#: Samplers of hundreds of steps, at the end and with N = 20 alone.
+SLOW = ("masf", "ssls")
+
+
+@dataclass(frozen=True, eq=False)
+class Started(Preset):
+    """A preset whose truth starts from a state that was spun up before."""
+
+    state: Any = None
+
+    def twin(self) -> ef.TwinExperiment:
+        return dataclasses.replace(super().twin(), initial_state=self.state, spinup=0)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A filter on a problem."""
+
+    problem: str
+    operator: str
+    members: int
+    filter: str
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        return self.problem, self.operator, self.members, self.filter
+
+    def preset(self, seed: int, folder: Path) -> Preset:
+        """Return the problem for a seed."""
+        rule = PROBLEMS[self.problem]
+        preset = ef.presets.get(self.problem)
+        operator = preset.obs.operator
+        chosen = operator.inner if isinstance(operator, ef.operators.Compose) else operator
+        if isinstance(chosen, ef.operators.Arctan):
+            chosen = ef.operators.Identity()
+        identity = isinstance(chosen, ef.operators.Identity)
+        if self.operator == "arctan":
+            chosen = ef.operators.Arctan() if identity else ef.operators.Arctan() @ chosen
+        preset = preset.replace(
+            {
+                **rule.changes,
+                "cycles": rule.cycles,
+                "members": self.members,
+                "obs.operator": chosen,
+                "obs.std": rule.std[OPERATORS[::-1].index(self.operator)],
+            }
+        )
+        if not rule.far:
+            return preset
+        parts = {f.name: getattr(preset, f.name) for f in dataclasses.fields(preset)}
+        return Started(**parts, state=spun_up(preset, seed, folder))
+
+    def start(self, preset: Preset) -> ef.filters.EnsembleFilter:
+        """Return the filter before tuning, the same for all problems but for what they are."""
+        partial = preset.obs.size(preset.model.dim) < preset.model.dim
+        nonlinear = self.operator == "arctan"
+        name = self.filter
+        if name == "enff":
+            return ef.EnFF(path="f2p", guidance="local", steps=10)
+        if name == "ensf":
+            limit = 50.0 if max(preset.obs.std, 0) < 1 else None
+            return ef.EnSF(
+                steps=99,
+                score_limit=limit,
+                regress_unobserved=partial,
+                localization=GaspariCohn(4.0) if partial else None,
+            )
+        if name == "etkf":
+            return ef.ETKF(rotate=True)
+        if name == "bpf":
+            return ef.BootstrapPF(jitter=1.0)
+        if name == "masf":
+            mode = "published" if nonlinear else "endpoint"
+            return ef.MASF(mode=mode, prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
+        if name == "ssls":
+            return ef.SSLS(prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
+        kind = ef.filters.FILTERS[name]
+        return kind.for_experiment(preset.model, preset.steps_per_cycle)
+
+
+def cells() -> Iterator[Cell]:
+    """Give all cells, the most telling first."""
+    for members in (20, 10, 40):
+        for problem in PROBLEMS.values():
+            if members in problem.members:
+                for operator in OPERATORS:
+                    for name in SMALL if problem.small else LARGE:
+                        yield Cell(problem.preset, operator, members, name)
+    for problem in PROBLEMS.values():
+        if problem.small:
+            for operator in OPERATORS:
+                for name in SLOW:
+                    yield Cell(problem.preset, operator, 20, name)
+
+
+def spun_up(preset: Preset, seed: int, folder: Path) -> Any:
+    """Return a state on the attractor, another for each seed, and keep it on disk."""
+    path = folder / f"league-{preset.name}-{seed}.npy"
+    if not path.exists():
+        rng = np.random.default_rng([seed, 1])
+        state = preset.model.initial_state(rng).astype(preset.dtype)[None]
+        state = preset.model.step(state, preset.spinup, rng=rng)
+        with replacing(path) as temporary:
+            np.save(temporary, state[0])
+    return np.load(path)
+
+
+def probe(cell: Cell, folder: Path, cycles: int = 4) -> float:
+    """Return about how many seconds the cell takes: a few cycles at the usual setting."""
+    preset = cell.preset(0, folder)
+    tuning = _tuning(cell, preset)
+    usual = tuning.at({name: knob.usual for name, knob in tuning.knobs.items()})
+    took = []
+    for count in (1, 1, cycles):  # the first compiles
+        begin = time.process_time()  # not the clock's: others compute beside this
+        short = preset.replace({"cycles": count})
+        run_quietly(short.twin(), cell.filter, usual, cell.members, 0)
+        took.append(time.process_time() - begin)
+    a_cycle = (took[2] - took[1]) / (cycles - 1)
+    rule = PROBLEMS[cell.problem]
+    return (rule.trials + rule.shown) * (a_cycle * rule.cycles + took[1])
+
+
+def _tuning(cell: Cell, preset: Preset) -> ef.Tuning:
+    start = cell.start(preset)
+    knobs = start.search_space(preset.model, preset.obs)
+    return ef.Tuning(preset, cell.filter, start, knobs, (0,), [])
+
+
+def run(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Tune and show one cell."""
+    rule = PROBLEMS[cell.problem]
+    line: dict[str, Any] = dataclasses.asdict(cell)
+    line |= {"cycles": rule.cycles, "trials": rule.trials, "shown": rule.shown}
+    begin = time.perf_counter()
+    try:
+        expected = probe(cell, folder)
+        if expected > rule.cap:
+            reason = f"would take {expected:.0f} s, more than {rule.cap:.0f} s"
+            return line | {"status": "not run", "reason": reason}
+        signal.setitimer(signal.ITIMER_PROF, 2 * rule.cap)
+        preset = cell.preset(0, folder)
+        found = ef.tune(preset, cell.start(preset), trials=rule.trials, seeds=[0], show=False)
+        line |= {
+            "options": ef.tuning.written(found.filter, "ef."),
+            "values": found.best.values,
+            "training": _number(found.best.rmse),
+            "diverged": sum(not np.isfinite(t.rmse) for t in found.trials),
+        }
+        runs = []
+        for seed in range(101, 101 + rule.shown):
+            twin = cell.preset(seed, folder).twin()
+            result = run_quietly(twin, cell.filter, found.filter, cell.members, seed)
+            if result.stopped == "interrupted":
+                raise KeyboardInterrupt
+            means = result.summary(last=(rule.cycles + 1) // 2)
+            runs.append(
+                {
+                    **{name: _number(means[name]) for name in SCORES},
+                    "seconds": float(np.median(result.seconds[1:])) if result.cycles > 1 else None,
+                    "stopped": result.stopped,
+                }
+            )
+        line |= {"status": "done", "runs": runs}
+    except _TooLongError:
+        line |= {"status": "not run", "reason": f"stopped after {2 * rule.cap:.0f} s"}
+    except (ArithmeticError, MemoryError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+        line |= {"status": "not run", "reason": f"{type(error).__name__}: {error}"[:300]}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return line | {"took": round(time.perf_counter() - begin, 1)}
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def _too_long(number: int, frame: Any) -> None:
+    raise _TooLongError
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _work(task: tuple[Cell, Path]) -> dict[str, Any]:
+    signal.signal(signal.SIGPROF, _too_long)
+    return run(*task)
+
+
+def lines(path: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return what is done, by cell; of two lines of a cell, the later."""
+    if not path.exists():
+        return {}
+    found = (json.loads(text) for text in path.read_text().splitlines() if text.strip())
+    return {tuple(x[k] for k in ("problem", "operator", "members", "filter")): x for x in found}
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Run what is not done, appending a line a cell."""
+    path = options.out / "league.jsonl"
+    done = lines(path)
+    left = [c for c in _wanted(options) if c.key not in done]
+    print(f"{len(done)} cells done, {len(left)} left", flush=True)
+    until = time.monotonic() + 60 * options.minutes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+        waiting = iter(left)
+        running: list[Any] = []
+        while True:
+            while len(running) < options.workers and time.monotonic() < until:
+                while options.pause is not None and options.pause.exists():
+                    time.sleep(3)  # someone measures times
+                cell = next(waiting, None)
+                if cell is None:
+                    break
+                running.append(pool.apply_async(_work, ((cell, options.scratch),)))
+            if not running:
+                break
+            time.sleep(0.2)
+            for task in [t for t in running if t.ready()]:
+                running.remove(task)
+                line = task.get()
+                with path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(_told(line), flush=True)
+
+
+def _told(line: dict[str, Any]) -> str:
+    head = f"{line['problem']} {line['operator']} N={line['members']} {line['filter']}"
+    if line["status"] != "done":
+        return f"{head}: not run, {line['reason']}"
+    scores = _scores(line)
+    shown = "lost" if scores is None else f"RMSE {scores['rmse.analysis']:.4g}"
+    return f"{head}: {shown}, {line['took']:.0f} s, {line['options']}"
+
+
+def _scores(line: dict[str, Any]) -> dict[str, float] | None:
+    """Return means over the seeds that did not diverge; None where none is left."""
+    kept = [r for r in line.get("runs", []) if not r["stopped"]]
+    if not kept:
+        return None
+    found = {name: float(np.mean([r[name] for r in kept])) for name in (*SCORES, "seconds")}
+    found["lost"] = len(line["runs"]) - len(kept)
+    return found
+
+
+def _wanted(options: argparse.Namespace) -> list[Cell]:
+    chosen = options.only or list(PROBLEMS)
+    return [c for c in cells() if c.problem in chosen]
+
+
+def estimate(options: argparse.Namespace) -> None:
+    """Print about how many seconds each cell takes at N = 20."""
+    signal.signal(signal.SIGPROF, _too_long)
+    total = 0.0
+    for problem in options.only or PROBLEMS:
+        for cell in (c for c in cells() if c.problem == problem and c.members == 20):
+            if cell.operator == "arctan":
+                signal.setitimer(signal.ITIMER_PROF, 30)
+                try:
+                    seconds = probe(cell, options.scratch)
+                except _TooLongError:
+                    seconds = float("inf")
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                kept = min(seconds, 0 if seconds > PROBLEMS[problem].cap else seconds)
+                sizes = sum(PROBLEMS[problem].members) / 20
+                total += kept * 2 * sizes
+                print(f"{problem} {cell.filter}: {seconds:.1f} s", flush=True)
+    print(f"both operators, all N: {total / 60:.0f} min of one core")
+
+
+def time_all(options: argparse.Namespace) -> None:
+    """Append the seconds of one analysis of every finished cell, quiet and with two threads."""
+    path = options.out / "league_seconds.jsonl"
+    timed = lines(path)
+    for key, line in lines(options.out / "league.jsonl").items():
+        same = timed.get(key, {}).get("values") == line.get("values")
+        if line["status"] != "done" or _scores(line) is None or same:
+            continue
+        cell = Cell(*key)
+        preset = cell.preset(101, options.scratch)
+        filt = _tuning(cell, preset).at(line["values"])
+        short = preset.replace({"cycles": min(8, preset.cycles)})
+        result = run_quietly(short.twin(), cell.filter, filt, cell.members, 101)
+        seconds = float(np.median(result.seconds[2:])) if result.cycles > 2 else None
+        entry = {**dataclasses.asdict(cell), "values": line["values"], "seconds": seconds}
+        with path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(*key, seconds, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--estimate", action="store_true")
+    parser.add_argument("--run", action="store_true")
+    parser.add_argument("--time", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=PROBLEMS, help="these problems alone")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no cell after that")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--scratch", type=Path, default=Path("league-scratch"))
+    parser.add_argument("--pause", type=Path, help="begin no cell while this file exists")
+    options = parser.parse_args()
+    threads = "2" if options.time else "1"
+    if os.environ.get("OMP_NUM_THREADS") != threads:  # too late for libraries loaded here
+        set_all = dict.fromkeys(THREADS, threads)
+        sys.exit(subprocess.call([sys.executable, *sys.argv], env={**os.environ, **set_all}))
+    if options.estimate:
+        estimate(options)
+    if options.run:
+        run_all(options)
+    if options.time:
+        time_all(options)
+    if options.write:
+        import league_page
+
+        league_page.write(options.out)
+
+
+if __name__ == "__main__":
+    main()

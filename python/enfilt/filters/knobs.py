@@ -1,0 +1,104 @@
+"""What of a filter is tuned: options that follow from one number each, and where to look for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..grids import RegularGrid
+from ..inflation import RTPS
+from ..localization import GaspariCohn
+from ..observation import Observation
+
+
+@dataclass(frozen=True)
+class Knob:
+    """An option of a filter that follows from one number.
+
+    Attributes
+    ----------
+    label : str
+        What the number is, such as ``cutoff``.
+    low, high : float
+        Where to look for it.
+    usual : float
+        What is tried first.
+    make : callable
+        From the number to the option's value.
+    log : bool
+        Whether factors of it are alike rather than differences.
+    """
+
+    label: str
+    low: float
+    high: float
+    usual: float
+    make: Callable[[float], Any] = float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "usual", min(max(self.usual, self.low), self.high))
+
+
+#: Knobs by the name of the option that each sets.
+Knobs = dict[str, Knob]
+
+
+def rtps(usual: float = 0.3) -> Knob:
+    """Return relaxation to the spread of the forecast, from none to all of it."""
+    return Knob("RTPS", 0.0, 1.0, usual, RTPS)
+
+
+def factor(usual: float = 1.02) -> Knob:
+    """Return multiplicative inflation."""
+    return Knob("inflation", 1.0, 1.5, usual)
+
+
+def cutoff(
+    model: Any,
+    obs: Observation,
+    usual: float,
+    make: Callable[[GaspariCohn], Any] = lambda taper: taper,
+) -> Knob:
+    """Return the cutoff of a localization, in grid spacings.
+
+    It is sought from 2 to 64 spacings of the observations on a line, from 1.5 to 6 on a plane
+    (where 6 already have some 110 observations of one variable within them), and up to half the
+    domain.
+
+    Parameters
+    ----------
+    model : Model
+        Its grid gives the spacing.
+    obs : Observation
+        How far apart the observations are.
+    usual : float
+        What is tried first on a line, in spacings of the observations; on a plane 3.
+    make : callable
+        From the localization to the option's value.
+    """
+    grid = model.grid
+    assert isinstance(grid, RegularGrid)
+    axes = len(grid.shape)
+    apart = max(1.0, (grid.size / obs.size(grid.size)) ** (1 / axes))  # in grid spacings
+    least, most, first = (2.0, 64.0, usual) if axes == 1 else (1.5, 6.0, 3.0)
+    half = max(2.0, max(grid.shape) / 2)
+    return Knob(
+        "cutoff",
+        low=min(least * apart, half / 2),
+        high=min(most * apart, half),
+        usual=first * apart,
+        make=lambda spacings: make(GaspariCohn(rounded(spacings * grid.spacing))),
+        log=True,
+    )
+
+
+def rounded(value: float, digits: int = 3) -> float:
+    """Return a number to so many digits: as it is shown is as it is used."""
+    if value == 0 or not np.isfinite(value):
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))

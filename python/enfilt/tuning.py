@@ -1,0 +1,434 @@
+"""The search for a filter's best options on a problem; needs Optuna (extra ``[tune]``)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _checks, inflation, localization, models, operators, presets, priors, progress
+from .compare import run_quietly
+from .filters import EnsembleFilter
+from .filters.knobs import Knobs, rounded
+from .presets import Preset
+from .result import replacing
+
+#: Trials before the search takes the errors of earlier ones into account; the first is the usual.
+_STARTUP = 6
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that was tried.
+
+    Attributes
+    ----------
+    values : dict
+        The number of each knob, by the option's name.
+    rmse : float
+        Of the analysis over the second half of the cycles, mean over seeds; infinite where a run
+        diverged.
+    """
+
+    values: dict[str, float]
+    rmse: float
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What a search found.
+
+    Attributes
+    ----------
+    preset : Preset
+        The problem, with the members and cycles of the search.
+    name : str
+        The filter's name in the shell.
+    start : EnsembleFilter
+        The filter, of which the options in `knobs` were changed.
+    knobs : dict
+        What was tuned, by the option's name; see `enfilt.filters.knobs.Knob`.
+    seeds : tuple of int
+        That every setting was run with.
+    trials : list of Trial
+        In the order in which they were made.
+    """
+
+    preset: Preset
+    name: str
+    start: EnsembleFilter
+    knobs: Knobs
+    seeds: tuple[int, ...]
+    trials: list[Trial]
+
+    @property
+    def best(self) -> Trial:
+        """The trial of the lowest error, the first of equals."""
+        return min(self.trials, key=lambda trial: trial.rmse)
+
+    @property
+    def filter(self) -> EnsembleFilter:
+        """The filter at its best."""
+        return self.at(self.best.values)
+
+    def at(self, values: Mapping[str, float]) -> EnsembleFilter:
+        """Return the filter at other values of the knobs."""
+        options = {name: knob.make(values[name]) for name, knob in self.knobs.items()}
+        return dataclasses.replace(self.start, **options)
+
+    @property
+    def expression(self) -> str:
+        """The best filter as Python, after ``import enfilt as ef``."""
+        return written(self.filter, "ef.")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What ``--set`` of ``enfilt run`` takes for the best filter."""
+        found = self.filter
+        return {f"filter.{name}": written(getattr(found, name)) for name in self.knobs}
+
+    def report(self) -> str:
+        """Return the search as a page of Markdown."""
+        preset, best = self.preset, self.best
+        shell = " ".join(f'--set "{k}={v}"' for k, v in self.settings.items())
+        labels = [knob.label for knob in self.knobs.values()]
+        lines = [
+            f"# {type(self.start).__name__} tuned on {preset.name}\n",
+            f"{preset.title}. N = {preset.members}, {preset.cycles} cycles (error over the second "
+            f"half), seeds {', '.join(map(str, self.seeds))}, {len(self.trials)} trials.\n",
+            f"Best: RMSE of the analysis {best.rmse:.4g}.\n",
+            f"```python\n{self.expression}\n```\n",
+            f"```sh\nenfilt run {preset.name} --filter {self.name} {shell}\n```\n",
+            f"| trial | {' | '.join(labels)} | RMSE |",
+            f"| ---: |{' ---: |' * (len(labels) + 1)}",
+        ]
+        order = sorted(range(len(self.trials)), key=lambda k: self.trials[k].rmse)
+        for k in order:
+            values = (f"{self.trials[k].values[name]:g}" for name in self.knobs)
+            error = self.trials[k].rmse
+            shown = f"{error:.4g}" if math.isfinite(error) else "diverged"
+            lines.append(f"| {k} | {' | '.join(values)} | {shown} |")
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: Path, *, picture: bool = True) -> list[Path]:
+        """Write summary (JSON), report (Markdown) and the picture of the landscape.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+
+        Raises
+        ------
+        ImportError
+            If a picture is wanted, and matplotlib is not installed; the texts are written then.
+        """
+        stem = folder / _stem(self.preset, self.name)
+        summary = {
+            **_problem(self.preset, self.start, self.seeds),
+            "trials": [
+                {**t.values, "rmse": t.rmse if math.isfinite(t.rmse) else None} for t in self.trials
+            ],
+            "best": {**self.best.values, "rmse": self.best.rmse},
+            "expression": self.expression,
+            "settings": self.settings,
+        }
+        texts = {
+            stem.with_suffix(".json"): json.dumps(summary, indent=1) + "\n",
+            stem.with_suffix(".md"): self.report(),
+        }
+        for path, text in texts.items():
+            with replacing(path) as temporary:
+                temporary.write_text(text)
+        found = list(texts)
+        if picture:
+            self.plot(stem.with_suffix(".png"))
+            found.append(stem.with_suffix(".png"))
+        return found
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the error over each pair of knobs.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from . import plotting  # matplotlib is an extra, and slow to import
+
+        figure = plotting.landscape(self)
+        if path is not None:
+            target = Path(path)
+            with replacing(target) as temporary:
+                figure.savefig(temporary, format=target.suffix[1:] or "png")
+        return figure
+
+
+def tune(
+    preset: Preset | str,
+    filt: str | EnsembleFilter,
+    *,
+    trials: int = 50,
+    seeds: Iterable[int] = (0,),
+    folder: str | os.PathLike[str] | None = None,
+    sampler_seed: int = 0,
+    show: bool | None = None,
+) -> Tuning:
+    """Search the options of a filter that give the lowest error on a preset's problem.
+
+    What is tuned is the filter's own choice (`EnsembleFilter.search_space`), such as cutoff and
+    relaxation. The first trial is the usual setting, a few are drawn at random, and the others by
+    Optuna's tree-structured Parzen estimator. A setting counts with the RMSE of the analysis over
+    the second half of the cycles, mean over `seeds`; one that diverges with any seed, as infinite.
+
+    Parameters
+    ----------
+    preset : Preset or str
+        Model, observations, members and cycles.
+    filt : str or EnsembleFilter
+        By its name in the shell: as the preset or else the filter itself chooses; or a filter,
+        the other options of which are kept.
+    trials : int
+        Settings tried altogether, at least 1.
+    seeds : iterable of int
+        Training seeds; show what was found on others.
+    folder : path, optional
+        Where the trials are kept, in ``PRESET-FILTER-tune.log``: a later call goes on from there,
+        up to `trials`, and finds what one call would have found.
+    sampler_seed : int
+        Of the search.
+    show : bool, optional
+        Show a progress bar after two seconds; None: only on a terminal.
+
+    Returns
+    -------
+    Tuning
+        Ctrl-C keeps the trials that are done.
+
+    Raises
+    ------
+    ImportError
+        If Optuna is not installed.
+    ValueError
+        If a name is not known, the filter has nothing to tune, `trials` or a seed is out of its
+        range, or the folder holds trials of another problem.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> preset = ef.presets.get("lorenz96").replace({"cycles": 20, "spinup": 100})
+    >>> found = ef.tune(preset, "lenff", trials=2)
+    >>> sorted(found.best.values), found.best.rmse < 2
+    (['inflation', 'localization'], True)
+    """
+    problem = presets.get(preset) if isinstance(preset, str) else preset
+    name, start = _filter(problem, filt)
+    _checks.integer("trials", trials, 1)
+    numbers = tuple(_checks.integer("seeds", seed, 0) for seed in seeds)
+    if not numbers:
+        raise ValueError("seeds: expected at least one")
+    _checks.integer("sampler_seed", sampler_seed, 0)
+    knobs = start.search_space(problem.model, problem.obs)
+    if not knobs:
+        raise ValueError(f"filter={name!r}: this filter has nothing to tune on {problem.name}")
+    search = _Search(problem, name, start, knobs, numbers, sampler_seed)
+    with _quiet() as optuna:
+        return search.run(optuna, trials, None if folder is None else Path(folder), show)
+
+
+class _Search:
+    """The state of one search."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        name: str,
+        start: EnsembleFilter,
+        knobs: Knobs,
+        seeds: tuple[int, ...],
+        sampler_seed: int,
+    ) -> None:
+        self.found = Tuning(preset, name, start, knobs, seeds, [])
+        self.seed = sampler_seed
+        self.twin = preset.twin()
+
+    def run(self, optuna: Any, trials: int, folder: Path | None, show: bool | None) -> Tuning:
+        found = self.found
+        study = self._study(optuna, folder)
+        for old in study.get_trials(deepcopy=False):
+            if old.state == optuna.trial.TrialState.COMPLETE:
+                found.trials.append(Trial(_values(found.knobs, old.params), old.value))
+            elif old.state == optuna.trial.TrialState.RUNNING:  # of a call that was killed
+                study.tell(old.number, state=optuna.trial.TrialState.FAIL)
+        bar = progress.bar(trials, f"tuning {found.name} on {found.preset.name}", show)
+        try:
+            bar.update(len(found.trials))
+            while len(found.trials) < trials:
+                trial = self._try(optuna, study)
+                if trial is None:
+                    break
+                found.trials.append(trial)
+                bar.set_postfix(best=f"{found.best.rmse:.4g}", refresh=False)
+                bar.update()
+        finally:
+            bar.close()
+        return found
+
+    def _study(self, optuna: Any, folder: Path | None) -> Any:
+        found = self.found
+        if folder is None:
+            return optuna.create_study()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{_stem(found.preset, found.name)}.log"
+        journal = optuna.storages.journal
+        study = optuna.create_study(
+            storage=journal.JournalStorage(journal.JournalFileBackend(str(path))),
+            study_name="tune",
+            load_if_exists=True,
+        )
+        wanted = {
+            **_problem(found.preset, found.start, found.seeds),
+            "search": {k: [v.low, v.high, v.usual, v.log] for k, v in found.knobs.items()},
+            "sampler_seed": self.seed,
+        }
+        held = study.user_attrs.get("problem", wanted)
+        different = [key for key, value in wanted.items() if held.get(key) != value]
+        if different:
+            key = different[0]
+            raise ValueError(
+                f"{path} holds trials with {key}={held.get(key)!r}: expected "
+                f"{wanted[key]!r} as in this call; choose another folder, or delete the file"
+            )
+        study.set_user_attr("problem", wanted)
+        return study
+
+    def _try(self, optuna: Any, study: Any) -> Trial | None:
+        """Return the next trial, None where it was interrupted."""
+        knobs, done = self.found.knobs, len(self.found.trials)
+        # a sampler a trial, so that a search taken up again draws what one in one piece draws
+        own = int(np.random.SeedSequence([self.seed, done]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=_STARTUP, seed=own)
+        if done == 0:
+            study.enqueue_trial({k: v.usual for k, v in knobs.items()}, skip_if_exists=True)
+        trial = study.ask()
+        drawn = {k: trial.suggest_float(k, v.low, v.high, log=v.log) for k, v in knobs.items()}
+        values = _values(knobs, drawn)
+        try:
+            rmse = self._error(self.found.at(values))
+        except BaseException:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise
+        if rmse is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return None
+        study.tell(trial, rmse)
+        return Trial(values, rmse)
+
+    def _error(self, filt: EnsembleFilter) -> float | None:
+        preset, errors = self.found.preset, []
+        for seed in self.found.seeds:
+            result = run_quietly(self.twin, self.found.name, filt, preset.members, seed)
+            if result.stopped == "interrupted":
+                return None
+            if result.stopped:
+                return math.inf
+            errors.append(result.summary(last=(preset.cycles + 1) // 2)["rmse.analysis"])
+        return float(np.mean(errors))
+
+
+def written(value: Any, prefix: str = "") -> str:
+    """Return a filter or an option as Python, options at their defaults left out.
+
+    Parameters
+    ----------
+    value : object
+        A dataclass of the library, or what `repr` writes.
+    prefix : str
+        Of the library's name; empty: the bare names that ``--set`` takes.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> written(ef.LETKF(ef.localization.GaspariCohn(14.0), 1.04), "ef.")
+    'ef.LETKF(localization=ef.localization.GaspariCohn(cutoff=14.0), inflation=1.04)'
+    """
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    kind = type(value)
+    parts = []
+    for f in dataclasses.fields(value):
+        held = getattr(value, f.name)
+        default = f.default
+        if f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
+        if f.init and (default is dataclasses.MISSING or not _same(held, default)):
+            parts.append(f"{f.name}={written(held, prefix)}")
+    path = ""
+    if prefix:
+        homes = (inflation, localization, models, operators, priors)
+        path = prefix + next(
+            (f"{m.__name__.partition('.')[2]}." for m in homes if hasattr(m, kind.__name__)), ""
+        )
+    return f"{path}{kind.__name__}({', '.join(parts)})"
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+def _filter(preset: Preset, filt: str | EnsembleFilter) -> tuple[str, EnsembleFilter]:
+    if isinstance(filt, str):
+        return filt, preset.filters([filt])[filt]
+    if not isinstance(filt, EnsembleFilter):
+        raise TypeError(f"filt={filt!r}: expected a filter such as enfilt.EnFF(), or its name")
+    return type(filt).__name__.lower(), filt
+
+
+def _values(knobs: Knobs, drawn: Mapping[str, float]) -> dict[str, float]:
+    return {name: rounded(float(drawn[name])) for name in knobs}
+
+
+def _stem(preset: Preset, name: str) -> str:
+    return f"{preset.name}-{name}-tune"
+
+
+def _problem(preset: Preset, start: EnsembleFilter, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Return what trials have to share to be compared."""
+    settings = {
+        name: value if isinstance(value, int | float | str | None) else repr(value)
+        for name, value in preset.settings().items()
+        if not name.startswith("filter.")
+    }
+    return {
+        "preset": preset.name,
+        "filter": start.describe(),
+        **settings,
+        "seeds": list(seeds),
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[Any]:
+    """Give Optuna, which says only what is wrong meanwhile."""
+    try:
+        import optuna
+    except ImportError:
+        raise ImportError("tuning needs Optuna: pip install 'enfilt[tune]'") from None
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield optuna
+    finally:
+        optuna.logging.set_verbosity(level)
