@@ -168,7 +168,7 @@ def compare(
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
-    default=1,
+    default=2,
     show_default=True,
     metavar="K",
     help="Run every setting with the seeds 0 to K - 1.",

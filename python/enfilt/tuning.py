@@ -181,7 +181,7 @@ def tune(
     filt: str | EnsembleFilter,
     *,
     trials: int = 50,
-    seeds: Iterable[int] = (0,),
+    seeds: Iterable[int] = (0, 1),
     folder: str | os.PathLike[str] | None = None,
     sampler_seed: int = 0,
     show: bool | None = None,
@@ -203,7 +203,8 @@ def tune(
     trials : int
         Settings tried altogether, at least 1.
     seeds : iterable of int
-        Training seeds; show what was found on others.
+        Training seeds; show what was found on others. With one alone, the best of many trials is
+        often on the edge of stability.
     folder : path, optional
         Where the trials are kept, in ``PRESET-FILTER-tune.log``: a later call goes on from there,
         up to `trials`, and finds what one call would have found.
