@@ -114,7 +114,7 @@ def test_an_infinite_cutoff_is_one_everywhere(taper):
     ids=["negative", "shorter", "nan", "infinite", "scalar"],
 )
 def test_bad_weights_of_a_callable(taper):
-    with pytest.raises(ValueError, match="taper returned another shape, or weights that"):
+    with pytest.raises(ValueError, match="taper returned"):
         GaspariCohn(cutoff=2.0, taper=taper).weight(np.array([0.5, 1.0]))
 
 

@@ -45,8 +45,12 @@ class RegularGrid(Grid):
         Distance between neighbours, above zero; cutoffs are in its unit.
     variables : int
         Variables at each point, at least 1: a state (p, u, v) of 2-D fields has 3, and components
-        in the order (variable, row, column). D is their number times the points. Variables at one
-        point are at distance zero: localization lets all of them correlate.
+        in the order (variable, row, column). D is their number times the points.
+    between_variables : bool
+        Whether localization lets different variables correlate. They do by default, those at one
+        point being at distance zero. Where not, their distance is infinite, and a place has the
+        index of its variable as its first coordinate: ``locations=`` of observations then are
+        (variable, row, column), rows and columns in the unit of `spacing`.
 
     Raises
     ------
@@ -62,12 +66,16 @@ class RegularGrid(Grid):
     >>> flow = ef.grids.RegularGrid((4, 5), variables=3)
     >>> flow.size, flow.coordinates([7, 27, 47]).tolist()
     (60, [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    >>> apart = ef.grids.RegularGrid((4, 5), variables=3, between_variables=False)
+    >>> apart.distances(apart.coordinates([7]), apart.coordinates([7, 8, 28]))
+    array([[ 0.,  1., inf]])
     """
 
     shape: tuple[int, ...]
     periodic: bool = True
     spacing: float = 1.0
     variables: int = 1
+    between_variables: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.shape, tuple | list):
@@ -79,6 +87,8 @@ class RegularGrid(Grid):
             _checks.integer("shape", n, 1)
         if not isinstance(self.periodic, bool | np.bool_):
             raise TypeError(f"periodic={self.periodic!r}: expected True or False")
+        if not isinstance(self.between_variables, bool | np.bool_):
+            raise TypeError(f"between_variables={self.between_variables!r}: expected True or False")
         _checks.number("spacing", self.spacing, above=0)
         _checks.integer("variables", self.variables, 1)
 
@@ -87,16 +97,20 @@ class RegularGrid(Grid):
         return int(self.variables * np.prod(self.shape))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        chosen = np.arange(self.size)[components] % int(np.prod(self.shape))
-        return self.spacing * np.stack(np.unravel_index(chosen, self.shape), axis=-1).astype(float)
+        variable, point = np.divmod(np.arange(self.size)[components], int(np.prod(self.shape)))
+        place = self.spacing * np.stack(np.unravel_index(point, self.shape), axis=-1).astype(float)
+        return place if self.between_variables else np.column_stack([variable, place])
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
-        gap = np.abs(a[:, None] - b[None])
+        axes = len(self.shape)
+        gap = np.abs(a[:, None, -axes:] - b[None, :, -axes:])
         if self.periodic:
             period = self.spacing * np.array(self.shape, dtype=float)
             gap = gap % period
             gap = np.minimum(gap, period - gap)
         result: npt.NDArray[np.float64] = np.sqrt(np.sum(gap**2, axis=-1))
+        if not self.between_variables:
+            result[a[:, None, 0] != b[None, :, 0]] = np.inf
         return result
 
 

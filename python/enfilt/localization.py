@@ -45,7 +45,7 @@ class GaspariCohn:
         zero. Infinite: no localization, the weight is one everywhere.
     taper : {"gaspari-cohn", "step"} or callable
         Another shape within the cutoff: ``step`` is one inside; a callable maps distances to
-        weights.
+        weights from 0 to 1.
 
     Examples
     --------
@@ -70,17 +70,25 @@ class GaspariCohn:
         Raises
         ------
         ValueError
-            If a callable taper returns another shape, or a weight that is negative or not finite.
+            If a callable taper returns another shape, or a weight that is not from 0 to 1; the
+            message gives weight and distance.
         """
         d = np.asarray(distance, dtype=np.float64)
         if callable(self.taper):
             weight = np.asarray(self.taper(d), dtype=np.float64)
-            if weight.shape != d.shape or not np.all(np.isfinite(weight) & (weight >= 0)):
+            if weight.shape != d.shape:
                 raise ValueError(
-                    "taper returned another shape, or weights that are negative or not finite: "
-                    "expected a weight of at least 0 for each distance"
+                    f"taper returned weights of shape {weight.shape} for distances of shape "
+                    f"{d.shape}: expected the same, a weight each"
                 )
-            return np.where(d < self.cutoff, weight, 0.0)
-        if self.cutoff == np.inf:
-            return np.ones_like(d)
+            within = d < self.cutoff
+            bad = np.argwhere(within & ~((weight >= 0) & (weight <= 1)))
+            if bad.size:
+                at = tuple(bad[0])
+                raise ValueError(
+                    f"taper returned {weight[at]} at distance {d[at]}: expected weights from 0 to 1"
+                )
+            return np.where(within, weight, 0.0)
+        if self.cutoff == np.inf:  # variables that localization keeps apart are so here, too
+            return np.where(d < np.inf, 1.0, 0.0)
         return TAPERS[self.taper](d, float(self.cutoff))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -57,6 +58,9 @@ class Result:
         (0, 0, 0) for other models.
     observed : ndarray, (k, 2)
         Rows and columns that were observed on it.
+    facts : dict of ndarray, (cycles,)
+        What the analyses say of themselves (`EnsembleFilter.facts`): ``steps`` where the filter
+        chose their number, ``inflation`` where that is adaptive; NaN where nothing was observed.
     info : dict
         Model, observation, filter, members, seed and the like, as text and numbers.
     stopped : str
@@ -79,6 +83,7 @@ class Result:
     observed: Array
     info: dict[str, Any]
     stopped: str = ""
+    facts: dict[str, Array] = dataclasses.field(default_factory=dict)
 
     @property
     def cycles(self) -> int:
@@ -97,7 +102,7 @@ class Result:
         -------
         dict
             ``"rmse.analysis"``, ``"rmse.forecast"`` and so on for every score but the rank
-            histogram, and ``"seconds"``, ``"seconds_forecast"``.
+            histogram, ``"seconds"``, ``"seconds_forecast"``, and the facts by their names.
         """
         count = self.cycles if last is None else _checks.integer("last", last, 1)
         means: dict[str, float] = {}
@@ -109,6 +114,9 @@ class Result:
         for name in ("seconds", "seconds_forecast"):
             values = getattr(self, name)[-count:]
             means[name] = float(np.mean(values)) if values.size else np.nan
+        for name, values in self.facts.items():
+            told = values[-count:][~np.isnan(values[-count:])]
+            means[name] = float(np.mean(told)) if told.size else np.nan
         return means
 
     @property
@@ -128,7 +136,7 @@ class Result:
         for name in SCORES:
             for kind in ("forecast", "analysis"):
                 flat[f"{name}_{kind}"] = getattr(getattr(self, name), kind)
-        return flat
+        return flat | {f"fact_{name}": values for name, values in self.facts.items()}
 
     def to_xarray(self) -> Any:
         """Return an `xarray.Dataset` with dimensions time, component and rank.
@@ -198,6 +206,8 @@ class Result:
             name: Series(arrays.pop(f"{name}_forecast"), arrays.pop(f"{name}_analysis"))
             for name in SCORES
         }
+        told = [name for name in arrays if name.startswith("fact_")]
+        fields["facts"] = {name.removeprefix("fact_"): arrays.pop(name) for name in told}
         return cls(**(fields | arrays), stopped=info.pop("stopped"), info=info)
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, kind: str = "overview") -> Any:

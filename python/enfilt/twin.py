@@ -182,6 +182,7 @@ class _Run:
         known = twin.obs.grid is not None or grid is None
         self.obs = twin.obs if known else dataclasses.replace(twin.obs, grid=grid)
         self.records: list[dict[str, Any]] = []
+        self.facts: list[dict[str, float]] = []
         filt.reset()
         self.stopped = ""
         self.last: tuple[Array, Array] | None = None  # truth and analysis of the last cycle
@@ -315,6 +316,7 @@ class _Run:
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
             scores = metrics.score(ensemble, truth)
             values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
+        self.facts.append(self.filt.facts)
         self.last = truth, analysis
         self.records.append(values)  # one append: an interrupt finds a cycle whole or not there
 
@@ -351,8 +353,19 @@ class _Run:
             name: arrays.get(name, np.empty(shape)) for name, shape in (plain | courses).items()
         }
         field, observed = self._last_field()
+        # an interrupt may fall between the two lists; a cycle without observations has no facts
+        told = self.facts[: len(self.records)]
+        facts = {
+            name: np.array([one.get(name, np.nan) for one in told])
+            for name in sorted(set().union(*told))
+        }
         return Result(
-            **(series | kept), field=field, observed=observed, info=info, stopped=self.stopped
+            **(series | kept),
+            field=field,
+            observed=observed,
+            facts=facts,
+            info=info,
+            stopped=self.stopped,
         )
 
     def _last_field(self) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
@@ -12,12 +13,28 @@ import numpy.typing as npt
 
 from .. import _checks, backends
 from ..backends import Backend, ObservedComponents
-from ..inflation import Inflation, as_inflation
+from ..inflation import Adaptive, Inflation, as_inflation
 from ..observation import Observation
 from .knobs import Knobs
 
 Array = npt.NDArray[Any]
 RandomState = np.random.Generator | int | None
+
+
+@dataclass
+class Memory:
+    """What a filter remembers from one analysis to the next; its options stay frozen.
+
+    Attributes
+    ----------
+    facts : dict
+        What the last analysis says of itself.
+    inflation : dict
+        The factor that an adaptive inflation has found, by the index in the batch.
+    """
+
+    facts: dict[str, float] = field(default_factory=dict)
+    inflation: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,10 @@ class Cycle:
         (B, ...) with the filter's own shape behind; None: draw from `rng`.
     rng : numpy.random.Generator
     backend : Backend
+    facts : dict
+        What the analysis says of itself, numbers by name: filled by the filter.
+    factors : dict
+        Those of an adaptive inflation, by the index in the batch.
     """
 
     forecast: Array
@@ -44,6 +65,8 @@ class Cycle:
     noise: Array | None
     rng: np.random.Generator
     backend: Backend
+    facts: dict[str, float] = field(default_factory=dict)
+    factors: dict[int, float] = field(default_factory=dict)
 
     @functools.cached_property
     def key(self) -> int:
@@ -107,6 +130,9 @@ class EnsembleFilter(ABC):
 
     inflation: float | Inflation = field(default=1.0, kw_only=True)
     backend: str = field(default="auto", kw_only=True)
+    _memory: Memory = field(
+        default_factory=Memory, init=False, repr=False, compare=False, kw_only=True
+    )
 
     _min_members: ClassVar[int] = 2
 
@@ -138,8 +164,19 @@ class EnsembleFilter(ABC):
         """Shape of `noise=` for one ensemble, where it depends on the number of observations."""
         return self._noise_shape(members, dim)
 
-    def reset(self) -> None:  # noqa: B027 - most remember nothing
+    @property
+    def facts(self) -> dict[str, float]:
+        """What the last analysis says of itself, numbers by name; for most filters nothing.
+
+        ``steps`` where the filter chose their number, ``inflation`` where that is adaptive. The
+        result of a twin experiment holds them cycle by cycle.
+        """
+        return dict(self._memory.facts)
+
+    def reset(self) -> None:
         """Forget what earlier cycles left behind; a twin experiment calls it when a run begins."""
+        self._memory.facts.clear()
+        self._memory.inflation.clear()
 
     def _calls_back(self, cycle: Cycle) -> bool:
         """Whether the update runs code of the user's, which may fail half-way.
@@ -279,8 +316,10 @@ class EnsembleFilter(ABC):
             work = np.empty_like(cycle.forecast)
         unobserved = np.isnan(cycle.y).all(axis=-1)
         if not unobserved.all():
-            self._update(cycle, work)
-            as_inflation(self.inflation).apply(work, cycle.forecast)
+            started = self._widened(cycle)
+            self._update(started, work)
+            as_inflation(self.inflation).apply(work, started.forecast)
+        self._remember(cycle)
         for index in np.flatnonzero(unobserved):
             work[index] = cycle.forecast[index]
         if target is None:
@@ -288,6 +327,24 @@ class EnsembleFilter(ABC):
         if not direct:
             target[...] = work.reshape(shape)
         return target
+
+    def _widened(self, cycle: Cycle) -> Cycle:
+        """Return the cycle with the forecast that an adaptive inflation has widened."""
+        inflation = as_inflation(self.inflation)
+        if not isinstance(inflation, Adaptive):
+            return cycle
+        forecast = np.empty_like(cycle.forecast)
+        for b, x in enumerate(cycle.forecast):
+            known = self._memory.inflation.get(b, 1.0)
+            cycle.factors[b] = inflation.estimate(x, cycle.y[b], cycle.obs, known)
+            inflation.widen(x, cycle.factors[b], forecast[b])
+        cycle.facts["inflation"] = float(np.mean(list(cycle.factors.values())))
+        return dataclasses.replace(cycle, forecast=forecast)
+
+    def _remember(self, cycle: Cycle) -> None:
+        """Keep what an analysis has left behind, once it has succeeded."""
+        self._memory.facts = cycle.facts
+        self._memory.inflation |= cycle.factors
 
     @classmethod
     def for_experiment(cls, model: Any, steps_per_cycle: int) -> EnsembleFilter:
@@ -304,6 +361,6 @@ class EnsembleFilter(ABC):
         parts = [
             f"{f.name}={getattr(self, f.name)!r}"
             for f in fields(self)
-            if f.name not in shared or getattr(self, f.name) != f.default
+            if f.repr and (f.name not in shared or getattr(self, f.name) != f.default)
         ]
         return f"{type(self).__name__}({', '.join(parts)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from ..backends import lenff
+from ..backends import LocalLists, LocalWindow, lenff
 from ..backends.lenff import LocalStep
-from ..grids import Grid, RegularGrid
+from ..grids import RegularGrid
 from ..localization import GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
+
+#: `steps="auto"` is content when the last halving of the steps changed the analysis by no more than
+#: this fraction of its spread, or with the most steps. One step is not among those compared: with
+#: the usual growth, two are nearly the same.
+SETTLED = 0.05
+FEWEST_STEPS = 2
+MOST_STEPS = 64
+
+# Components compared at a time: temporaries stay small beside an ensemble.
+_BLOCK = 1 << 14
+
+#: Takes the weights of pseudo-time and an ensemble (N, D) that the analysis is written to.
+Flow = Callable[[npt.NDArray[np.float64], Array], None]
 
 
 @dataclass(frozen=True)
@@ -50,8 +64,12 @@ class LEnFF(EnsembleFilter, _Localized):
     ----------
     localization : GaspariCohn
         The taper rho and its cutoff, in the unit of the grid. Infinite: none.
-    steps : int
-        Steps of pseudo-time, at least 1.
+    steps : int or "auto"
+        Steps of pseudo-time, at least 1. ``"auto"`` takes 2, 4, 8, ... steps until the last
+        halving changed the analysis by at most a twentieth of its spread (`SETTLED`; both are
+        root mean squares over members and the components that moved), 64 steps at most; ``facts``
+        of the filter and of a twin experiment's result tell how many. It costs about twice the
+        steps that it takes in the end.
     growth : float
         The last step over the first, above zero: small steps first, where innovations are large.
     inflation : float or Inflation
@@ -83,7 +101,7 @@ class LEnFF(EnsembleFilter, _Localized):
     array([ 0,  1,  2,  3,  4, 36, 37, 38, 39])
     """
 
-    steps: int = 10
+    steps: int | str = 10
     growth: float = 10.0
 
     def _check_options(self) -> None:
@@ -92,13 +110,27 @@ class LEnFF(EnsembleFilter, _Localized):
                 f"localization={self.localization!r}: expected an "
                 f"enfilt.localization.GaspariCohn(cutoff=...)"
             )
-        _checks.integer("steps", self.steps, 1)
+        if isinstance(self.steps, str):
+            _checks.choice("steps", self.steps, ["auto"])
+        else:
+            _checks.integer("steps", self.steps, 1)
         _checks.number("growth", self.growth, above=0)
 
     @property
     def pseudo_times(self) -> npt.NDArray[np.float64]:
-        """w_k, (steps,): growth^(k/(steps-1)), made to sum to 1."""
-        weights = self.growth ** (np.arange(self.steps) / max(1, self.steps - 1))
+        """w_k, (steps,): growth^(k/(steps-1)), made to sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If the number of steps is chosen in each analysis.
+        """
+        if isinstance(self.steps, str):
+            raise ValueError(f"steps={self.steps!r}: the number of steps is not known beforehand")
+        return self._weights(self.steps)
+
+    def _weights(self, steps: int) -> npt.NDArray[np.float64]:
+        weights = self.growth ** (np.arange(steps) / max(1, steps - 1))
         result: npt.NDArray[np.float64] = weights / weights.sum()
         return result
 
@@ -121,49 +153,84 @@ class LEnFF(EnsembleFilter, _Localized):
             )
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        dim = out.shape[-1]
         window = None
-        if cycle.backend.has_lenff_window:
-            window = neighbours.common_window(cycle.obs, dim, self.localization)
-        if window is not None and cycle.observed is not None:
-            for b, x in enumerate(out):
-                observed = cycle.observed.of(b)
-                cycle.backend.lenff_window(
-                    cycle.forecast[b], window, observed, self.pseudo_times, x
-                )
-            return
-        grid, places = cycle.obs.places(dim)
-        precision = np.broadcast_to(cycle.obs.precision(np.float64), cycle.y.shape[1:])
+        if cycle.backend.has_lenff_window and cycle.observed is not None:
+            window = neighbours.common_window(cycle.obs, out.shape[-1], self.localization)
+        taken = []
         for b, x in enumerate(out):
-            x[...] = cycle.forecast[b]
-            seen = np.flatnonzero(~np.isnan(cycle.y[b]))
-            if seen.size:
-                self._flow(cycle.obs, cycle.y[b], seen, precision[seen], grid, places[seen], x)
+            flow = self._on_lists(cycle, b) if window is None else _on_window(cycle, b, window)
+            if isinstance(self.steps, str):
+                taken.append(self._settle(flow, cycle.forecast[b], x))
+            else:
+                flow(self._weights(self.steps), x)
+        if taken:
+            cycle.facts["steps"] = max(taken)
 
-    def _flow(
-        self,
-        obs: Observation,
-        y: Array,
-        seen: npt.NDArray[np.int64],
-        precision: Array,
-        grid: Grid,
-        places: Array,
-        x: Array,
-    ) -> None:
-        """Move the members x (N, D) to their analysis."""
-        of_state = list(neighbours.lists(grid, places, self.localization))
-        of_observations = list(neighbours.lists(grid, places, self.localization, of=places))
-        for w in self.pseudo_times:
-            values = obs.operator(x)[:, seen].T.astype(np.float64)
-            mean = values.mean(axis=1, keepdims=True)
-            step = LocalStep(
-                anomalies=values - mean,
-                innovations=y[seen, None] - 0.5 * (values + mean),
-                noise=1 / (precision * w),
-            )
-            bound = np.concatenate([lenff.bounds(step.anomalies, p) for p in of_observations])
-            moved = x.copy()
-            for part in of_state:
-                stop = part.first + len(part.starts) - 1
-                moved[:, part.first : stop] += lenff.increments(x, part, step, bound).T
-            x[...] = moved
+    def _settle(self, flow: Flow, forecast: Array, x: Array) -> int:
+        """Write the analysis whose number of steps is enough; return that."""
+        steps = FEWEST_STEPS
+        flow(self._weights(steps), x)
+        coarse = np.empty_like(x)
+        while steps < MOST_STEPS:
+            steps *= 2
+            coarse[...] = x
+            flow(self._weights(steps), x)
+            if _change(x, coarse, forecast) <= SETTLED:
+                break
+        return steps
+
+    def _on_lists(self, cycle: Cycle, b: int) -> Flow:
+        """Return the flow of one ensemble where each component has a list of observations."""
+        obs, y, forecast = cycle.obs, cycle.y[b], cycle.forecast[b]
+        grid, places = obs.places(forecast.shape[-1])
+        seen = np.flatnonzero(~np.isnan(y))
+        precision = np.broadcast_to(obs.precision(np.float64), y.shape)[seen]
+        places, y = places[seen], y[seen, None]
+        of_state: list[LocalLists] = []
+        of_observations: list[LocalLists] = []
+        if seen.size:
+            of_state += neighbours.lists(grid, places, self.localization)
+            of_observations += neighbours.lists(grid, places, self.localization, of=places)
+
+        def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
+            x[...] = forecast
+            for w in weights if seen.size else ():
+                values = obs.operator(x)[:, seen].T.astype(np.float64)
+                mean = values.mean(axis=1, keepdims=True)
+                step = LocalStep(
+                    anomalies=values - mean,
+                    innovations=y - 0.5 * (values + mean),
+                    noise=1 / (precision * w),
+                )
+                bound = np.concatenate([lenff.bounds(step.anomalies, p) for p in of_observations])
+                moved = x.copy()
+                for part in of_state:
+                    stop = part.first + len(part.starts) - 1
+                    moved[:, part.first : stop] += lenff.increments(x, part, step, bound).T
+                x[...] = moved
+
+        return flow
+
+
+def _on_window(cycle: Cycle, b: int, window: LocalWindow) -> Flow:
+    """Return the flow of one ensemble on a grid all of whose components share a window."""
+    assert cycle.observed is not None  # without it there is no window
+    observed = cycle.observed.of(b)
+
+    def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
+        cycle.backend.lenff_window(cycle.forecast[b], window, observed, weights, x)
+
+    return flow
+
+
+def _change(x: Array, coarse: Array, forecast: Array) -> float:
+    """Return how far two analyses are apart, over the spread of the first."""
+    apart = variance = 0.0
+    for start in range(0, x.shape[-1], _BLOCK):
+        block = (slice(None), slice(start, start + _BLOCK))
+        # what no observation moves would hide how others change
+        moved = (x[block] != forecast[block]).any(axis=0)
+        fine = x[block][:, moved].astype(np.float64)
+        apart += float(np.sum((fine - coarse[block][:, moved]) ** 2)) / len(x)
+        variance += float(fine.var(axis=0, ddof=1).sum())
+    return float(np.sqrt(apart / variance)) if apart else 0.0

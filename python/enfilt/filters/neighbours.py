@@ -122,8 +122,15 @@ def _tree(grid: Grid, places: Places, localization: GaspariCohn) -> Any:
     period = None
     if isinstance(grid, RegularGrid) and grid.periodic:
         period = grid.spacing * np.array(grid.shape, dtype=float)
+    unit: Places | None = None
+    if isinstance(grid, RegularGrid) and not grid.between_variables:
+        # variables farther from each other than any places that are looked for
+        unit = np.array([2 * localization.cutoff, *[1.0] * len(grid.shape)])
+        # longer than the axis of variables: they are no ring
+        period = period if period is None else np.insert(period, 0, (grid.variables + 1) * unit[0])
 
     def tree(points: Places) -> Any:
+        points = points if unit is None else points * unit
         if period is None:
             return cKDTree(points)
         inside = points % period
@@ -136,6 +143,8 @@ def _tree(grid: Grid, places: Places, localization: GaspariCohn) -> Any:
         pairs = tree(where).sparse_distance_matrix(
             observations, localization.cutoff, output_type="ndarray"
         )
+        if unit is not None:
+            pairs = pairs[where[pairs["i"], 0] == places[pairs["j"], 0]]
         return pairs["i"], pairs["j"], pairs["v"]
 
     return near
