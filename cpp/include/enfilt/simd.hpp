@@ -83,6 +83,18 @@ ENFILT_INLINE vec_t<T> broadcast(T x) {
     return x - vec_t<T>{};  // x - 0, not x + 0: keeps the sign of -0
 }
 
+// x, once it is loaded: a compiler that reads memory again for each product with it would make
+// loads the bottleneck of a register tile.
+template <class T>
+ENFILT_INLINE vec_t<T> in_register(vec_t<T> x) {
+#if defined(__x86_64__)
+    asm("" : "+v"(x));
+#elif defined(__aarch64__)
+    asm("" : "+w"(x));
+#endif
+    return x;
+}
+
 // a where the mask is set (all bits of the lane), b elsewhere.
 template <class T>
 ENFILT_INLINE vec_t<T> select(ivec_t<T> mask, vec_t<T> a, vec_t<T> b) {
