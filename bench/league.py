@@ -208,7 +208,7 @@ def probe(cell: Cell, folder: Path, cycles: int = 4) -> float:
         short = preset.replace({"cycles": count})
         run_quietly(short.twin(), cell.filter, usual, cell.members, 0)
         took.append(time.process_time() - begin)
-    a_cycle = (took[2] - took[1]) / (cycles - 1)
+    a_cycle = max(0.0, took[2] - took[1]) / (cycles - 1)
     rule = PROBLEMS[cell.problem]
     runs = rule.trials * rule.trained + rule.shown
     return runs * (a_cycle * rule.cycles + took[1])
@@ -268,7 +268,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
         line |= {"status": "not run", "reason": f"{type(error).__name__}: {error}"[:300]}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return line | {"took": round(time.process_time() - begin, 1)}  # of CPU time
+    return line | {"cpu": round(time.process_time() - begin, 1)}  # of CPU time
 
 
 class _TooLongError(Exception):
@@ -309,7 +309,7 @@ def _told(line: dict[str, Any]) -> str:
         return f"{head}: not run, {line['reason']}"
     found = scores(line)
     shown = "lost" if found is None else f"RMSE {found['rmse.analysis']:.4g}"
-    return f"{head}: {shown}, {line['took']:.0f} s, {line['options']}"
+    return f"{head}: {shown}, {line['cpu']:.0f} s, {line['options']}"
 
 
 def scores(line: dict[str, Any]) -> dict[str, float] | None:

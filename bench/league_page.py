@@ -92,7 +92,7 @@ def table(figures: Figures, problem: str, operator: str, members: int) -> list[s
         ratio = scores["spread.analysis"] / scores["rmse.analysis"]
         seconds, quiet = figures.cost(line)
         rows.append(
-            f"| {NAMES[name]} | {scores['rmse.analysis']:.3g} ± {deviation:.1g}{lost} "
+            f"| {NAMES[name]} | {scores['rmse.analysis']:#.3g} ± {deviation:.1g}{lost} "
             f"| {scores['crps.analysis']:.3g} | {ratio:.2f} "
             f"| {1e3 * seconds:.3g}{'' if quiet else '*'} | {tuned} |"
         )
@@ -118,9 +118,9 @@ def winners(figures: Figures) -> list[str]:
                 beside = "| | |"
                 if own is not None:
                     error = own["rmse.analysis"]
-                    beside = f"| {error:.3g} | {error / lowest:.2f} |"
+                    beside = f"| {error:#.3g} | {error / lowest:.2f} |"
                 rows.append(
-                    f"| {problem}, {operator} | {members} | {NAMES[first]} {lowest:.3g} {beside}"
+                    f"| {problem}, {operator} | {members} | {NAMES[first]} {lowest:#.3g} {beside}"
                 )
     return [*rows, ""]
 

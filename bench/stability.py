@@ -139,59 +139,64 @@ def tell(line: dict[str, Any]) -> str:
     return f"{head}, RTPS {line['relaxation']:g}, seed {line['seed']}: {error}"
 
 
-def write(out: Path) -> None:
-    """Write the picture, and the counts that it shows."""
+def draw(done: dict[Any, dict[str, Any]], rows: list[tuple[str, str]]) -> None:
+    """Draw the map, a row of panels a filter and problem."""
     from matplotlib.figure import Figure
 
-    done = resumable.lines(out / "stability.jsonl", key)
-    problems = [p for p in CYCLES if any(t.problem == p and t.axis for t in done)]
-    rows = [(p, name) for p in problems for name in RECOMMENDED]
     size = (3.6 * len(AXES), 2.9 * len(rows))
-    figure = Figure(figsize=size, layout="constrained", dpi=130)
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
     panels = figure.subplots(len(rows), len(AXES), squeeze=False)
-    counts: list[dict[str, Any]] = []
     image = None
     for (problem, name), line in zip(rows, panels, strict=True):
         for (axis, (values, label)), panel in zip(AXES.items(), line, strict=True):
             shown = np.full((len(RELAXATIONS), len(values)), np.nan)
-            stable = np.zeros(shown.shape, bool)
             for task, found in done.items():
                 if (task.problem, task.filter, task.axis) == (problem, name, axis):
                     at = RELAXATIONS.index(task.relaxation), values.index(task.value)
                     shown[at] = np.inf if found["rmse"] is None else found["rmse"] / limit(task)
-                    stable[at] = found["stable"]
-            known = ~np.isnan(shown)
+                    if not found["stable"]:
+                        panel.text(*at[::-1], "x", ha="center", va="center", fontsize="small")
             image = panel.imshow(
                 np.log10(np.clip(shown, 1e-2, 1e2)),
-                origin="lower", aspect="auto", cmap="RdYlBu_r", vmin=-1.5, vmax=1.5,
-            )  # fmt: skip
-            for i, k in np.argwhere(known & ~stable):
-                panel.text(k, i, "x", ha="center", va="center", fontsize="small")
+                origin="lower",
+                aspect="auto",
+                cmap="RdYlBu_r",
+                vmin=-1.5,
+                vmax=1.5,
+            )
             panel.set_xticks(range(len(values)), [f"{v:g}" for v in values])
             panel.set_yticks(range(len(RELAXATIONS)), [f"{v:g}" for v in RELAXATIONS])
             panel.set_xlabel(label)
-            panel.set_title(
-                f"{name.upper().replace('LENFF', 'LEnFF')}, {problem}", fontsize="small"
-            )
-            counts.append(
-                {
-                    "problem": problem, "filter": name, "axis": axis,
-                    "stable": int(stable[known].sum()), "runs": int(known.sum()),
-                }
-            )  # fmt: skip
+            kind = ef.filters.FILTERS[name].__name__
+            panel.set_title(f"{kind}, {problem}", fontsize="small")
         line[0].set_ylabel("RTPS")
-    figure.colorbar(
-        image, ax=panels, label="log10 of RMSE over the observations' error (x: not stable)"
-    )
+    label = "log10 of RMSE over the observations' error (x: not stable)"
+    figure.colorbar(image, ax=panels, label=label, aspect=40)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE)
+
+
+def write(out: Path) -> None:
+    """Write the picture, and the long runs and how much of the map is stable."""
+    done: dict[Any, dict[str, Any]] = resumable.lines(out / "stability.jsonl", key)
+    counts: dict[tuple[str, str, str], list[bool]] = {}
+    for task, line in done.items():
+        if task.axis:
+            counts.setdefault((task.problem, task.filter, task.axis), []).append(line["stable"])
+    rows = sorted({key[:2] for key in counts})
     summary = {
-        "long": [line for task, line in done.items() if task.cycles == LONG],
-        "map": counts,
-        "recommended": RECOMMENDED,
+        "recommended cutoff and RTPS": RECOMMENDED,
+        "long": [line for task, line in done.items() if not task.axis],
+        "map": [
+            {"problem": p, "filter": f, "axis": a, "stable": sum(found), "runs": len(found)}
+            for (p, f, a), found in counts.items()
+        ],
     }
     (out / "stability.json").write_text(json.dumps(summary, indent=1) + "\n")
-    print(f"wrote {PICTURE} and {out / 'stability.json'}")
+    print(f"wrote {out / 'stability.json'}")
+    if rows:
+        draw(done, rows)
+        print(f"wrote {PICTURE}")
 
 
 def main() -> None:

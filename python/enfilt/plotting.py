@@ -92,7 +92,7 @@ def landscape(tuning: Tuning) -> Any:
             shown = axis.scatter(across[kept], up[kept], c=np.log10(error[kept]), cmap="viridis_r")
             axis.plot(across[~kept], up[~kept], "x", color="0.6", label="diverged")
             figure.colorbar(shown, ax=axis, label="log10 RMSE")
-            _knob_axis(axis.set_ylabel, axis.set_yscale, tuning.knobs[second])
+            _knob_axis(axis, "y", tuning.knobs[second])
         else:
             at = tuning.best.rmse
             axis.plot(across[kept], error[kept], "o")
@@ -102,7 +102,7 @@ def landscape(tuning: Tuning) -> Any:
             axis.set_yscale("log")
         if kept.any():
             axis.plot(best[first], at, "*", color="C3", ms=14, mec="white", label="best")
-        _knob_axis(axis.set_xlabel, axis.set_xscale, tuning.knobs[first])
+        _knob_axis(axis, "x", tuning.knobs[first])
     preset = tuning.preset
     figure.suptitle(
         f"{type(tuning.start).__name__} on {preset.name}, N = {preset.members}, "
@@ -112,9 +112,18 @@ def landscape(tuning: Tuning) -> Any:
     return figure
 
 
-def _knob_axis(label: Callable[[str], Any], scale: Callable[[str], Any], knob: Knob) -> None:
-    label(knob.label + (" (grid spacings)" if knob.label == "cutoff" else ""))
-    scale("log" if knob.log else "linear")
+def _knob_axis(panel: Any, letter: str, knob: Knob) -> None:
+    from matplotlib.ticker import LogLocator
+
+    label = knob.label + (" (grid spacings)" if knob.label == "cutoff" else "")
+    panel.set(**{f"{letter}label": label})
+    if knob.log:
+        panel.set(**{f"{letter}scale": "log"})
+        axis = getattr(panel, f"{letter}axis")
+        wide = knob.high / knob.low > 100
+        axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
 
 
 def overview(result: Result, components: int = 3) -> Any:
