@@ -297,7 +297,8 @@ def lines(path: Path) -> dict[Any, dict[str, Any]]:
 def run_all(options: argparse.Namespace) -> None:
     """Run what is not done, appending a line a cell."""
     path = options.out / "league.jsonl"
-    done = lines(path)
+    kept = lines(path)
+    done = {k for k, line in kept.items() if line["status"] == "done" or not options.again}
     left = [(c, options.scratch) for c in _wanted(options) if c.key not in done]
     print(f"{len(done)} cells done, {len(left)} left", flush=True)
     resumable.run(left, _work, path, options, _told)
@@ -373,6 +374,7 @@ def main() -> None:
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PROBLEMS, help="these problems alone")
+    parser.add_argument("--again", action="store_true", help="also cells that were not run")
     parser.add_argument("--scratch", type=Path, default=Path("league-scratch"))
     resumable.add_options(parser)
     options = parser.parse_args()
