@@ -33,6 +33,30 @@ void add(py::module_& m) {
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("pseudo_times").noconvert(),
         py::arg("rows"), py::arg("columns"), py::arg("periodic"), py::arg("offsets").noconvert(),
         py::arg("rho").noconvert(), py::arg("observed"));
+    m.def(
+        "lenff_lists",
+        [](const array<T>& rows, const array<std::int64_t>& starts,
+           const array<std::int64_t>& indices, const array<double>& rho, const array<T>& anomalies,
+           const optional_array<T>& gains, std::optional<array<T>>& moves,
+           std::optional<array<double>>& bounds) {
+            LenffLists<T> p;
+            p.members = rows.shape(1);
+            p.count = rows.shape(0);
+            p.observations = anomalies.shape(0);
+            p.rows = rows.data();
+            p.starts = starts.data();
+            p.indices = indices.data();
+            p.rho = rho.data();
+            p.anomalies = anomalies.data();
+            p.gains = data_or_null(gains);
+            if (moves) p.moves = moves->mutable_data();
+            if (bounds) p.bounds = bounds->mutable_data();
+            py::gil_scoped_release release;
+            kernels<T>().lenff_lists(p);
+        },
+        py::arg("rows").noconvert(), py::arg("starts").noconvert(), py::arg("indices").noconvert(),
+        py::arg("rho").noconvert(), py::arg("anomalies").noconvert(), py::arg("gains").noconvert(),
+        py::arg("moves").noconvert(), py::arg("bounds").noconvert());
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ constexpr Kernels<T> kernels = {
     diffusion_analysis<T>, misfit<T>,         anomaly_grams<T>,
     ensemble_scores<T>,    lorenz96<T>,       navier_stokes<T>,
     letkf_window<T>,       letkf_lists<T>,    lenff_window<T>,
-    normals<T>,            all_finite<T>,     triad<T>,
-    elementary<T>};
+    lenff_lists<T>,        normals<T>,        all_finite<T>,
+    triad<T>,              elementary<T>};
 
 ENFILT_CLOSE
 

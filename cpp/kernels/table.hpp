@@ -20,6 +20,7 @@ struct Kernels {
     void (*letkf_window)(const LetkfWindow<T>&);
     void (*letkf_lists)(const LetkfLists<T>&);
     void (*lenff_window)(const LenffWindow<T>&);
+    void (*lenff_lists)(const LenffLists<T>&);
     void (*normals)(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,
                     index_t dim, T* out);
     bool (*all_finite)(const T* x, index_t n);

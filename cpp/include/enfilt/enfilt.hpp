@@ -5,6 +5,7 @@
 #include "finite.hpp"
 #include "flow.hpp"
 #include "lenff.hpp"
+#include "lenff_lists.hpp"
 #include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "navier_stokes.hpp"

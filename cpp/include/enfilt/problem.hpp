@@ -158,6 +158,20 @@ struct LenffWindow {
     const Observed<T>* observed = nullptr;  // never null
 };
 
+// One step's sums of the localized flow filter over the lists of a run of places.
+template <class T>
+struct LenffLists {
+    index_t members = 0, observations = 0, count = 0;
+    const T* rows = nullptr;                // (count, N): anomalies of x, or of h(x), at the places
+    const std::int64_t* starts = nullptr;   // (count + 1,)
+    const std::int64_t* indices = nullptr;
+    const double* rho = nullptr;            // as indices, above zero
+    const T* anomalies = nullptr;           // (m, N), of h(x)
+    const T* gains = nullptr;               // (m, N): innovations over b + r^2/w; or null
+    T* moves = nullptr;                     // (count, N), given gains
+    double* bounds = nullptr;               // (count,), without them
+};
+
 // Sums over components from which the scores of an ensemble follow; all float64.
 struct EnsembleSums {
     double squared_error = 0;  // sum_d (mean - truth)^2

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import letkf
+from . import lenff, letkf
 from .letkf import LocalLists, LocalObservations, LocalWindow
 
 Array = npt.NDArray[Any]
@@ -255,6 +255,14 @@ class Backend(ABC):
     ) -> None:
         """Write the LEnFF's analysis of (N, D) on a regular grid to `out`, before inflation."""
         raise TypeError(f"the backend {self.name!r} has no localized flow filter on grids")
+
+    def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
+        """Return b of the places of `lists` in a step of the LEnFF, (n,) in float64."""
+        return lenff.bounds(rows, lists, anomalies)
+
+    def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
+        """Return how far a step of the LEnFF moves the places of `lists`, (n, N)."""
+        return lenff.moves(rows, lists, anomalies, gains)
 
     def letkf_lists(
         self,

@@ -7,7 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import diffusion, ensemble, flow, lenff, letkf, lorenz96, navier_stokes, pairwise, philox
+from ._jit import (
+    diffusion,
+    ensemble,
+    flow,
+    lenff,
+    lenff_lists,
+    letkf,
+    lorenz96,
+    navier_stokes,
+    pairwise,
+    philox,
+)
 from ._jit.arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
 from .base import (
     Array,
@@ -98,6 +109,12 @@ class NumbaBackend(Backend):
         out: Array,
     ) -> None:
         lenff.from_window(x, window, observed, pseudo_times, out)
+
+    def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
+        return lenff_lists.bounds(rows, lists, anomalies)
+
+    def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
+        return lenff_lists.moves(rows, lists, anomalies, gains)
 
     def letkf_lists(
         self,

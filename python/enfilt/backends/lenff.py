@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,6 @@ import numpy.typing as npt
 from .letkf import LocalLists
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class LocalStep:
-    """What the observations of one ensemble say before a step, missing ones left out.
-
-    Attributes
-    ----------
-    anomalies : ndarray, (m, N)
-        Y, of h(x).
-    innovations : ndarray, (m, N)
-        y - (h(x_i) + mean h)/2.
-    noise : ndarray, (m,)
-        r^2 / w, w being the pseudo-time of the step.
-    """
-
-    anomalies: Array
-    innovations: Array
-    noise: Array
 
 
 def products(a: Array, b: Array, lists: LocalLists) -> Array:
@@ -54,19 +34,19 @@ def sums(values: Array, starts: npt.NDArray[np.int64]) -> Array:
     return total
 
 
-def bounds(anomalies: Array, lists: LocalLists) -> Array:
-    """Return b_l = sum_l' |rho_ll' (P_yy)_ll'| of the observations of `lists`."""
-    rows = anomalies[lists.first : lists.first + len(lists.starts) - 1]
+def bounds(rows: Array, lists: LocalLists, anomalies: Array) -> Array:
+    """Return b_d = sum_l |rho_dl (Y_d . Y_l)/(N-1)| of the places of `lists`, (n,) in float64.
+
+    `rows` (n, N) are their anomalies of h(x), `anomalies` (m, N) those of all observations.
+    """
     return sums(np.abs(products(rows, anomalies, lists)), lists.starts)
 
 
-def increments(x: Array, lists: LocalLists, step: LocalStep, bound: Array) -> Array:
-    """Return dx, (n, N) in float64, of the components of `lists`, with b_l in `bound` (m,).
+def moves(rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
+    """Return dx_d = sum_l rho_dl (A_d . Y_l)/(N-1) g_l of the places of `lists`, (n, N).
 
-    dx_i(d) = sum_l rho_dl (P_xy)_dl (y_l - (h_il + mean_l)/2) / (b_l + r_l^2/w).
+    `rows` (n, N) are their anomalies of x; `anomalies` Y and `gains` (m, N) are of all
+    observations, these (y_l - (h_il + mean_l)/2) / (b_l + r_l^2/w).
     """
-    count = len(lists.starts) - 1
-    columns = x[:, lists.first : lists.first + count].T.astype(np.float64)
-    covariance = products(columns - columns.mean(axis=1, keepdims=True), step.anomalies, lists)
-    pull = step.innovations.astype(np.float64) / (bound + step.noise)[:, None]
-    return sums(covariance[:, None] * pull[lists.indices], lists.starts)
+    covariance = products(rows, anomalies, lists)
+    return sums(covariance[:, None] * gains.astype(np.float64)[lists.indices], lists.starts)

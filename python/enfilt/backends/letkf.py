@@ -46,6 +46,11 @@ class LocalLists(NamedTuple):
     indices: npt.NDArray[np.int64]
     weights: Matrix
 
+    @property
+    def places(self) -> slice:
+        """The run of components."""
+        return slice(self.first, self.first + len(self.starts) - 1)
+
 
 @dataclass(frozen=True)
 class LocalObservations:

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from ..backends import LocalLists, LocalWindow, lenff
-from ..backends.lenff import LocalStep
+from ..backends import LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..localization import GaspariCohn
 from ..observation import Observation
@@ -186,6 +185,7 @@ class LEnFF(EnsembleFilter, _Localized):
         seen = np.flatnonzero(~np.isnan(y))
         precision = np.broadcast_to(obs.precision(np.float64), y.shape)[seen]
         places, y = places[seen], y[seen, None]
+        kernels, least = cycle.backend, 4 * np.finfo(forecast.dtype).tiny
         of_state: list[LocalLists] = []
         of_observations: list[LocalLists] = []
         if seen.size:
@@ -195,19 +195,27 @@ class LEnFF(EnsembleFilter, _Localized):
         def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
             x[...] = forecast
             for w in weights if seen.size else ():
-                values = obs.operator(x)[:, seen].T.astype(np.float64)
-                mean = values.mean(axis=1, keepdims=True)
-                step = LocalStep(
-                    anomalies=values - mean,
-                    innovations=y - 0.5 * (values + mean),
-                    noise=1 / (precision * w),
+                values = np.ascontiguousarray(obs.operator(x)[:, seen].T)
+                mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
+                anomalies = (values - mean).astype(x.dtype)
+                bound = np.concatenate(
+                    [
+                        kernels.lenff_bounds(anomalies[p.places], p, anomalies)
+                        for p in of_observations
+                    ]
                 )
-                bound = np.concatenate([lenff.bounds(step.anomalies, p) for p in of_observations])
-                moved = x.copy()
+                innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w))[:, None]
+                # where the bound is no normal number Y is zero to rounding, and nothing moves
+                innovations[bound <= least] = 0
+                gains = innovations.astype(x.dtype)
+                shifts = []
                 for part in of_state:
-                    stop = part.first + len(part.starts) - 1
-                    moved[:, part.first : stop] += lenff.increments(x, part, step, bound).T
-                x[...] = moved
+                    column = x[:, part.places].T
+                    rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
+                    rows = np.ascontiguousarray(rows, x.dtype)
+                    shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
+                for part, shift in zip(of_state, shifts, strict=True):
+                    x[:, part.places] += shift.T
 
         return flow
 

@@ -1,0 +1,140 @@
+"""Errors of the LEnFF, LETKF and EnFF on the problems that it was proposed with, over seeds.
+
+Prints mean and standard deviation over seeds of the analysis RMSE and spread:
+
+    python bench/lenff_errors.py --json bench/results/lenff_errors.json
+    python bench/lenff_errors.py --large        # D = 100,000 too
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import enfilt as ef
+from enfilt import presets
+from enfilt.inflation import RTPS
+from enfilt.localization import GaspariCohn
+from enfilt.models import KuramotoSivashinsky, Lorenz96
+from enfilt.operators import Arctan, Every
+
+
+class Case(NamedTuple):
+    """A problem, the filters at the settings of the figures, and over how many last cycles."""
+
+    title: str
+    preset: presets.Preset
+    filters: dict[str, ef.EnsembleFilter]
+    last: int
+
+
+def local(kind: Any, cutoff: float, relaxation: float, **options: Any) -> ef.EnsembleFilter:
+    made: ef.EnsembleFilter = kind(GaspariCohn(cutoff), RTPS(relaxation), **options)
+    return made
+
+
+def lenff(cutoff: float, relaxation: float, steps: int = 10) -> ef.EnsembleFilter:
+    return ef.LEnFF(GaspariCohn(cutoff), steps=steps, inflation=RTPS(relaxation))
+
+
+def cases(large: bool) -> Iterator[Case]:
+    published = presets.get("lorenz96-1m")
+    for dim in (400, 100_000) if large else (400,):
+        yield Case(
+            f"Lorenz-96, D = {dim:,}, arctan, r 0.05",
+            published.replace({"model.dim": dim}),
+            {
+                "LEnFF, 10 steps": lenff(12, 0.2),
+                "LEnFF, 4 steps": lenff(12, 0.2, 4),
+                "LEnFF, auto": lenff(12, 0.2, "auto"),  # type: ignore[arg-type]
+                "LETKF": local(ef.LETKF, 14, 0.35),
+                "EnFF": published.filter,
+            },
+            50,
+        )
+    ks = presets.get("ks-1024").replace({"model.dim": 512, "model.domain": 64.0, "cycles": 300})
+    step = KuramotoSivashinsky(dim=512, domain=64.0).grid.spacing
+    yield Case(
+        "Kuramoto-Sivashinsky, dim 512, arctan, r 0.1",
+        ks,
+        {
+            "LEnFF, 10 steps": lenff(48 * step, 0.2),
+            "LETKF": local(ef.LETKF, 28 * step, 0.2),
+            "EnFF": ks.filter,
+        },
+        50,
+    )
+    ring = presets.get("lorenz96-40")
+    for members in (20, 7):
+        yield Case(
+            f"Lorenz-96, D = 40, identity, r 1, N = {members}",
+            dataclasses.replace(ring, members=members),
+            {
+                "LEnFF, 10 steps": lenff(12, 0.2),
+                "LETKF": local(ef.LETKF, 14, 0.2),
+            },
+            1000,
+        )
+    half = ring.replace({"obs.operator": Every(2), "members": 20})
+    yield Case(
+        "the same, every second component, N = 20",
+        half,
+        {"LEnFF, 10 steps": lenff(12, 0.2), "LETKF": local(ef.LETKF, 14, 0.2)},
+        1000,
+    )
+    yield Case(
+        "arctan of every second, r 0.05, dt 0.01 x 5, N = 20",
+        dataclasses.replace(
+            half,
+            model=Lorenz96(dim=40, dt=0.01),
+            obs=ef.Observation(Arctan() @ Every(2), std=0.05),
+            steps_per_cycle=5,
+        ),
+        {"LEnFF, 10 steps": lenff(12, 0.2), "LETKF": local(ef.LETKF, 14, 0.2)},
+        1000,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = []
+    print("| problem | filter | RMSE | spread |\n| --- | --- | ---: | ---: |")
+    for case in cases(options.large):
+        twin = case.preset.twin()
+        for name, filt in case.filters.items():
+            runs = [
+                twin.run(filt, members=case.preset.members, seed=seed, progress=False)
+                for seed in range(options.seeds)
+            ]
+            found = [run.summary(last=case.last) for run in runs]
+            rmse = np.array([f["rmse.analysis"] for f in found])
+            spread = np.array([f["spread.analysis"] for f in found])
+            print(
+                f"| {case.title} | {name} | {rmse.mean():.4f} ± {rmse.std(ddof=1):.4f} | "
+                f"{spread.mean():.4f} |",
+                flush=True,
+            )
+            rows.append(
+                {
+                    "problem": case.title,
+                    "filter": filt.describe(),
+                    "rmse": rmse.tolist(),
+                    "spread": spread.tolist(),
+                }
+            )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
