@@ -56,13 +56,24 @@ def test_every_preset_runs(name):
     assert preset.name == name
     wanted = {"model.dim": 40, "cycles": 2, "spinup": 5, "members": 4, "filter.steps": 2}
     wanted["model.domain"] = 16.0  # of Kuramoto-Sivashinsky: what 40 points can hold
-    if name.startswith("navier-stokes"):
-        wanted["model.n"] = 16
+    wanted["model.n"] = 32
     small = preset.replace({k: v for k, v in wanted.items() if k in preset.settings()})
     result = small.twin().run(small.filter, members=small.members, seed=0)
     assert result.cycles == 2
     assert result.truth.dtype == np.dtype(preset.dtype)
     assert np.isfinite(result.rmse.analysis).all()
+
+
+@pytest.mark.parametrize("n", [32, 64])
+def test_what_is_observed_follows_the_size_of_a_grid(n):
+    preset = presets.get("kolmogorov-128").replace({"model.n": n})
+    points = np.zeros((2, n, n))
+    points[:, ::10, ::10] = 1
+    np.testing.assert_array_equal(
+        preset.obs.operator(np.arange(2.0 * n * n)), np.flatnonzero(points)
+    )
+    every = ef.operators.Every(7)
+    assert preset.replace({"model.n": 16, "obs.operator": every}).obs.operator is every
 
 
 @pytest.mark.parametrize("name", PRESETS)

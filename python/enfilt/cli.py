@@ -246,11 +246,9 @@ def reproduce(names: tuple[str, ...], quick: bool, seeds: int, out: Path) -> Non
         raise click.ClickException(str(error)) from None
     if not rows:
         raise click.ClickException("no run was completed")
-    table = Table(*reproduction.HEADER)
+    table = Table(*reproduction.SHORT)
     for row in rows:
-        shown = list(reproduction.cells(row))
-        shown[1] = shown[1].partition("(")[0]  # the page has the options
-        table.add_row(*map(escape, shown))
+        table.add_row(*map(escape, reproduction.short_cells(row)))
     console.print(table)
     reproduction.write(rows, out / "reproduce.md", seeds=seeds)
     console.print(escape(f"wrote {out / 'reproduce.md'}"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import psutil
 
 from . import __version__, _checks, presets, progress
 from .presets import Preset, Published
@@ -192,6 +193,22 @@ HEADER = (
 )
 
 
+#: Those that a terminal of 80 columns has room for; the page has the options and all figures.
+SHORT = ("preset", "filter", "published", "measured", "ms forecast", "ms analysis", "")
+
+
+def short_cells(row: Row) -> tuple[str, ...]:
+    """Return what a terminal shows of a row, under `SHORT`."""
+    shown = dict(zip(HEADER, cells(row), strict=True))
+    shown["filter"] = shown["filter"].partition("(")[0]
+    shown["measured"] = f"{row.rmse:.4g}"
+    return tuple(shown[name] for name in SHORT)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:,.0f}" if seconds > 0.1 else f"{1e3 * seconds:.3g}"
+
+
 def cells(row: Row) -> tuple[str, ...]:
     """Return what a table shows of a row, under `HEADER`."""
     published = "" if row.published is None else f"{row.published.rmse:g}"
@@ -206,8 +223,8 @@ def cells(row: Row) -> tuple[str, ...]:
         published,
         measured,
         f"{row.spread:.3g}",
-        f"{1e3 * row.forecast_seconds:.3g}",
-        f"{1e3 * row.analysis_seconds:.3g}",
+        _milliseconds(row.forecast_seconds),
+        _milliseconds(row.analysis_seconds),
         f"{row.seconds:.3g}",
         row.stopped or row.verdict,
     )
@@ -215,10 +232,11 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def markdown(rows: Iterable[Row], *, seeds: int) -> str:
     """Return the table in Markdown, under a line on the date, the version and the machine."""
+    memory = psutil.virtual_memory().total / 2**30
     head = (
         f"{datetime.date.today():%Y-%m-%d}, enfilt {__version__}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, Python {platform.python_version()}; {seeds} seed(s); median RMSE "
-        f"of the analysis (lowest to highest)"
+        f"{memory:.0f} GiB, {platform.machine()}, Python {platform.python_version()}; "
+        f"{seeds} seed(s); median RMSE of the analysis (lowest to highest)"
     )
     lines = [head, "", "| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
     for row in rows:

@@ -200,13 +200,14 @@ class FlowSampler {
         if (!p_.gains) return;
         measure_innovations(weights, h);
         const double* gain = p_.gains + k * n_ * n_;
-#pragma omp parallel for schedule(static) if (n_ > 64)
+#pragma omp parallel for schedule(static) if (n_ > 256)
         for (index_t i = 0; i < n_; ++i) {
             const double* u = innovations_.get() + i * n_;
             double* w = matrix_.get() + i * n_;
             double mean = 0;
             for (index_t j = 0; j < n_; ++j) {
                 double q = 0;
+#pragma omp simd reduction(+ : q)
                 for (index_t l = 0; l < n_; ++l) q += gain[j * n_ + l] * u[l];
                 w[j] += q;
                 mean += q / static_cast<double>(n_);

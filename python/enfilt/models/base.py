@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -13,6 +14,16 @@ from ..grids import RegularGrid
 
 Array = npt.NDArray[Any]
 RandomState = np.random.Generator | int | None
+
+
+def warn_beyond(dt: float, limit: float, why: str) -> None:
+    """Warn, from a model's own method, of a dt beyond the stability limit of its scheme."""
+    warnings.warn(
+        f"dt={dt} is beyond the stability limit of {limit:.3g} ({why}): the state may cease to be "
+        f"finite; expected a dt of at most that",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 class Model(ABC):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from .. import _checks, _fft
 from ..grids import RegularGrid
 from . import _etdrk4
 from ._members import in_blocks
-from .base import Array, Model, RandomState
+from .base import Array, Model, RandomState, warn_beyond
 
 # Measured: from the attractor with white noise of standard deviation 1.4 upon it, runs stay finite
 # up to here on every grid from 2 to 8 points a unit of `domain`, and blow up on some at 1.0.
@@ -88,12 +87,7 @@ class KuramotoSivashinsky(Model):
                 f"that damp them"
             )
         if self.dt > _DT_LIMIT:
-            warnings.warn(
-                f"dt={self.dt} is beyond the stability limit of {_DT_LIMIT}: "
-                f"the state may cease to be finite",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            warn_beyond(self.dt, _DT_LIMIT, "ETD-RK4 of the advection, as measured")
 
     @property
     def length(self) -> float:

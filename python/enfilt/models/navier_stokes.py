@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from .. import _checks, _fft, backends
 from ..backends import ProjectionScheme
 from ..grids import RegularGrid
-from .base import Array, Model, RandomState
+from .base import Array, Model, RandomState, warn_beyond
 
 #: Length of a side of the square.
 _SIDE = 2.0
@@ -92,7 +91,7 @@ class NavierStokes2D(Model):
         backends.check_name("backend", self.backend)
         limit = self.grid.spacing**2 / (4 * self.viscosity)
         if self.dt > limit:
-            self._warn("diffusion", "h^2 / (4 viscosity)", limit)
+            warn_beyond(self.dt, limit, "diffusion: h^2 / (4 viscosity)")
 
     @property
     def dim(self) -> int:  # type: ignore[override]  # a model's dim is only read
@@ -171,16 +170,9 @@ class NavierStokes2D(Model):
         velocity = rows[:, self.n**2 :]
         square = float(np.einsum("ij,ij->i", velocity, velocity).max(initial=0.0)) / self.n**2
         if steps and self.dt * square > 2 * self.viscosity:
-            self._warn("advection", "2 viscosity / (u^2 + v^2)", 2 * self.viscosity / square)
+            limit = 2 * self.viscosity / square
+            warn_beyond(self.dt, limit, "advection: 2 viscosity / (u^2 + v^2)")
         backends.get(self.backend).navier_stokes(rows, out, scheme, steps)
-
-    def _warn(self, term: str, formula: str, limit: float) -> None:
-        warnings.warn(
-            f"dt={self.dt}: explicit Euler with central differences of the {term} is stable up to "
-            f"{formula} = {limit:.3g}; expected a dt of at most that",
-            RuntimeWarning,
-            stacklevel=4,
-        )
 
 
 def _forth(fields: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +85,8 @@ class Preset:
         How many components' courses are kept; for a Hovmoeller diagram all.
     rivals : mapping
         Other filters by their names in the shell, with options that suit this problem.
+    operator_of : callable, optional
+        From a model to the operator, where that depends on the model's size.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Preset:
     quick: Mapping[str, Any] = field(default_factory=dict)
     track: int = 40
     rivals: Mapping[str, EnsembleFilter] = field(default_factory=dict)
+    operator_of: Callable[[Any], operators.Operator] | None = None
 
     def filters(self, names: Iterable[str]) -> dict[str, EnsembleFilter]:
         """Return filters by name: the preset's own, its rivals, or with default options.
@@ -196,6 +199,9 @@ class Preset:
             part, _, option = name.rpartition(".")
             parts.setdefault(part, {})[option] = value
         own = parts.pop("", {})
+        if self.operator_of is not None and "model" in parts:
+            model = dataclasses.replace(self.model, **parts["model"])  # type: ignore[type-var]
+            parts.setdefault("obs", {}).setdefault("operator", self.operator_of(model))
         changed = {p: dataclasses.replace(getattr(self, p), **o) for p, o in parts.items()}
         preset = dataclasses.replace(self, **own, **changed)
         changes_figure = changes and set(changes) - {"filter.backend", "model.backend"}

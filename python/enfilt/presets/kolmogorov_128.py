@@ -13,13 +13,18 @@ from ..operators import Subset
 from .base import Preset
 
 _MODEL = KolmogorovFlow(n=128)
-_COMPONENTS = np.arange(_MODEL.dim).reshape(_MODEL.shape)
+
+
+def _every_tenth(model: KolmogorovFlow) -> Subset:
+    components = np.arange(model.dim).reshape(model.shape)
+    return Subset(components[:, ::10, ::10].reshape(-1))
+
 
 PRESET = Preset(
     name="kolmogorov-128",
     title="Kolmogorov flow, 128 x 128, u and v at every tenth point in x and y",
     model=_MODEL,
-    obs=Observation(Subset(_COMPONENTS[:, ::10, ::10].reshape(-1)), std=0.1),
+    obs=Observation(_every_tenth(_MODEL), std=0.1),
     # the flow filters have nothing that takes an observation to the points between
     filter=LETKF(GaspariCohn(1.5), RTPS(0.5)),  # a cutoff of 3 observed points
     members=20,
@@ -30,4 +35,5 @@ PRESET = Preset(
     initial_std=1.0,
     dtype="float32",
     quick={"cycles": 5, "spinup": 20},
+    operator_of=_every_tenth,
 )

@@ -9,7 +9,10 @@ from ..models import Lorenz63
 from ..observation import Observation
 from ..operators import Identity
 from ..priors import EnsemblePrior
-from .base import Preset, Published
+from .base import Preset, Published, Variant
+
+_SOURCE = "Sakov, Oliver, Bertino 2012, as run by DAPPER"
+_PARTICLES = BootstrapPF(jitter=1.0)
 
 PRESET = Preset(
     name="lorenz63",
@@ -28,10 +31,11 @@ PRESET = Preset(
         low=0.55,
         high=0.65,
         last=1000,
-        source="Sakov, Oliver, Bertino 2012, as run by DAPPER",
+        source=_SOURCE,
     ),
+    variants=(Variant(_PARTICLES, 800, Published(0.33, 0.28, 0.38, 1000, _SOURCE)),),
     rivals={
-        "bpf": BootstrapPF(jitter=1.0),  # published with 800 members: 0.28 to 0.38
+        "bpf": _PARTICLES,
         "enkf": EnKF(inflation=1.04),
         "enff": EnFF(path="f2p", guidance="local", steps=10, sigma_min=1.0, strength=1.0),
         "masf": MASF(prior=EnsemblePrior(bandwidth=1.0)),

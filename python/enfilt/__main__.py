@@ -1,0 +1,5 @@
+"""``python -m enfilt``: the shell's command where its script is not on the path."""
+
+from .cli import main
+
+main()
