@@ -289,8 +289,8 @@ class EnsembleFilter(ABC):
         return target
 
     @classmethod
-    def for_experiment(cls, model: Any, steps_per_cycle: int) -> EnsembleFilter:
-        """Return the filter with default options for an experiment with this model."""
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> EnsembleFilter:
+        """Return the filter with default options for an experiment."""
         return cls()
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _checks
 from ..models import Model
+from ..observation import Observation
 from . import ensemble_space
 from .base import Array, Cycle, EnsembleFilter
 
@@ -93,7 +94,7 @@ class IEnKF(EnsembleFilter):
         _checks.choice("method", self.method, ["transform", "bundle"])
 
     @classmethod
-    def for_experiment(cls, model: Any, steps_per_cycle: int) -> IEnKF:
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> IEnKF:
         return cls(model, steps_per_cycle)
 
     @property

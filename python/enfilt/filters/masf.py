@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .. import _checks
+from ..observation import Observation
 from ..priors import EnsemblePrior, FittedPrior, Prior
 from ..priors.base import PerComponent, cast
 from .base import Array, Cycle
@@ -15,6 +17,7 @@ from .forward_process import (
     SCHEDULES,
     ForwardProcess,
     Measurement,
+    is_linear,
     measurement,
     placed,
     times,
@@ -132,6 +135,10 @@ class MASF(PriorFilter):
             value = weight(s) if callable(weight) else weight
             found.append(_checks.number(f"{name}({s})", value, least=0))
         return found[0], found[1]
+
+    @classmethod
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> MASF:
+        return cls(mode="endpoint" if is_linear(obs.operator, model.dim) else "published")
 
     def _sample(self, cycle: Cycle, b: int, normals: Normals) -> Array:
         forecast = cycle.forecast[b]
