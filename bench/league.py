@@ -167,7 +167,7 @@ class Cell:
         if name == "ssls":
             return ef.SSLS(prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
         kind = ef.filters.FILTERS[name]
-        return kind.for_experiment(preset.model, preset.steps_per_cycle)
+        return kind.for_experiment(preset.model, preset.obs, preset.steps_per_cycle)
 
 
 def cells() -> Iterator[Cell]:

@@ -336,7 +336,7 @@ def test_inputs_stay_and_out_may_be_one_of_them(method):
 
 
 def test_the_filter_of_an_experiment():
-    filt = ef.IEnKF.for_experiment(LORENZ, 7)
+    filt = ef.IEnKF.for_experiment(LORENZ, ef.Observation(ef.operators.Identity(), std=1.0), 7)
     assert filt == ef.IEnKF(LORENZ, steps_per_cycle=7)
 
 

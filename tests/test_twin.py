@@ -420,10 +420,11 @@ def test_an_analysis_that_is_not_finite_ends_the_run():
 
 def test_a_model_that_blows_up_ends_the_run():
     """A step far too long for Runge-Kutta: overflow, without NumPy's own warnings."""
-    model = ef.models.Lorenz96(dim=DIM, dt=5.0)
-    twin = make_twin(model, spinup=0)
+    with pytest.warns(RuntimeWarning, match="dt=5.0 is beyond the stability limit"):
+        model = ef.models.Lorenz96(dim=DIM, dt=5.0)
     for backend in ef.config()["backends"].split(", "):
-        twin = make_twin(dataclasses.replace(model, backend=backend), spinup=0)
+        with pytest.warns(RuntimeWarning, match="dt=5.0"):
+            twin = make_twin(dataclasses.replace(model, backend=backend), spinup=0)
         with pytest.warns(RuntimeWarning, match="the run ends: at cycle 1, truth"):
             result = twin.run(Recording(), members=3, seed=0)
         assert result.cycles == 1

@@ -347,8 +347,8 @@ class EnsembleFilter(ABC):
         self._memory.inflation |= cycle.factors
 
     @classmethod
-    def for_experiment(cls, model: Any, steps_per_cycle: int) -> EnsembleFilter:
-        """Return the filter with default options for an experiment with this model."""
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> EnsembleFilter:
+        """Return the filter with default options for an experiment."""
         return cls()
 
     def search_space(self, model: Any, obs: Observation) -> Knobs:

@@ -71,6 +71,12 @@ class Measurement:
     basis: Vector | None
 
 
+def is_linear(operator: Operator, dim: int) -> bool:
+    """Return whether `measurement` takes the operator for linear."""
+    form = operator.pointwise(dim)
+    return operator.as_matrix(dim) is not None if form is None else form.kind == "identity"
+
+
 def measurement(obs: Observation, y: Array, dim: int) -> Measurement | None:
     """Return linear observations (m,) in their own coordinates; None if they are not linear.
 
@@ -85,7 +91,7 @@ def measurement(obs: Observation, y: Array, dim: int) -> Measurement | None:
             return None
         gain, values, std = placed(obs, y, np.arange(dim)[form.components], dim)
         return Measurement(gain, values, std, None)
-    return _mixed(obs, y, dim)
+    return _mixed(obs, y, dim) if is_linear(obs.operator, dim) else None
 
 
 def placed(
@@ -101,9 +107,7 @@ def placed(
     return gain, values, std
 
 
-def _mixed(obs: Observation, y: Array, dim: int) -> Measurement | None:
-    if obs.operator.as_matrix(dim) is None:
-        return None
+def _mixed(obs: Observation, y: Array, dim: int) -> Measurement:
     errors = np.asarray(obs.std, dtype=np.float64)
     if np.ptp(errors) > 0:
         raise ValueError(

@@ -94,7 +94,7 @@ class IEnKF(EnsembleFilter):
         _checks.choice("method", self.method, ["transform", "bundle"])
 
     @classmethod
-    def for_experiment(cls, model: Any, steps_per_cycle: int) -> IEnKF:
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> IEnKF:
         return cls(model, steps_per_cycle)
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:

@@ -134,7 +134,7 @@ class LEnFF(EnsembleFilter, _Localized):
         return result
 
     @classmethod
-    def for_experiment(cls, model: Any, steps_per_cycle: int) -> LEnFF:
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> LEnFF:
         return cls(GaspariCohn(cutoff=12 * model.grid.spacing))
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:

@@ -87,7 +87,7 @@ class LETKF(EnsembleFilter, _Localized):
             raise TypeError(f"rotate={self.rotate!r}: expected True or False")
 
     @classmethod
-    def for_experiment(cls, model: Any, steps_per_cycle: int) -> LETKF:
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> LETKF:
         # DAPPER's radius 4 of LETKF on Lorenz-96, in grid spacings
         return cls(GaspariCohn(cutoff=4 * 3.64 * model.grid.spacing))
 

@@ -18,6 +18,7 @@ from .forward_process import (
     SCHEDULES,
     ForwardProcess,
     Measurement,
+    is_linear,
     measurement,
     placed,
     times,
@@ -138,6 +139,10 @@ class MASF(PriorFilter):
             value = weight(s) if callable(weight) else weight
             found.append(_checks.number(f"{name}({s})", value, least=0))
         return found[0], found[1]
+
+    @classmethod
+    def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> MASF:
+        return cls(mode="endpoint" if is_linear(obs.operator, model.dim) else "published")
 
     def _sample(self, cycle: Cycle, b: int, normals: Normals) -> Array:
         forecast = cycle.forecast[b]

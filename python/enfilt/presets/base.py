@@ -121,7 +121,7 @@ class Preset:
             kind = FILTERS[_checks.choice("filter", name, FILTERS)]
             tuned = self.filter if kind is type(self.filter) else self.rivals.get(name)
             if tuned is None:
-                tuned = kind.for_experiment(self.model, self.steps_per_cycle)
+                tuned = kind.for_experiment(self.model, self.obs, self.steps_per_cycle)
             chosen[name] = tuned
         return chosen
 
