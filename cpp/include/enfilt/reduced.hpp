@@ -153,17 +153,21 @@ class ReducedSampler {
         }
     }
 
+    // A row of a block; the next block's is asked for, since the rows are too many and the pieces of
+    // them too short for the processor to see it coming.
+    void gather_row(const GroupOfBlock& part, const T* from, T* to) const {
+        part.gather(from, to);
+        for (index_t d = 0; d < part.n; d += 64 / static_cast<index_t>(sizeof(T)))
+            __builtin_prefetch(from + blocks_.length + d, 0, 2);
+    }
+
     // Members of an ensemble to rows of scratch, and their mean; any mean near theirs would do, but
     // both passes must take the same.
     void gather_members(const GroupOfBlock& part, const T* x, index_t first, T* member,
                         T* mean_row) const {
         const T share = T(1) / static_cast<T>(n_);
-        for (index_t j = 0; j < n_; ++j) {
-            const T* from = x + j * p_.dim + first;
-            part.gather(from, member + j * blocks_.stride);
-            for (index_t d = 0; d < part.n; d += 64 / static_cast<index_t>(sizeof(T)))
-                __builtin_prefetch(from + blocks_.length + d, 0, 2);
-        }
+        for (index_t j = 0; j < n_; ++j)
+            gather_row(part, x + j * p_.dim + first, member + j * blocks_.stride);
         for (index_t d = 0; d < part.count; d += lanes) {
             vec_t<T> sum = {};
             for (index_t j = 0; j < n_; ++j) sum += load(member + j * blocks_.stride + d);
@@ -226,7 +230,7 @@ class ReducedSampler {
                     differ(mean_row, mean_row, innovation());
                 }
                 for (index_t i = 0; i < n_; ++i) {
-                    part.gather(noise(i) + first, member);
+                    gather_row(part, noise(i) + first, member);
                     differ(member, nullptr, width_ + i);
                 }
                 for (index_t j = 0; j < spanned_; j += tile_rows) {
@@ -444,7 +448,7 @@ class ReducedSampler {
                                 static_cast<std::size_t>(whole) * sizeof(T));
                 differ(innovation_row, mean_row);
                 for (index_t i = 0; i < n_; ++i)
-                    part.gather(noise(i) + first, result + i * blocks_.stride);
+                    gather_row(part, noise(i) + first, result + i * blocks_.stride);
                 combine(coefficient.get() + g * tiled(n_) * stored, row, whole, result);
                 for (index_t i = 0; i < n_; ++i)
                     part.scatter(result + i * blocks_.stride, p_.z + i * p_.dim + first);

@@ -172,7 +172,7 @@ class EnFF(EnsembleFilter):
             cycle.backend,
             members,
             dim,
-            len(stages),
+            self.steps * (2 if self.sampler == "heun" else 1),
             in_steps=guidance.observes_in_steps,
         )
         if reduce or (cycle.backend.has_flow_analysis and guidance.in_kernels and fits):

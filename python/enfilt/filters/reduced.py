@@ -6,6 +6,8 @@ observations that pick components, in as many groups as they have distinct error
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,9 +33,39 @@ def obstacle(observed: ObservedComponents | None) -> str | None:
     return None
 
 
+class _Cost(NamedTuple):
+    """What the reduced form costs beyond one streaming step, in numbers of an ensemble streamed.
+
+    A streaming step takes a time in proportion to N D; these are N D of the steps that would take
+    as long: a multiple of N D, and numbers for a call, an evaluation of the weights, and each pair
+    of members in one.
+    """
+
+    passes: int
+    call: int
+    evaluation: int
+    pair: int
+
+
+# Measured by bench/reduced.py --grid, f2p; the other paths, which have one ensemble less in the
+# Gram matrices, would have fewer passes. Plain NumPy keeps the streaming form: it is the oracle.
+_COSTS = {"cpp": _Cost(5, 24_000, 0, 64), "numba": _Cost(7, 80_000, 50_000, 64)}
+
+# Steps of the paired score, in cache, that take the time of one that passes over memory.
+_PAIRED_STEPS = 8
+
+
 def pays(backend: Backend, members: int, dim: int, evaluations: int, paired: bool) -> bool:
-    """Return whether the reduced form is the faster one, where it applies."""
-    return False
+    """Return whether the reduced form is the faster one, where it applies.
+
+    Parameters are those of `chosen`.
+    """
+    if backend.name not in _COSTS:
+        return False
+    cost = _COSTS[backend.name]
+    spared = evaluations / _PAIRED_STEPS - 1 if paired else evaluations - cost.passes
+    spent = cost.call + evaluations * (cost.evaluation + cost.pair * members**2)
+    return spared * members * dim > spent
 
 
 def chosen(
@@ -150,4 +182,6 @@ def of_diffusion(p: DiffusionProblem) -> ReducedProblem:
 def _precisions(observed: ObservedComponents | None) -> npt.NDArray[np.float64]:
     if observed is None:
         return np.zeros(1)
-    return np.array([0.0, *distinct(observed.precision, MAX_ERRORS)])
+    # r may be so large that 1/r^2 is 0: such components are among those not observed
+    seen = [p for p in distinct(observed.precision, MAX_ERRORS) if p > 0]
+    return np.array([0.0, *seen])

@@ -196,11 +196,11 @@ def analysis(problem: ReducedProblem, batch: int, out: Array) -> None:
     height = rows.noise + members
     cut = cut_of(3 * height, 4 * members * len(p.precisions), x1)
     sums = sums_of(cut, x1, len(p.precisions), padded(height), padded(rows.drift))
-    used = np.zeros((len(sums), len(p.precisions)), bool)
+    used: Array = np.zeros((len(sums), len(p.precisions)), bool)
     if p.paired:
         used.fill(True)  # there are no weights to find
     else:
         grams(ensembles, two, observed, p.precisions, cut, sums, used)
     total = compensated_sum(sums)[:, :height, : rows.drift]
-    c = coefficients(p, batch, total, used.any(axis=0)).astype(x1.dtype)
+    c = coefficients(p, batch, total, np.any(used, axis=0)).astype(x1.dtype)
     combine(ensembles, two, observed, p.precisions, c, cut, out)
