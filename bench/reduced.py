@@ -74,15 +74,15 @@ def compare(options: argparse.Namespace, dtype: str, every: int) -> dict[str, An
         "streaming many": make_filter("streaming", many, options.path, options.backend),
     }
     results = {name: filt.analysis(**problem, rng=0) for name, filt in filters.items()}
-    rounds = []
+    few_many, pairs = [], []
     for _ in range(options.repeat):
-        rounds.append([seconds(filt, problem, out) for filt in filters.values()])
-        # one streaming analysis takes as long as many of the others
-        rounds[-1] = [
-            min(t, seconds(f, problem, out)) if "reduced" in n else t
-            for t, (n, f) in zip(rounds[-1], filters.items(), strict=True)
-        ]
-    times = np.array(rounds)
+        for _ in range(3):
+            few_many.append(
+                [seconds(filters[f"reduced {n}"], problem, out) for n in ("few", "many")]
+            )
+        pairs.append([seconds(filters["streaming many"], problem, out), few_many[-1][1]])
+    short, long = np.array(few_many).T
+    streaming, beside = np.array(pairs).T
     wanted = results["streaming many"].astype(np.float64)
     difference = np.abs(results["reduced many"] - wanted)
     return {
@@ -91,12 +91,11 @@ def compare(options: argparse.Namespace, dtype: str, every: int) -> dict[str, An
         "D": options.dim,
         "dtype": dtype,
         "steps": [few, many],
-        **{
-            f"{name} ms": 1e3 * float(np.median(t))
-            for name, t in zip(filters, times.T, strict=True)
-        },
-        "many / few": float(np.median(times[:, 1] / times[:, 0])),
-        "streaming / reduced": float(np.median(times[:, 2] / times[:, 1])),
+        "reduced few ms": 1e3 * float(np.median(short)),
+        "reduced many ms": 1e3 * float(np.median(long)),
+        "streaming many ms": 1e3 * float(np.median(streaming)),
+        "many / few": float(np.median(long / short)),
+        "streaming / reduced": float(np.median(streaming / beside)),
         "largest difference": float(difference.max()),
         "largest value": float(np.abs(wanted).max()),
         "relative difference in norm": float(np.linalg.norm(difference) / np.linalg.norm(wanted)),
