@@ -28,14 +28,18 @@ def peak():
 backend, path, guidance, sampler, given = sys.argv[1:]
 members, dim = 20, 300_000
 dtype = np.float32
-obs = ef.Observation(ef.operators.Arctan(), std=0.5)
-filt = ef.EnFF(path=path, guidance=guidance, steps=9, sampler=sampler, backend=backend)
+reduced = given == "reduced"
+obs = ef.Observation(ef.operators.Every(2) if reduced else ef.operators.Arctan(), std=0.5)
+algorithm = "reduced" if reduced else "streaming"
+filt = ef.EnFF(
+    path=path, guidance=guidance, steps=9, sampler=sampler, algorithm=algorithm, backend=backend
+)
 
 def draw(rng, members, dim):
     forecast = rng.standard_normal((members, dim), dtype=dtype)
     previous = rng.standard_normal((members, dim), dtype=dtype) if path == "f2p" else None
     noise = rng.standard_normal((members, dim), dtype=dtype) if given == "noise" else None
-    y = np.arctan(forecast[0])
+    y = obs.operator(forecast[0])
     out = np.ones_like(forecast) if given == "out" else None
     return dict(forecast=forecast, y=y, obs=obs, previous=previous, noise=noise, out=out, rng=1)
 
@@ -66,6 +70,7 @@ SLACK = 2 * 2**20
         ("f2p", "local", "euler", "out"),
         ("ot", "covariance", "heun", "rng"),
         ("ot", "monte-carlo", "euler", "rng"),
+        ("f2p", "local", "euler", "reduced"),
     ],
 )
 def test_peak_of_an_analysis(fused_backend, path, guidance, sampler, given):

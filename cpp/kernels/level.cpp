@@ -61,7 +61,8 @@ bool elementary(const char* name, const T* x, index_t n, T* out) {
 template <class T>
 constexpr Kernels<T> kernels = {
     squared_distances<T>,  pairwise_field<T>, flow_analysis<T>,
-    diffusion_analysis<T>, misfit<T>,         anomaly_grams<T>,
+    diffusion_analysis<T>, reduced_analysis<T>,
+    misfit<T>,             anomaly_grams<T>,
     ensemble_scores<T>,    lorenz96<T>,       navier_stokes<T>,
     letkf_window<T>,       letkf_lists<T>,    lenff_window<T>,
     lenff_lists<T>,        normals<T>,        all_finite<T>,

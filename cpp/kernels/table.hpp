@@ -11,6 +11,7 @@ struct Kernels {
     void (*pairwise_field)(const PairwiseProblem<T>&);
     void (*flow_analysis)(const FlowProblem<T>&);
     void (*diffusion_analysis)(const DiffusionProblem<T>&);
+    void (*reduced_analysis)(const ReducedProblem<T>&);
     void (*misfit)(const T* x, index_t members, index_t dim, const Observed<T>&, double* out);
     void (*anomaly_grams)(const T* x, index_t members, index_t dim, const Observed<T>&,
                           double* states, double* observed);

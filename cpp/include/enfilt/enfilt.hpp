@@ -9,5 +9,6 @@
 #include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "navier_stokes.hpp"
+#include "reduced.hpp"
 #include "scores.hpp"
 #include "triad.hpp"

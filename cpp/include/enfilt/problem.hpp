@@ -109,6 +109,45 @@ struct DiffusionProblem {
     const Observed<T>* observed = nullptr;    // never null
 };
 
+// One evaluation of a sampler in reduced form: the weights w_ij = softmax_j(-half_precision
+// |z_i - mu_j|^2 + l_j), mu_j = a1 x1_j + a0 x0_j, and what they mix, b1 x1_j + b0 x0_j.
+struct ReducedStage {
+    double a1, a0, half_precision, b1, b0;
+};
+
+// z_i <- keep z_i + pull sum_j w_ij (b1 x1_j + b0 x0_j) + towards y, for components of one group.
+struct ReducedMap {
+    double keep, pull, towards;
+};
+
+// A whole analysis by a sampler whose steps are linear, with observations that pick components.
+template <class T>
+struct ReducedProblem {
+    index_t members = 0, dim = 0, steps = 0;
+    const T* x1 = nullptr;  // (N, D) forecast
+    const T* x0 = nullptr;  // (N, D) previous analysis; null where it is not used
+    T* z = nullptr;         // (N, D) out; overlaps neither
+
+    double start_x1 = 0, start_x0 = 0, start_width = 0;  // z(0)_i = these times x1_j, x0_j, eps_i
+    const std::int64_t* start = nullptr;  // (N,): j of each i; null: i itself
+    const T* noise = nullptr;             // (N, D), or null: Philox
+    std::uint64_t key = 0;
+    std::uint32_t batch = 0;   // index of this ensemble in its batch
+    bool standardize = false;  // eps has mean 0 and deviation 1
+
+    const ReducedStage* stages = nullptr;  // steps (Euler) or steps + 1 (Heun)
+    const ReducedMap* maps = nullptr;      // (stages, groups), a step of Euler's each
+    bool heun = false;
+    bool paired = false;                  // w_ij = 1 for i = j in place of the softmax
+    const double* log_weights = nullptr;  // (N,) or null
+    const double* gains = nullptr;        // covariance guidance: one (N, N) per stage; else null
+
+    // Components by their 1/r^2; 0, the first, of those that are not observed.
+    index_t groups = 1;
+    const double* precisions = nullptr;     // (groups,)
+    const Observed<T>* observed = nullptr;  // null: a single group
+};
+
 // What every form of the local ensemble transform Kalman filter works on.
 template <class T>
 struct LetkfEnsemble {

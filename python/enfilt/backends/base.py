@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import lenff, letkf
 from .letkf import LocalLists, LocalObservations, LocalWindow
+
+if TYPE_CHECKING:
+    from .reduced import ReducedProblem
 
 Array = npt.NDArray[Any]
 
@@ -233,6 +236,12 @@ class Backend(ABC):
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
         """Run a whole analysis of the score filter, writing (B, N, D) to `out`."""
         raise TypeError(f"the backend {self.name!r} has no fused reverse diffusion")
+
+    def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
+        """Run a whole analysis in reduced form, writing (B, N, D) to `out`."""
+        from . import reduced  # its plain form is written in terms of this module
+
+        reduced.analysis(problem, out)
 
     def letkf_window(
         self,

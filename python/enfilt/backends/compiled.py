@@ -19,6 +19,7 @@ from .base import (
     Stage,
 )
 from .letkf import LocalLists, LocalObservations, LocalWindow
+from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
 _KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
@@ -106,6 +107,28 @@ class CppBackend(Backend):
             p.score_limit,
             p.paired,
             p.standardize,
+            _parts(p.observed),
+        )
+
+    def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
+        p = problem
+        self.core.reduced_analysis(
+            p.x1,
+            p.x0,
+            out,
+            p.start_from,
+            p.start,
+            p.noise,
+            p.key,
+            p.batch,
+            p.standardize,
+            p.stages,
+            p.maps,
+            p.heun,
+            p.paired,
+            p.log_weights,
+            p.gains,
+            p.precisions,
             _parts(p.observed),
         )
 

@@ -18,6 +18,7 @@ from ._jit import (
     navier_stokes,
     pairwise,
     philox,
+    reduced,
 )
 from ._jit.arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
 from .base import (
@@ -31,6 +32,7 @@ from .base import (
     Stage,
 )
 from .letkf import LocalLists, LocalObservations, LocalWindow
+from .reduced import ReducedProblem
 from .reference import softmax
 
 _LORENZ96_BYTES = 8192  # of a row in scratch: four of them stay in the first-level cache
@@ -89,6 +91,10 @@ class NumbaBackend(Backend):
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
         for batch in range(len(out)):
             diffusion.sample(problem, batch, out[batch])
+
+    def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
+        for batch in range(len(out)):
+            reduced.analysis(problem, batch, out[batch])
 
     def letkf_window(
         self,

@@ -44,6 +44,17 @@ def softmax(log_weights: Array) -> Array:
     return result
 
 
+def standardized(x: Array) -> Array:
+    """Return x (N, D) with mean 0 and standard deviation 1 (N - 1) over the members.
+
+    A component that is the same in all members becomes 0.
+    """
+    anomalies = x - x.mean(axis=0)
+    deviation = anomalies.std(axis=0, ddof=1)
+    result: Array = np.divide(anomalies, deviation, out=np.zeros_like(x), where=deviation > 0)
+    return result
+
+
 def philox_words(counter: list[Array], key: int) -> list[Array]:
     """Return the four words of Philox4x32-10 for four arrays of counter words (uint64).
 

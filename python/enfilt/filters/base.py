@@ -357,7 +357,7 @@ class EnsembleFilter(ABC):
 
     def describe(self) -> str:
         """Return the filter as it would be written; what all filters share only where changed."""
-        shared = {f.name for f in fields(EnsembleFilter)}
+        shared = {f.name for f in fields(EnsembleFilter)} | {"algorithm"}
         parts = [
             f"{f.name}={getattr(self, f.name)!r}"
             for f in fields(self)

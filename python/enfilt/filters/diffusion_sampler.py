@@ -13,19 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends import Backend, DiffusionStep, Stage
+from ..backends.reference import standardized
 
 Array = npt.NDArray[Any]
-
-
-def standardized(x: Array) -> Array:
-    """Return x (N, D) with mean 0 and standard deviation 1 (N - 1) over the members.
-
-    A component that is the same in all members becomes 0.
-    """
-    anomalies = x - x.mean(axis=0)
-    deviation = anomalies.std(axis=0, ddof=1)
-    result: Array = np.divide(anomalies, deviation, out=np.zeros_like(x), where=deviation > 0)
-    return result
 
 
 def sample(

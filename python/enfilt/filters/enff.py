@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import _checks
 from ..backends import FlowProblem, Stage
 from ..observation import Observation
-from . import flow_sampler, knobs
+from . import flow_sampler, knobs, reduced
 from .base import Cycle, EnsembleFilter
 from .guidance import Context, Guidance, GuidanceFunction, as_guidance
 from .paths import AffinePath, as_path
@@ -51,6 +51,10 @@ class EnFF(EnsembleFilter):
     coupling : {"paired", "independent"}
         For ``f2p``: member i starts from its own previous analysis, or from a randomly permuted
         one (drawn from `rng`, with ``noise=`` too).
+    algorithm : {"auto", "streaming", "reduced"}
+        ``streaming`` passes over memory once a step; ``reduced`` twice in all, and runs the steps
+        on coefficients, for operators that pick components (with guidance that looks at none, for
+        any). They agree to rounding; ``auto`` takes the reduced form where it applies and pays.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
     backend : {"auto", "cpp", "numba", "numpy"}
@@ -82,11 +86,18 @@ class EnFF(EnsembleFilter):
     strength: float | Callable[[float], float] = 0.05
     sampler: str = "euler"
     coupling: str = "paired"
+    algorithm: str = "auto"
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
         _checks.choice("sampler", self.sampler, ["euler", "heun"])
         _checks.choice("coupling", self.coupling, ["paired", "independent"])
+        _checks.choice("algorithm", self.algorithm, reduced.ALGORITHMS)
+        if self.algorithm == "reduced" and not self._guidance.in_kernels:
+            raise ValueError(
+                "algorithm='reduced' can't run a guidance of the user's, of which it does not know "
+                "that it is linear: expected 'auto' or 'streaming'"
+            )
         path = self._path
         if self.coupling == "independent" and not path.uses_previous:
             raise ValueError(
@@ -161,7 +172,16 @@ class EnFF(EnsembleFilter):
             for b in range(batch)
         ]
         fits = cycle.observed is not None or not guidance.observes_in_steps
-        if cycle.backend.has_flow_analysis and guidance.in_kernels and fits:
+        reduce = guidance.in_kernels and reduced.chosen(
+            self.algorithm,
+            cycle.observed,
+            cycle.backend,
+            members,
+            dim,
+            self.steps * (2 if self.sampler == "heun" else 1),
+            in_steps=guidance.observes_in_steps,
+        )
+        if reduce or (cycle.backend.has_flow_analysis and guidance.in_kernels and fits):
             weights = [guidance.log_weights(c) for c in contexts]
             gains = [guidance.gains(c) for c in contexts]
             problem = FlowProblem(
@@ -177,7 +197,10 @@ class EnFF(EnsembleFilter):
                 gains=_stack(gains),
                 observed=cycle.observed if guidance.observes_in_steps else None,
             )
-            cycle.backend.flow_analysis(problem, out)
+            if reduce:
+                cycle.backend.reduced_analysis(reduced.of_flow(problem), out)
+            else:
+                cycle.backend.flow_analysis(problem, out)
             return
         for b, context in enumerate(contexts):
             if cycle.noise is not None:

@@ -15,7 +15,7 @@ from .. import _checks
 from ..backends import DiffusionProblem, DiffusionStep, ObservedComponents
 from ..localization import GaspariCohn
 from ..observation import Observation
-from . import diffusion_sampler, knobs
+from . import diffusion_sampler, knobs, reduced
 from .base import Cycle, EnsembleFilter
 from .regression import regress, regress_locally
 
@@ -67,6 +67,11 @@ class EnSF(EnsembleFilter):
         ``Observation(..., grid=...)``.
     damping : callable, optional
         Of the likelihood: a function of t in [0, 1], finite and at least 0. Default: 1 - t.
+    algorithm : {"auto", "streaming", "reduced"}
+        ``streaming`` passes over memory once a step; ``reduced`` twice in all, and runs the steps
+        on coefficients: for the ``ode`` without a `score_limit`, and operators that pick
+        components. They agree to rounding; ``auto`` takes the reduced form where it applies and
+        pays.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
     backend : {"auto", "cpp", "numba", "numpy"}
@@ -106,6 +111,7 @@ class EnSF(EnsembleFilter):
     regress_unobserved: bool = False
     localization: GaspariCohn | None = None
     damping: Callable[[float], float] | None = None
+    algorithm: str = "auto"
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
@@ -129,6 +135,12 @@ class EnSF(EnsembleFilter):
                 )
         if self.damping is not None and not callable(self.damping):
             raise TypeError(f"damping={self.damping!r}: expected None or a function of t")
+        _checks.choice("algorithm", self.algorithm, reduced.ALGORITHMS)
+        if self.algorithm == "reduced" and not self._is_linear:
+            raise ValueError(
+                f"algorithm='reduced' can't run sampler={self.sampler!r} with "
+                f"score_limit={self.score_limit}: expected 'ode' and None, its steps must be linear"
+            )
         _ = self._schedule  # calls damping
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
@@ -139,6 +151,10 @@ class EnSF(EnsembleFilter):
         if self.regress_unobserved:
             found["localization"] = knobs.cutoff(model, obs, 4)
         return {**found, "inflation": knobs.rtps(0.0)}
+
+    @property
+    def _is_linear(self) -> bool:
+        return self.sampler == "ode" and self.score_limit is None
 
     @functools.cached_property
     def _schedule(self) -> list[DiffusionStep]:
@@ -182,9 +198,12 @@ class EnSF(EnsembleFilter):
     def _update(self, cycle: Cycle, out: Array) -> None:
         if self.regress_unobserved:
             self._update_observed(cycle, out)
-        elif cycle.observed is not None and cycle.backend.has_diffusion_analysis:
-            problem = self._problem(cycle, cycle.forecast, cycle.noise, cycle.observed, 0)
-            cycle.backend.diffusion_analysis(problem, out)
+            return
+        observed = cycle.observed
+        reduce = self._reduces(cycle, cycle.forecast, observed)
+        if observed is not None and (reduce or cycle.backend.has_diffusion_analysis):
+            problem = self._problem(cycle, cycle.forecast, cycle.noise, observed, 0)
+            self._run_problem(cycle, problem, reduce, out)
         else:
             for b, x1 in enumerate(cycle.forecast):
                 noise = None if cycle.noise is None else cycle.noise[b]
@@ -220,24 +239,22 @@ class EnSF(EnsembleFilter):
             if cycle.noise is not None:
                 noise = np.ascontiguousarray(cycle.noise[b][..., observed])
             moved = np.empty_like(part)
-            if cycle.backend.has_diffusion_analysis:
+            part_observed = ObservedComponents(
+                kind=form.kind,
+                parameter=form.parameter,
+                offset=0,
+                stride=1,
+                size=seen.size,
+                indices=None,
+                y=np.ascontiguousarray(cycle.y[b][seen]),
+                precision=precision[seen] if precision.size > 1 else precision,
+            )
+            reduce = self._reduces(cycle, part, part_observed)
+            if reduce or cycle.backend.has_diffusion_analysis:
                 problem = self._problem(
-                    cycle,
-                    part[None],
-                    None if noise is None else noise[None],
-                    ObservedComponents(
-                        kind=form.kind,
-                        parameter=form.parameter,
-                        offset=0,
-                        stride=1,
-                        size=seen.size,
-                        indices=None,
-                        y=np.ascontiguousarray(cycle.y[b][seen]),
-                        precision=precision[seen] if precision.size > 1 else precision,
-                    ),
-                    b,
+                    cycle, part[None], None if noise is None else noise[None], part_observed, b
                 )
-                cycle.backend.diffusion_analysis(problem, moved[None])
+                self._run_problem(cycle, problem, reduce, moved[None])
             else:
                 gradient = functools.partial(self._gradient_of_part, cycle, b, observed)
                 self._sample(cycle, b, part, noise, gradient, moved)
@@ -257,6 +274,26 @@ class EnSF(EnsembleFilter):
         whole[:, observed] = x
         gradient: Array = cycle.obs.gradient(whole, cycle.y[b])[:, observed]
         return gradient
+
+    def _reduces(self, cycle: Cycle, x1: Array, observed: ObservedComponents | None) -> bool:
+        """Return whether the analysis of (..., N, D) takes the reduced form."""
+        members, dim = x1.shape[-2:]
+        return self._is_linear and reduced.chosen(
+            self.algorithm,
+            observed,
+            cycle.backend,
+            members,
+            dim,
+            self.steps,
+            paired=self.score == "paired",
+        )
+
+    @staticmethod
+    def _run_problem(cycle: Cycle, problem: DiffusionProblem, reduce: bool, out: Array) -> None:
+        if reduce:
+            cycle.backend.reduced_analysis(reduced.of_diffusion(problem), out)
+        else:
+            cycle.backend.diffusion_analysis(problem, out)
 
     def _problem(
         self,

@@ -129,7 +129,7 @@ def sample(problem: DiffusionProblem, batch: int, x: Array) -> None:
         given = p.noise[batch]
         x[...] = given[0]
     if p.standardize:
-        _standardize(x)
+        standardize(x)
     normals = fixed(given), np.uint64(p.key), np.uint64(p.batch + batch)
     limit, observed = float(p.score_limit), observed_as(p.observed.of(batch), x)
     cut = cut_of((2 if p.paired else 4) * members, 1 if p.paired else members, x)
@@ -152,7 +152,7 @@ def sample(problem: DiffusionProblem, batch: int, x: Array) -> None:
         take(k, k + 1, weights_as(softmax(logits), x.dtype))
 
 
-def _standardize(x: Array) -> None:
+def standardize(x: Array) -> None:
     """Give every component mean 0 and standard deviation 1 (N - 1), or where all are equal 0."""
     for first in range(0, x.shape[1], 8192):
         part = x[:, first : first + 8192]
