@@ -19,7 +19,7 @@ import numpy as np
 
 import enfilt as ef
 from enfilt import presets
-from enfilt.inflation import RTPS
+from enfilt.inflation import RTPS, Adaptive
 from enfilt.localization import GaspariCohn
 from enfilt.models import KuramotoSivashinsky, Lorenz96
 from enfilt.operators import Arctan, Every
@@ -35,12 +35,16 @@ class Case(NamedTuple):
 
 
 def local(kind: Any, cutoff: float, relaxation: float, **options: Any) -> ef.EnsembleFilter:
-    made: ef.EnsembleFilter = kind(GaspariCohn(cutoff), RTPS(relaxation), **options)
+    made: ef.EnsembleFilter = kind(GaspariCohn(cutoff), inflation=RTPS(relaxation), **options)
     return made
 
 
-def lenff(cutoff: float, relaxation: float, steps: int = 10) -> ef.EnsembleFilter:
-    return ef.LEnFF(GaspariCohn(cutoff), steps=steps, inflation=RTPS(relaxation))
+def lenff(cutoff: float, relaxation: float) -> dict[str, ef.EnsembleFilter]:
+    """With the relaxation of the figures, and with the inflation that needs no number."""
+    return {
+        f"LEnFF, RTPS {relaxation}": local(ef.LEnFF, cutoff, relaxation),
+        "LEnFF, adaptive": ef.LEnFF(GaspariCohn(cutoff), inflation=Adaptive()),
+    }
 
 
 def cases(large: bool) -> Iterator[Case]:
@@ -50,10 +54,9 @@ def cases(large: bool) -> Iterator[Case]:
             f"Lorenz-96, D = {dim:,}, arctan, r 0.05",
             published.replace({"model.dim": dim}),
             {
-                "LEnFF, 10 steps": lenff(12, 0.2),
-                "LEnFF, 4 steps": lenff(12, 0.2, 4),
-                "LEnFF, auto": lenff(12, 0.2, "auto"),  # type: ignore[arg-type]
-                "LETKF": local(ef.LETKF, 14, 0.35),
+                **lenff(12, 0.2),
+                "LEnFF, RTPS 0.2, 4 steps": local(ef.LEnFF, 12, 0.2, steps=4),
+                "LETKF, RTPS 0.35": local(ef.LETKF, 14, 0.35),
                 "EnFF": published.filter,
             },
             50,
@@ -64,8 +67,8 @@ def cases(large: bool) -> Iterator[Case]:
         "Kuramoto-Sivashinsky, dim 512, arctan, r 0.1",
         ks,
         {
-            "LEnFF, 10 steps": lenff(48 * step, 0.2),
-            "LETKF": local(ef.LETKF, 28 * step, 0.2),
+            **lenff(48 * step, 0.2),
+            "LETKF, RTPS 0.2": local(ef.LETKF, 28 * step, 0.2),
             "EnFF": ks.filter,
         },
         50,
@@ -76,8 +79,8 @@ def cases(large: bool) -> Iterator[Case]:
             f"Lorenz-96, D = 40, identity, r 1, N = {members}",
             dataclasses.replace(ring, members=members),
             {
-                "LEnFF, 10 steps": lenff(12, 0.2),
-                "LETKF": local(ef.LETKF, 14, 0.2),
+                **lenff(12, 0.2),
+                "LETKF, RTPS 0.2": local(ef.LETKF, 14, 0.2),
             },
             1000,
         )
@@ -85,7 +88,7 @@ def cases(large: bool) -> Iterator[Case]:
     yield Case(
         "the same, every second component, N = 20",
         half,
-        {"LEnFF, 10 steps": lenff(12, 0.2), "LETKF": local(ef.LETKF, 14, 0.2)},
+        {**lenff(12, 0.2), "LETKF, RTPS 0.2": local(ef.LETKF, 14, 0.2)},
         1000,
     )
     yield Case(
@@ -96,7 +99,7 @@ def cases(large: bool) -> Iterator[Case]:
             obs=ef.Observation(Arctan() @ Every(2), std=0.05),
             steps_per_cycle=5,
         ),
-        {"LEnFF, 10 steps": lenff(12, 0.2), "LETKF": local(ef.LETKF, 14, 0.2)},
+        {**lenff(12, 0.2), "LETKF, RTPS 0.2": local(ef.LETKF, 14, 0.2)},
         1000,
     )
 

@@ -53,6 +53,19 @@ struct ObservedArrays {
     }
 };
 
+// Points a sampler's problem, made for a batch, to the arrays of ensemble b.
+template <class Problem>
+void take_ensemble(Problem& p, index_t b, index_t gain_size) {
+    const index_t size = p.members * p.dim;
+    p.x1 += b * size;
+    p.z += b * size;
+    if (p.x0) p.x0 += b * size;
+    if (p.start) p.start += b * p.members;
+    if (p.noise) p.noise += b * size;
+    if (p.log_weights) p.log_weights += b * p.members;
+    if (p.gains) p.gains += b * gain_size;
+}
+
 void register_config(py::module_&);
 void register_pairwise(py::module_&);
 void register_flow(py::module_&);

@@ -32,20 +32,14 @@ void add(py::module_& m) {
             p.noise = data_or_null(noise);
             p.log_weights = data_or_null(log_weights);
             p.gains = data_or_null(gains);
-            const index_t count = x1.shape(0), size = p.members * p.dim;
+            const index_t count = x1.shape(0);
             const index_t gain_size = stages.shape(0) * p.members * p.members;
             py::gil_scoped_release release;
             for_each_ensemble(count, p.dim, [&](index_t b) {
                 FlowProblem<T> one = p;
                 Observed<T> seen;
                 one.batch = static_cast<std::uint32_t>(b);
-                one.x1 += b * size;
-                one.z += b * size;
-                if (one.x0) one.x0 += b * size;
-                if (one.start) one.start += b * p.members;
-                if (one.noise) one.noise += b * size;
-                if (one.log_weights) one.log_weights += b * p.members;
-                if (one.gains) one.gains += b * gain_size;
+                take_ensemble(one, b, gain_size);
                 if (obs) {
                     seen = obs->of(b);
                     one.observed = &seen;

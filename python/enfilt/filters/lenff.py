@@ -17,6 +17,7 @@ from ..localization import GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
+from .localized import Localized
 
 #: `steps="auto"` is content when the last halving of the steps changed the analysis by no more than
 #: this fraction of its spread, or with the most steps. One step is not among those compared: with
@@ -33,14 +34,7 @@ Flow = Callable[[npt.NDArray[np.float64], Array], None]
 
 
 @dataclass(frozen=True)
-class _Localized:
-    """The option that has no default; as the last base, its field comes first."""
-
-    localization: GaspariCohn
-
-
-@dataclass(frozen=True)
-class LEnFF(EnsembleFilter, _Localized):
+class LEnFF(EnsembleFilter, Localized):
     r"""The localized ensemble flow filter (LEnFF).
 
     Members flow in pseudo-time tau from the forecast (0) to the analysis (1) by the ensemble's own
@@ -104,11 +98,7 @@ class LEnFF(EnsembleFilter, _Localized):
     growth: float = 10.0
 
     def _check_options(self) -> None:
-        if not isinstance(self.localization, GaspariCohn):
-            raise TypeError(
-                f"localization={self.localization!r}: expected an "
-                f"enfilt.localization.GaspariCohn(cutoff=...)"
-            )
+        self._check_localization()
         if isinstance(self.steps, str):
             _checks.choice("steps", self.steps, ["auto"])
         else:

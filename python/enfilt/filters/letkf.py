@@ -14,17 +14,11 @@ from ..observation import Observation
 from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
 from .etkf import mean_preserving_rotation
+from .localized import Localized
 
 
 @dataclass(frozen=True)
-class _Localized:
-    """The option that has no default; as the last base, its field comes first."""
-
-    localization: GaspariCohn
-
-
-@dataclass(frozen=True)
-class LETKF(EnsembleFilter, _Localized):
+class LETKF(EnsembleFilter, Localized):
     """The local ensemble transform Kalman filter (LETKF).
 
     Hunt, Kostelich, Szunyogh (2007), "Efficient data assimilation for spatiotemporal chaos: a
@@ -78,11 +72,7 @@ class LETKF(EnsembleFilter, _Localized):
     rotate: bool = False
 
     def _check_options(self) -> None:
-        if not isinstance(self.localization, GaspariCohn):
-            raise TypeError(
-                f"localization={self.localization!r}: expected an "
-                f"enfilt.localization.GaspariCohn(cutoff=...)"
-            )
+        self._check_localization()
         if not isinstance(self.rotate, bool | np.bool_):
             raise TypeError(f"rotate={self.rotate!r}: expected True or False")
 

@@ -172,8 +172,8 @@ class Preset:
         for name in _OWN:
             found[name] = getattr(self, name)
         for part in _PARTS:
-            for f in dataclasses.fields(getattr(self, part)):
-                found[f"{part}.{f.name}"] = getattr(getattr(self, part), f.name)
+            for name in options_of(getattr(self, part)):
+                found[f"{part}.{name}"] = getattr(getattr(self, part), name)
         return found
 
     def replace(self, changes: dict[str, Any]) -> Preset:
@@ -220,6 +220,11 @@ _OWN = (
 _PARTS = ("model", "obs", "filter")
 
 
+def options_of(value: Any) -> list[str]:
+    """Return the names of what a filter, model or the like is made with."""
+    return [f.name for f in dataclasses.fields(value) if f.init]
+
+
 def with_options(value: Any, changes: Mapping[str, Any]) -> Any:
     """Return a filter, model or the like with options changed.
 
@@ -228,7 +233,7 @@ def with_options(value: Any, changes: Mapping[str, Any]) -> Any:
     ValueError
         If it has no such option; the message gives the nearest one that it has.
     """
-    known = [f.name for f in dataclasses.fields(value)]
+    known = options_of(value)
     for name in changes:
         if name not in known:
             hint = _checks.nearest(name, known) or f"; known are {', '.join(known)}"
