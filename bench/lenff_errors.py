@@ -107,6 +107,16 @@ def cases(large: bool) -> Iterator[Case]:
         both(32, 0.05),
         1000,
     )
+    yield Case(
+        "Lorenz-96, D = 40, every second, arctan, r 0.05, dt 0.01 x 10, N = 20",
+        presets.get("lorenz96-partial").replace({"cycles": 1000}),
+        {
+            **lenff(12, 0.4),
+            "LETKF, RTPS 0.25": local(ef.LETKF, 4.4, 0.25),
+            "LETKF, adaptive": ef.LETKF(GaspariCohn(4.4), inflation=Adaptive()),
+        },
+        800,
+    )
 
 
 def main() -> None:
