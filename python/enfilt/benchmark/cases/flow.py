@@ -9,43 +9,39 @@ from ...filters import EnFF
 from ...operators import Arctan, Every, Identity, Operator
 from ..case import Array, Case, Limit, Peer, Problem, Size
 from ..peers import numpy_forms
-from ..problems import lorenz96_analysis
-
-
-def _filter(steps: int, algorithm: str = "auto") -> EnFF:
-    return EnFF(path="f2p", steps=steps, sigma_min=0.01, strength=0.05, algorithm=algorithm)
+from ..problems import Flow, lorenz96_analysis
 
 
 def _arctan(size: Size) -> dict[str, Any]:
-    return lorenz96_analysis(size, Arctan(), std=0.05, spread=0.2)
+    return lorenz96_analysis(size, Arctan(), std=Flow(1).std, spread=0.2)
 
 
 def _call(filt: EnFF, problem: dict[str, Any]) -> Callable[[Array | None], Array]:
     return lambda out: filt.analysis(**problem, out=out)
 
 
-def _broadcasting(filt: EnFF, problem: dict[str, Any], target: float | None = None) -> Peer:
+def _broadcasting(flow: Flow, problem: dict[str, Any], target: float | None = None) -> Peer:
     def make() -> Callable[[], Array]:
         from ..peers import torch_forms
 
         # of 16,384, 131,072 and all components, the first suits the caches best
-        return torch_forms.flow_broadcasting(filt, problem, chunk=1 << 14)
+        return torch_forms.flow_broadcasting(flow, problem, chunk=1 << 14)
 
     return Peer("PyTorch, N x N x D broadcasting", make, "torch", target)
 
 
 def _compiled(
-    filt: EnFF, problem: dict[str, Any], target: float | None = None
+    flow: Flow, problem: dict[str, Any], target: float | None = None
 ) -> tuple[Peer, Peer]:
     def in_torch() -> Callable[[], Array]:
         from ..peers import torch_forms
 
-        return torch_forms.flow_gemm(filt, problem)
+        return torch_forms.flow_gemm(flow, problem)
 
     def in_jax() -> Callable[[], Any]:
         from ..peers import jax_forms
 
-        return jax_forms.flow_gemm(filt, problem)
+        return jax_forms.flow_gemm(flow, problem)
 
     return (
         Peer("torch.compile, matrix products", in_torch, "torch", target),
@@ -53,11 +49,11 @@ def _compiled(
     )
 
 
-def _keops(filt: EnFF, problem: dict[str, Any]) -> Peer:
+def _keops(flow: Flow, problem: dict[str, Any]) -> Peer:
     def make() -> Callable[[], Array]:
         from ..peers import keops_forms
 
-        return keops_forms.flow(filt, problem)
+        return keops_forms.flow(flow, problem)
 
     return Peer("KeOps", make, "pykeops")
 
@@ -68,10 +64,11 @@ def _numpy(filt: EnFF, problem: dict[str, Any]) -> Peer:
 
 def whole(size: Size) -> Problem:
     """Return a whole analysis of arctan of every component."""
-    problem, filt = _arctan(size), _filter(size.steps)
+    problem, flow = _arctan(size), Flow(size.steps)
+    filt = flow.filter()
     return Problem(
         _call(filt, problem),
-        (_numpy(filt, problem), _broadcasting(filt, problem, 150), *_compiled(filt, problem, 4)),
+        (_numpy(filt, problem), _broadcasting(flow, problem, 150), *_compiled(flow, problem, 4)),
     )
 
 
@@ -79,15 +76,17 @@ def step(size: Size) -> Problem:
     """Return one step of it: what all steps take less what one takes, a step."""
     problem = _arctan(size)
     many = max(2, size.steps)
-    return Problem(_call(_filter(many), problem), base=_call(_filter(1), problem), parts=many - 1)
+    return Problem(
+        _call(Flow(many).filter(), problem), base=_call(Flow(1).filter(), problem), parts=many - 1
+    )
 
 
 def _linear(size: Size, operator: Operator, target: float | None) -> Problem:
     problem = lorenz96_analysis(size, operator, std=0.5, spread=0.2)
     filt, streaming, few = (
-        _filter(size.steps, "reduced"),
-        _filter(size.steps, "streaming"),
-        _filter(10, "reduced"),
+        Flow(size.steps).filter("reduced"),
+        Flow(size.steps).filter("streaming"),
+        Flow(10).filter("reduced"),
     )
     return Problem(
         _call(filt, problem),
@@ -117,27 +116,29 @@ def every_second(size: Size) -> Problem:
 
 def small(size: Size) -> Problem:
     """Return a small analysis, the call included."""
-    problem, filt = _arctan(size), _filter(size.steps)
+    problem, flow = _arctan(size), Flow(size.steps)
+    filt = flow.filter()
     return Problem(
         _call(filt, problem),
         (
             Limit("100 microseconds", lambda _: 1e-4, 1.0),
             _numpy(filt, problem),
-            *_compiled(filt, problem),
+            *_compiled(flow, problem),
         ),
     )
 
 
 def low_dim(size: Size) -> Problem:
     """Return many members in few components, where the weights are spread out."""
-    problem, filt = _arctan(size), _filter(size.steps)
+    problem, flow = _arctan(size), Flow(size.steps)
+    filt = flow.filter()
     return Problem(
         _call(filt, problem),
         (
             _numpy(filt, problem),
-            _broadcasting(filt, problem),
-            *_compiled(filt, problem),
-            _keops(filt, problem),
+            _broadcasting(flow, problem),
+            *_compiled(flow, problem),
+            _keops(flow, problem),
         ),
     )
 

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from ...filters import EnSF
 from ...observation import Observation
 from ...operators import Arctan
 from ..case import Array, Case, Peer, Problem, Size
-
-STD = 0.05
+from ..problems import PairedScore
 
 
 def _paired(size: Size, sampler: str) -> Problem:
-    filt = EnSF(
-        steps=size.steps,
-        eps_alpha=0.6,
-        eps_beta=0.075,
-        score="paired",
-        sampler=sampler,
-        score_limit=50.0,
-    )
+    score = PairedScore(size.steps, sampler)
+    filt = score.filter()
     rng = np.random.default_rng(0)
     shape = (size.members, size.dim)
     truth = 3 * rng.standard_normal(size.dim)
-    problem = {
+    problem: dict[str, Any] = {
         "forecast": (truth + 0.3 * rng.standard_normal(shape)).astype(size.dtype),
-        "y": (np.arctan(truth) + STD * rng.standard_normal(size.dim)).astype(size.dtype),
-        "obs": Observation(Arctan(), std=STD),
+        "y": (np.arctan(truth) + score.std * rng.standard_normal(size.dim)).astype(size.dtype),
+        "obs": Observation(Arctan(), std=score.std),
     }
     start = rng.standard_normal(shape).astype(size.dtype)
     if sampler == "ode":
@@ -38,7 +31,7 @@ def _paired(size: Size, sampler: str) -> Problem:
     def make() -> Callable[[], Array]:
         from ..peers import torch_forms
 
-        return torch_forms.score_elementwise(filt, problem)
+        return torch_forms.score_elementwise(score, problem)
 
     return Problem(
         lambda out: filt.analysis(**problem, rng=0, out=out),

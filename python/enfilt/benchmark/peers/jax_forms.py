@@ -9,19 +9,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ...filters import EnFF
 from ..case import Array
+from ..problems import Flow
 
 jax.config.update("jax_enable_x64", True)  # arrays keep the dtype that they are given
 
 
-def flow_gemm(filt: EnFF, problem: dict[str, Any]) -> Callable[[], Any]:
+def flow_gemm(flow: Flow, problem: dict[str, Any]) -> Callable[[], Any]:
     """Return the flow by matrix products, as in `torch_forms.flow_gemm`."""
     x1, x0, y, noise = (jnp.asarray(problem[k]) for k in ("forecast", "previous", "y", "noise"))
-    sigma, strength, std = filt.sigma_min, filt.strength, float(problem["obs"].std)
-    n, dt = len(x1), 1 / filt.steps
+    sigma, strength, std = flow.sigma_min, flow.strength, flow.std
+    n, dt = len(x1), 1 / flow.steps
 
-    @jax.jit
     def whole(x1: Any, x0: Any, y: Any, noise: Any) -> Any:
         centre = x1.mean(0)
         a, b = x1 - centre, x0 - centre
@@ -39,10 +38,11 @@ def flow_gemm(filt: EnFF, problem: dict[str, Any]) -> Callable[[], Any]:
             gradient = (y - jnp.arctan(x_hat)) / (std**2 * (1 + x_hat**2))
             return z + dt * (v + strength * gradient)
 
-        return lax.fori_loop(0, filt.steps, step, b + sigma * noise) + centre
+        return lax.fori_loop(0, flow.steps, step, b + sigma * noise) + centre
 
-    whole(x1, x0, y, noise).block_until_ready()  # compiles
-    return lambda: whole(x1, x0, y, noise).block_until_ready()
+    compiled = jax.jit(whole)
+    compiled(x1, x0, y, noise).block_until_ready()  # compiles
+    return lambda: compiled(x1, x0, y, noise).block_until_ready()
 
 
 def lorenz96(x: Array, steps: int, forcing: float, dt: float) -> Callable[[], Any]:

@@ -8,24 +8,24 @@ from typing import Any
 import torch
 from pykeops.torch import LazyTensor
 
-from ...filters import EnFF
 from ..case import Array
+from ..problems import Flow
 from ..timing import core
 
 
-def flow(filt: EnFF, problem: dict[str, Any]) -> Callable[[], Array]:
+def flow(settings: Flow, problem: dict[str, Any]) -> Callable[[], Array]:
     """Return the flow with symbolic N x N x D arrays; path f2p, local guidance, arctan."""
     torch.set_num_threads(core().threads())
     names = ("forecast", "previous", "y", "noise")
     x1, x0, y, noise = (torch.from_numpy(problem[name]) for name in names)
-    sigma, strength, std = filt.sigma_min, filt.strength, problem["obs"].std
-    dt = 1 / filt.steps
+    sigma, strength, std = settings.sigma_min, settings.strength, settings.std
+    dt = 1 / settings.steps
     moves = LazyTensor((x1 - x0)[None].contiguous())
 
     @torch.no_grad()
     def run() -> Array:
         z = x0 + sigma * noise
-        for k in range(filt.steps):
+        for k in range(settings.steps):
             t = k * dt
             mu = LazyTensor((t * x1 + (1 - t) * x0)[None].contiguous())
             distance = ((LazyTensor(z[:, None].contiguous()) - mu) ** 2).sum(-1)

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ...filters import EnFF, EnSF
 from ..case import Array
+from ..problems import Flow, PairedScore
 from ..timing import core
 
 Tensor = torch.Tensor
@@ -20,21 +20,21 @@ def _tensors(problem: dict[str, Any], *names: str) -> list[Tensor]:
     return [torch.from_numpy(problem[name]) for name in names]
 
 
-def flow_broadcasting(filt: EnFF, problem: dict[str, Any], chunk: int) -> Callable[[], Array]:
+def flow_broadcasting(flow: Flow, problem: dict[str, Any], chunk: int) -> Callable[[], Array]:
     """Return the flow by broadcasting to (N, N, chunk): the form of the literature's code.
 
     Transue et al. 2025, arXiv:2508.13313: path f2p, Euler's steps, local guidance, arctan of every
     component. Chunks, because N x N x D does not fit into memory at a million components.
     """
     x1, x0, y, noise = _tensors(problem, "forecast", "previous", "y", "noise")
-    sigma, strength, std = filt.sigma_min, filt.strength, problem["obs"].std
+    sigma, strength, std = flow.sigma_min, flow.strength, flow.std
     pieces = [slice(d, min(d + chunk, x1.shape[1])) for d in range(0, x1.shape[1], chunk)]
-    dt = 1 / filt.steps
+    dt = 1 / flow.steps
 
     @torch.no_grad()
     def run() -> Array:
         z = x0 + sigma * noise
-        for k in range(filt.steps):
+        for k in range(flow.steps):
             t = k * dt
             distance = torch.zeros((len(x1), len(x1)), dtype=torch.float64)
             for d in pieces:
@@ -51,15 +51,15 @@ def flow_broadcasting(filt: EnFF, problem: dict[str, Any], chunk: int) -> Callab
     return run
 
 
-def flow_gemm(filt: EnFF, problem: dict[str, Any]) -> Callable[[], Array]:
+def flow_gemm(flow: Flow, problem: dict[str, Any]) -> Callable[[], Array]:
     """Return the flow by matrix products, a step compiled by `torch.compile`.
 
     |z - mu|^2 without |z|^2, which the softmax does not see; products with x1 and x0 stacked, so
     that each is read twice a step. All ensembles about the forecast mean, for float32's sake.
     """
     x1, x0, y, noise = _tensors(problem, "forecast", "previous", "y", "noise")
-    sigma, strength, std = filt.sigma_min, filt.strength, problem["obs"].std
-    n, dt = len(x1), 1 / filt.steps
+    sigma, strength, std = flow.sigma_min, flow.strength, flow.std
+    n, dt = len(x1), 1 / flow.steps
     centre = x1.mean(0)
     stacked = torch.cat([x1 - centre, x0 - centre])
 
@@ -71,16 +71,17 @@ def flow_gemm(filt: EnFF, problem: dict[str, Any]) -> Callable[[], Array]:
         v = torch.cat([w, -w], dim=1) @ stacked
         x_hat = z + (1 - t) * v + centre
         gradient = (y - torch.atan(x_hat)) / (std**2 * (1 + x_hat**2))
-        return z + dt * (v + strength * gradient)
+        moved: Tensor = z + dt * (v + strength * gradient)
+        return moved
 
-    compiled = torch.compile(step)
+    compiled: Callable[..., Tensor] = torch.compile(step)
 
     @torch.no_grad()
     def run() -> Array:
         a, b = stacked[:n], stacked[n:]
         norms = torch.stack([(a * a).sum(1), (a * b).sum(1), (b * b).sum(1)])
         z = b + sigma * noise
-        for k in range(filt.steps):
+        for k in range(flow.steps):
             z = compiled(z, stacked, centre, norms, torch.tensor(k * dt, dtype=z.dtype))
         found: Array = (z + centre).numpy()
         return found
@@ -89,7 +90,7 @@ def flow_gemm(filt: EnFF, problem: dict[str, Any]) -> Callable[[], Array]:
     return run
 
 
-def score_elementwise(filt: EnSF, problem: dict[str, Any]) -> Callable[[], Array]:
+def score_elementwise(score: PairedScore, problem: dict[str, Any]) -> Callable[[], Array]:
     """Return EnSF with the paired score, an array operation at a time.
 
     Bao, Zhang, Zhang 2024, "An ensemble score filter for tracking high-dimensional nonlinear
@@ -98,24 +99,23 @@ def score_elementwise(filt: EnSF, problem: dict[str, Any]) -> Callable[[], Array
     """
     x1, y = _tensors(problem, "forecast", "y")
     start = problem.get("noise")
-    std, limit, dt = problem["obs"].std, filt.score_limit, 1 / filt.steps
-    least, floor = filt.eps_alpha, filt.eps_beta
+    std, limit, dt = score.std, score.limit, 1 / score.steps
+    least, floor = score.eps_alpha, score.eps_beta
 
     @torch.no_grad()
     def run() -> Array:
         x = torch.randn_like(x1) if start is None else torch.from_numpy(start)
-        for k in range(filt.steps):
+        for k in range(score.steps):
             t = 1 - k * dt
             alpha, beta2 = 1 - t * (1 - least), floor + t * (1 - floor)
             f = -(1 - least) / alpha
             g2 = (1 - floor) - 2 * f * beta2
             gradient = (torch.atan(x) - y) / std**2 / (1 + x * x)
-            score = -(x - alpha * x1) / beta2 - (1 - t) * gradient
-            score = score.clamp(-limit, limit)
-            if filt.sampler == "ode":
-                x = x - dt * (f * x - 0.5 * g2 * score)
+            s = (-(x - alpha * x1) / beta2 - (1 - t) * gradient).clamp(-limit, limit)
+            if score.sampler == "ode":
+                x = x - dt * (f * x - 0.5 * g2 * s)
             else:
-                x = x - dt * (f * x - g2 * score) + (g2 * dt) ** 0.5 * torch.randn_like(x)
+                x = x - dt * (f * x - g2 * s) + (g2 * dt) ** 0.5 * torch.randn_like(x)
         found: Array = x.numpy()
         return found
 
