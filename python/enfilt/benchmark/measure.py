@@ -21,6 +21,8 @@ BUDGET = 60.0
 FEWEST = 3
 #: An ensemble smaller than this is lost among the pages that the interpreter takes.
 SMALLEST_MEASURED = 1 << 20
+#: Ensembles that an analysis may take beside its inputs, and bytes for stacks of threads and such.
+MOST_MEMORY, SLACK = 1.1, 2 << 20
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Row:
         The largest difference of the two results, and the largest value.
     ours_memory, theirs_memory : float or None
         Peak beside the inputs, the result included, in ensembles.
+    most_memory : float or None
+        What that of ours is to be at most.
     """
 
     case: str
@@ -81,6 +85,7 @@ class Row:
     largest: float | None = None
     ours_memory: float | None = None
     theirs_memory: float | None = None
+    most_memory: float | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -94,6 +99,12 @@ class Row:
     def missed(self) -> bool:
         """Whether the row has a target and does not reach it."""
         return self.target is not None and self.ratio is not None and self.ratio < self.target
+
+    @property
+    def fills_memory(self) -> bool:
+        """Whether ours takes more memory than it is to."""
+        used, most = self.ours_memory, self.most_memory
+        return used is not None and most is not None and used > most
 
 
 def run(
@@ -130,13 +141,6 @@ def run(
         If the compiled core is not there.
     ValueError
         If a case or a size is not known, or a size does not fit.
-
-    Examples
-    --------
-    >>> from enfilt.benchmark import run
-    >>> rows = run(["enff-small"], quick=True, repeat=1)
-    >>> rows[0].beside, rows[0].ratio > 0
-    ('memory, by the triad', True)
     """
     _checks.integer("repeat", repeat, 1)
     core()
@@ -188,6 +192,7 @@ def time_case(case: Case, size: Size, *, quick: bool, repeat: int) -> Any:
         moved=case.moved(size),
         triad=triad.bandwidth(),
         ours_memory=_in_ensembles(used, size),
+        most_memory=MOST_MEMORY + SLACK / size.bytes if full else None,
     )
     floor = Limit("memory, by the triad", lambda rate: case.moved(size) / rate, case.floor_target)
     for other in (floor, *problem.beside):

@@ -32,13 +32,19 @@ def cells(row: Row) -> tuple[str, ...]:
     apart = "" if row.difference is None else f"{row.difference:.1e} of {row.largest:.2g}"
     if row.ratio is not None and row.note:
         apart = "; ".join(filter(None, (apart, row.note)))
-    rate = "" if row.ours is None else f"{100 * row.moved / row.triad / row.ours:.2g} %"
+    rate = "" if row.ours is None else _percent(row.moved / row.triad / row.ours)
     memory = " / ".join(f"{m:.2f}" for m in (row.ours_memory, row.theirs_memory) if m is not None)
+    if row.fills_memory:
+        memory += f" MISSED {row.most_memory:.3g}"
     return (
         row.case, f"{row.members:,}", f"{row.dim:,}", f"{row.steps:,}", row.dtype,
         f"{row.beside} {row.version}".strip(), _milliseconds(row.ours), _milliseconds(row.theirs),
         ratio, target, rate, apart, memory,
     )  # fmt: skip
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.0f} %" if part >= 0.01 else f"{100 * part:.1g} %"
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -21,5 +21,12 @@ def get(name: str) -> Case:
     ------
     ValueError
         If there is none; the message gives the nearest name.
+
+    Examples
+    --------
+    >>> from enfilt import benchmark
+    >>> case = benchmark.get("letkf")
+    >>> case.title, case.size
+    ('LETKF, cutoff 14', Size(members=20, dim=100000, steps=1, dtype='float32'))
     """
     return CASES[_checks.choice("case", name, CASES)]

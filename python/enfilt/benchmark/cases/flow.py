@@ -153,7 +153,7 @@ _ALL = ("dim", "members", "steps", "threads")
 CASES = (
     Case("enff", "EnFF f2p, arctan", _FULL, _QUICK, whole, _passes, sweeps=_ALL),
     Case(
-        "enff-step", "EnFF f2p, arctan, a step", _FULL, _QUICK, step,
+        "enff-step", "EnFF f2p, arctan, a step", _FULL, Size(5, 2_000, 19), step,
         lambda size: 4.0 * size.bytes, floor_target=1 / 2.5,
     ),
     Case(

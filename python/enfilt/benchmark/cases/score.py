@@ -58,7 +58,7 @@ def sde(size: Size) -> Problem:
     return _paired(size, "sde")
 
 
-_FULL, _QUICK = Size(20, 1_000_000, 500), Size(5, 2_000, 20)
+_FULL, _QUICK = Size(20, 1_000_000, 500), Size(5, 2_000, 100)
 
 CASES = (
     Case(
