@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -248,14 +249,15 @@ def _timed(
     row: Row, peer: Peer, timer: Timer, result: Array, size: Size, repeat: int, quick: bool
 ) -> Row:
     call: Callable[[], Any] = peer.make()
+    begin = time.perf_counter()
     other, used = peak(call)
+    once = time.perf_counter() - begin
     if peer.same_result:
         far, largest = difference(result, np.asarray(other))
         row = dataclasses.replace(row, difference=far, largest=largest)
     del other
     note = peer.note if isinstance(peer.note, str) else "" if quick else peer.note()
     row = dataclasses.replace(row, note=note, theirs_memory=_in_ensembles(used, size))
-    once = seconds(call)
     number = repeats(once)
     rounds = max(min(FEWEST, repeat), min(repeat, int(BUDGET / max(once, 1e-9))))
     return _with_times(row, [(seconds(call, number), timer.once()) for _ in range(rounds)])
