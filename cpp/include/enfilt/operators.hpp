@@ -79,8 +79,8 @@ struct RealPowerOperator {
     }
 };
 
-// The caller's function. It is not called for a vector, which would cost more than most functions
-// do: kernels put whole rows through it, and what follows takes the results as they are.
+// The caller's function. It is not called for a vector, which is too short for its loop to become
+// vector code: kernels put whole rows through it, and what follows takes the results as they are.
 template <class T>
 struct BlockOperator {
     BlockFunction<T> function;
