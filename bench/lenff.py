@@ -16,19 +16,15 @@ NumPy oracle.
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import os
-import platform
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import enfilt as ef
-from enfilt import backends, presets
+from enfilt import presets
+from enfilt.benchmark import Size, timing
+from enfilt.benchmark.problems import lorenz96_analysis
 from enfilt.inflation import RTPS
 from enfilt.localization import GaspariCohn
 
@@ -58,34 +54,19 @@ INFLATION = {
 
 def make_problem(members: int, dim: int, dtype: str, spread: float) -> dict[str, Any]:
     """Return the arguments of an analysis: an ensemble on the attractor, `spread` wide."""
-    rng = np.random.default_rng(0)
-    model = ef.models.Lorenz96(dim=dim)
-    truth = model.step(model.initial_state(rng).astype(dtype), 200)
-    previous = truth + (spread * rng.standard_normal((members, dim))).astype(dtype)
-    forecast, now = model.step(previous, 10), model.step(truth, 10)
-    obs = ef.Observation(ef.operators.Arctan(), std=STD, grid=model.grid)
-    y = obs.simulate(now, rng)
-    return {"forecast": forecast, "y": y, "obs": obs, "previous": previous, "rng": 0}
-
-
-def seconds(run: Callable[[], Any]) -> tuple[float, float]:
-    """Return the wall-clock time of one call, and the processor time of its threads."""
-    gc.collect()
-    begin, busy = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - begin, time.process_time() - busy
+    size = Size(members, dim, dtype=dtype)
+    return lorenz96_analysis(size, ef.operators.Arctan(), std=STD, spread=spread)
 
 
 def rates(dtype: str, repeat: int) -> tuple[float, float]:
     """Return bytes a second of the triad, and a thread's multiply-adds a second in a product."""
-    core = backends.get("cpp").core  # type: ignore[attr-defined]
-    a, b, c = (np.ones(40_000_000, dtype) for _ in range(3))
     n = 2000
     matrix, product = np.ones((n, n), dtype), np.empty((n, n), dtype)
-    core.triad(a, b, 2.0, c)  # touches new pages
-    triad = [seconds(lambda: core.triad(a, b, 2.0, c))[0] for _ in range(repeat)]
-    multiply = [seconds(lambda: np.matmul(matrix, matrix, out=product))[1] for _ in range(repeat)]
-    return 3 * a.nbytes / float(np.median(triad)), n**3 / min(multiply)
+    multiply = [
+        timing.wall_and_processor(lambda: np.matmul(matrix, matrix, out=product))[1]
+        for _ in range(repeat)
+    ]
+    return timing.Triad(dtype).bandwidth(repeat), n**3 / min(multiply)
 
 
 def time_all(options: argparse.Namespace, dtype: str) -> dict[str, Any]:
@@ -95,7 +76,10 @@ def time_all(options: argparse.Namespace, dtype: str) -> dict[str, Any]:
     chosen = filters(options.cutoff)
     bandwidth, multiply_adds = rates(dtype, 5)
     rounds = [
-        [seconds(lambda f=f: f.analysis(**problem, out=out)) for f in chosen.values()]
+        [
+            timing.wall_and_processor(lambda f=f: f.analysis(**problem, out=out))
+            for f in chosen.values()
+        ]
         for _ in range(options.repeat + 1)
     ]
     times, busy = np.moveaxis(np.array(rounds[1:]), -1, 0)
@@ -123,13 +107,9 @@ def time_all(options: argparse.Namespace, dtype: str) -> dict[str, Any]:
 def difference(options: argparse.Namespace, dtype: str, name: str) -> dict[str, float]:
     """Return how far the analysis is from the oracle's, of a smaller state."""
     problem = make_problem(options.members, options.oracle_dim, dtype, options.spread)
-    problem["noise"] = np.zeros_like(problem["forecast"])
     ours, oracle = (filters(options.cutoff, b)[name].analysis(**problem) for b in ("cpp", "numpy"))
-    largest = {
-        "largest difference": np.abs(ours - oracle).max(),
-        "largest value": np.abs(oracle).max(),
-    }
-    return {k: float(v) for k, v in largest.items()}
+    far, largest = timing.difference(oracle, ours)
+    return {"largest difference": far, "largest value": largest}
 
 
 def errors(options: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -172,9 +152,7 @@ def main() -> None:
         "D": options.dim,
         "D of the difference": options.oracle_dim,
         "D of the errors": 1000,
-        "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
-        **{k: v for k, v in ef.config().items() if k in ("enfilt", "SIMD level", "threads")},
+        **timing.machine(),
         "errors": found,
         "timed": timed,
     }
@@ -205,8 +183,7 @@ def main() -> None:
                 f"| {found[row['filter']]['rmse']:.4f} |"
             )
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        timing.write_json(report, options.json)
 
 
 if __name__ == "__main__":

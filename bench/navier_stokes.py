@@ -12,11 +12,6 @@ largest difference between our states and NumPy's.
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import os
-import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +20,7 @@ import numba
 import numpy as np
 
 import enfilt as ef
+from enfilt.benchmark import timing
 
 
 @numba.njit(fastmath={"contract"}, error_model="numpy")
@@ -47,13 +43,7 @@ def plain_loop(p: np.ndarray, b: np.ndarray, iterations: int, spare: np.ndarray)
 def seconds(call: Callable[[], Any], repeat: int) -> list[float]:
     """Return the wall-clock times of a call, after one that is not counted."""
     call()
-    gc.collect()
-    times = []
-    for _ in range(repeat):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return times
+    return [timing.seconds(call) for _ in range(repeat)]
 
 
 def row(options: argparse.Namespace, n: int, members: int, dtype: str) -> dict[str, Any]:
@@ -98,11 +88,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     options = parser.parse_args()
-    machine = {
-        "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
-        **{k: v for k, v in ef.config().items() if k in ("enfilt", "SIMD level", "threads")},
-    }
+    machine = timing.machine()
     for name, value in machine.items():
         print(f"{name:>12}  {value}")
     print("\n| n | members | dtype | updates/ns (best) | times loop | times NumPy | difference |")
@@ -121,8 +107,7 @@ def main() -> None:
                     flush=True,
                 )
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({**machine, "rows": rows}, indent=1) + "\n")
+        timing.write_json({**machine, "rows": rows}, options.json)
 
 
 if __name__ == "__main__":

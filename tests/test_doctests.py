@@ -8,7 +8,10 @@ import pytest
 
 import enfilt
 
-OPTIONAL = {"numba", "llvmlite", "matplotlib", "xarray", "h5netcdf", "cupy", "scipy", "torch"}
+OPTIONAL = {
+    *("numba", "llvmlite", "matplotlib", "xarray", "h5netcdf", "cupy", "scipy", "torch"),
+    *("jax", "dapper", "pykeops"),
+}
 OURS = {"enfilt._core", "enfilt._cuda"}
 MODULES = ["enfilt"] + [
     # found, not yet imported: an optional dependency may be missing

@@ -23,7 +23,8 @@ const T* data_or_null(const optional_array<T>& a) {
     return a ? a->data() : nullptr;
 }
 
-// (kind, parameter, offset, stride, size, indices or None, y, precision)
+// (kind, parameter, offset, stride, size, indices or None, y, precision, addresses of the C
+// functions of Pointwise::function or 0 twice)
 template <class T>
 struct ObservedArrays {
     array<T> y, precision;
@@ -43,6 +44,10 @@ struct ObservedArrays {
         view.y = y.data();
         view.precision = precision.data();
         view.precision_varies = precision.size() > 1;
+        const auto values = parts[8].cast<std::uintptr_t>();
+        const auto linearize = parts[9].cast<std::uintptr_t>();
+        view.function.values = reinterpret_cast<decltype(view.function.values)>(values);
+        view.function.linearize = reinterpret_cast<decltype(view.function.linearize)>(linearize);
     }
 
     // The observations of ensemble b of the batch.

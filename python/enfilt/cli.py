@@ -1,4 +1,4 @@
-"""The shell: ``enfilt run``, ``compare``, ``tune``, ``reproduce``, ``list``, ``info``."""
+"""The shell: ``enfilt run compare tune reproduce bench list info``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ _OUT = click.option(
     default=Path(),
     help="Directory for what is written.  [default: this one]",
 )
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (needs matplotlib).")
 
 
@@ -253,6 +254,77 @@ def reproduce(names: tuple[str, ...], quick: bool, seeds: int, out: Path) -> Non
     reproduction.write(rows, out / "reproduce.md", seeds=seeds)
     console.print(escape(f"wrote {out / 'reproduce.md'}"))
     if not all(row.inside for row in rows):
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("names", metavar="[CASE]...", nargs=-1)
+@click.option("--quick", is_flag=True, help="Small sizes: whether everything runs.")
+@click.option("--list", "listed", is_flag=True, help="Print the cases, and stop.")
+@_SET
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    default=7,
+    show_default=True,
+    help="Pairs of times a row.",
+)
+@click.option("--json", type=_FILE, metavar="FILE", help="Also write the rows to this file.")
+@click.option(
+    "--compare",
+    "old",
+    type=_FILE,
+    metavar="FILE",
+    help="Print what got slower since an earlier --json; the exit status is 1 if something did.",
+)
+@click.option(
+    "--plot",
+    "pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also draw time over D, N, steps and threads, a picture a case.",
+)
+def bench(
+    names: tuple[str, ...],
+    quick: bool,
+    listed: bool,
+    changes: tuple[str, ...],
+    repeat: int,
+    json: Path | None,
+    old: Path | None,
+    pictures: Path | None,
+) -> None:
+    """Time ours beside what one would use instead, the results beside each other.
+
+    Without a CASE: all of them. --set changes their members, dim, steps and dtype. Peers that are
+    not installed are rows that say so: pip install 'enfilt[bench]' brings them.
+    """
+    from . import benchmark  # imports nothing heavy, but is of no use to the other commands
+    from .benchmark import command
+
+    if listed:
+        table = Table("case", "what it is", "N", "D", "steps")
+        for case in benchmark.CASES.values():
+            size = case.size
+            table.add_row(
+                case.name, case.title, *(f"{n:,}" for n in (size.members, size.dim, size.steps))
+            )
+        Console().print(table)
+        return
+    try:
+        same = command.bench(
+            names,
+            _changes(changes),
+            quick=quick,
+            repeat=repeat,
+            json=json,
+            old=old,
+            pictures=pictures,
+            say=click.echo,
+        )
+    except (ImportError, MemoryError, TypeError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    if not same:
         raise SystemExit(1)
 
 

@@ -29,6 +29,7 @@ struct ReverseUpdate {
     ENFILT_INLINE void operator()(const Guidance& guidance, const Pull& pull, const T* xi, index_t n,
                                   T* x) const {
         constexpr index_t lanes = Blocks<T>::lanes;
+        guidance.prepare(x, n);
         const vec_t<T> high = broadcast(limit), low = broadcast(-limit);
         const auto moved = [&](index_t d) {
             const vec_t<T> at = load(x + d);
@@ -60,14 +61,14 @@ class MixtureSampler {
         : p_(problem),
           n_(problem.members),
           blocks_(problem.members * 4, problem.dim),
-          scratch_(tiled(n_) * 4 + 3, blocks_.stride),
+          scratch_(tiled(n_) * 4 + GuidanceRows<T>::count + 1, blocks_.stride),
           sums_(blocks_.chunks, n_ * n_),
           matrix_(static_cast<std::size_t>(n_ * n_)),
           weights_(n_, n_) {}
 
     void run() {
         start();
-        with_pointwise<T>(p_.observed->kind, p_.observed->parameter, [&](auto h) {
+        with_pointwise<T>(*p_.observed, [&](auto h) {
             for (index_t k = 0; k < p_.steps; ++k) {
                 sums_.total(matrix_.get());
                 softmax_rows(matrix_.get(), n_, n_, p_.schedule[k].half_precision, nullptr,
@@ -83,16 +84,16 @@ class MixtureSampler {
 
     // Rows of a block that stand in scratch together.
     struct Rows {
-        T *x, *centre, *target, *mixed, *xi, *y, *weight;
+        T *x, *centre, *target, *mixed, *xi;
+        GuidanceRows<T> guidance;
     };
 
     Rows rows(int thread) const {
         const index_t ensemble = tiled(n_) * blocks_.stride;
         T* base = scratch_.of(thread);
         Rows r{};
-        r.y = base;
-        r.weight = r.y + blocks_.stride;
-        r.xi = r.weight + blocks_.stride;
+        r.guidance = {base, blocks_.stride};
+        r.xi = base + GuidanceRows<T>::count * blocks_.stride;
         r.x = r.xi + blocks_.stride;
         r.centre = r.x + ensemble;
         r.target = r.centre + ensemble;
@@ -124,8 +125,8 @@ class MixtureSampler {
                 fetch(p_.x + i * p_.dim + first, n, r.x + i * blocks_.stride);
             combine(p_.schedule[k].pull, first, n, r.target);
             weights_.mix_dense(r.target, blocks_.stride, round_up(n, lanes), r.mixed);
-            spread_observations(*p_.observed, first, n, r.y, r.weight);
-            const LocalGuidance<T, Operator> guidance{h, r.y, r.weight};
+            spread_observations(*p_.observed, first, n, r.guidance.y, r.guidance.weight);
+            const LocalGuidance<T, Operator> guidance{h, r.guidance};
             index_t dense = 0;
             for (index_t i = 0; i < n_; ++i) {
                 const T* target = weights_.row(i, r.target, r.mixed, blocks_.stride, dense);
@@ -174,18 +175,18 @@ class MixtureSampler {
 // Every member drawn to its own forecast member only: all steps in one pass over memory.
 template <class T>
 void paired_diffusion(const DiffusionProblem<T>& p) {
-    const Blocks<T> blocks(p.members + 4, p.dim);
-    const Scratch<T> scratch(p.members + 4, blocks.stride);
+    constexpr index_t others = GuidanceRows<T>::count + 2;
+    const Blocks<T> blocks(p.members + others, p.dim);
+    const Scratch<T> scratch(p.members + others, blocks.stride);
     const Normals<T> first_normals = normals_of(p, 0);
-    with_pointwise<T>(p.observed->kind, p.observed->parameter, [&](auto h) {
+    with_pointwise<T>(*p.observed, [&](auto h) {
         blocks.for_each([&](int thread, index_t, index_t first, index_t n) {
-            T* y = scratch.of(thread);
-            T* weight = y + blocks.stride;
-            T* member = weight + blocks.stride;
+            const GuidanceRows<T> rows(scratch.of(thread), blocks.stride);
+            T* member = scratch.of(thread) + GuidanceRows<T>::count * blocks.stride;
             T* xi = member + blocks.stride;
             T* start = xi + blocks.stride;
-            spread_observations(*p.observed, first, n, y, weight);
-            const LocalGuidance<T, decltype(h)> guidance{h, y, weight};
+            spread_observations(*p.observed, first, n, rows.y, rows.weight);
+            const LocalGuidance<T, decltype(h)> guidance{h, rows};
             for (index_t i = 0; i < p.members; ++i)
                 first_normals.draw(i, first, n, start + i * blocks.stride);
             if (p.standardize) standardize(start, p.members, blocks.stride, n);

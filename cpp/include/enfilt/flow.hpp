@@ -21,7 +21,7 @@ class FlowSampler {
         : p_(problem),
           n_(problem.members),
           blocks_(problem.members * 4, problem.dim),
-          scratch_(tiled(n_) * (problem.heun ? 6 : 4) + 2, blocks_.stride),
+          scratch_(tiled(n_) * (problem.heun ? 6 : 4) + GuidanceRows<T>::count + 2, blocks_.stride),
           sums_(blocks_.chunks, n_ * n_),
           matrix_(static_cast<std::size_t>(n_ * n_)),
           innovations_(static_cast<std::size_t>(problem.gains ? n_ * n_ : 0)),
@@ -34,8 +34,7 @@ class FlowSampler {
         for (index_t k = 0; k < p_.steps + (p_.heun ? 1 : 0); ++k)
             guided = guided || p_.stages[k].strength != 0;
         if (p_.observed && (guided || p_.gains)) {
-            with_pointwise<T>(p_.observed->kind, p_.observed->parameter,
-                              [&](auto h) { steps<decltype(h)>(h, guided); });
+            with_pointwise<T>(*p_.observed, [&](auto h) { steps<decltype(h)>(h, guided); });
         } else {
             steps<IdentityOperator<T>>(IdentityOperator<T>(0), false);
         }
@@ -46,16 +45,19 @@ class FlowSampler {
 
     // Rows of a block that stand in scratch together.
     struct Rows {
-        T *z, *centre, *target, *mixed, *target2, *mixed2, *y, *weight;
+        T *z, *centre, *target, *mixed, *target2, *mixed2;
+        GuidanceRows<T> guidance;
+        T *x_hat, *ahead;  // of one member, for a function that takes blocks
     };
 
     Rows rows(int thread) const {
         const index_t ensemble = tiled(n_) * blocks_.stride;
         T* base = scratch_.of(thread);
         Rows r{};
-        r.y = base;
-        r.weight = base + blocks_.stride;
-        r.z = base + 2 * blocks_.stride;
+        r.guidance = {base, blocks_.stride};
+        r.x_hat = base + GuidanceRows<T>::count * blocks_.stride;
+        r.ahead = r.x_hat + blocks_.stride;
+        r.z = r.ahead + blocks_.stride;
         r.centre = r.z + ensemble;
         r.target = r.centre + ensemble;
         r.mixed = r.target + ensemble;
@@ -135,29 +137,49 @@ class FlowSampler {
                 combine(p_.stages[measured].a1, p_.stages[measured].a0, first, n, r.centre);
             const auto guidance = [&] {
                 if constexpr (Guided) {
-                    spread_observations(*p_.observed, first, n, r.y, r.weight);
-                    return LocalGuidance<T, Operator>{h, r.y, r.weight};
+                    spread_observations(*p_.observed, first, n, r.guidance.y, r.guidance.weight);
+                    return LocalGuidance<T, Operator>{h, r.guidance};
                 } else {
                     return NoGuidance<T>{};
                 }
             }();
+            // a function that takes blocks sees a whole row of x_hat before the row moves
+            constexpr bool by_blocks = Guided && takes_blocks<Operator>;
+            const auto prepare = [&](const Stage& s, const FieldForm& form, const T* from,
+                                     const T* pull) {
+                if constexpr (by_blocks) {
+                    for (index_t d = 0; d < n; d += lanes) {
+                        const vec_t<T> at = load(from + d);
+                        store(r.x_hat + d, expected(s, at, field(form, d, at, pull)));
+                    }
+                    guidance.prepare(r.x_hat, n);
+                }
+            };
             index_t dense = 0, dense2 = 0;
             for (index_t i = 0; i < n_; ++i) {
                 T* z = r.z + i * blocks_.stride;
                 const T* pull = first_.row(i, r.target, r.mixed, blocks_.stride, dense);
+                const auto stepped = [&](index_t d, vec_t<T> at) {
+                    return at + dt * velocity(now, now_form, guidance, d, at, pull);
+                };
+                prepare(now, now_form, z, pull);
                 if (correct) {
                     const T* pull2 = second_.row(i, r.target2, r.mixed2, blocks_.stride, dense2);
+                    if constexpr (by_blocks) {
+                        for (index_t d = 0; d < n; d += lanes)
+                            store(r.ahead + d, stepped(d, load(z + d)));
+                        prepare(end, end_form, r.ahead, pull2);
+                    }
                     for (index_t d = 0; d < n; d += lanes) {
                         const vec_t<T> at = load(z + d);
-                        const vec_t<T> ahead = at + dt * velocity(now, now_form, guidance, d, at, pull);
+                        const vec_t<T> ahead = by_blocks ? load(r.ahead + d) : stepped(d, at);
                         const vec_t<T> f = velocity(end, end_form, guidance, d, ahead, pull2);
                         store(z + d, T(0.5) * (at + ahead + dt * f));
                         prefetch(i, first + blocks_.length + d);
                     }
                 } else {
                     for (index_t d = 0; d < n; d += lanes) {
-                        const vec_t<T> at = load(z + d);
-                        store(z + d, at + dt * velocity(now, now_form, guidance, d, at, pull));
+                        store(z + d, stepped(d, load(z + d)));
                         prefetch(i, first + blocks_.length + d);
                     }
                 }
@@ -169,14 +191,23 @@ class FlowSampler {
         });
     }
 
+    // v at component d of the block
+    ENFILT_INLINE vec_t<T> field(const FieldForm& form, index_t d, vec_t<T> z,
+                                 const T* pull) const {
+        return static_cast<T>(form.gain) * (static_cast<T>(form.keep) * z - load(pull + d));
+    }
+
+    // x_hat, the end of the path that v leads to
+    ENFILT_INLINE vec_t<T> expected(const Stage& s, vec_t<T> z, vec_t<T> v) const {
+        return z + static_cast<T>(s.remaining) * v;
+    }
+
     // v + g at component d of the block
     template <class Guidance>
     ENFILT_INLINE vec_t<T> velocity(const Stage& s, const FieldForm& form, const Guidance& guidance,
                                     index_t d, vec_t<T> z, const T* pull) const {
-        const vec_t<T> v =
-            static_cast<T>(form.gain) * (static_cast<T>(form.keep) * z - load(pull + d));
-        const vec_t<T> x_hat = z + static_cast<T>(s.remaining) * v;
-        return v + guidance(d, x_hat, static_cast<T>(s.strength));
+        const vec_t<T> v = field(form, d, z, pull);
+        return v + guidance(d, expected(s, z, v), static_cast<T>(s.strength));
     }
 
     // The next block comes from memory while this one is worked on; the rows are too many, and the
@@ -225,7 +256,8 @@ class FlowSampler {
         blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
             const Rows r = rows(thread);
             const index_t whole = round_up(n, lanes);
-            spread_observations(*p_.observed, first, n, r.y, r.weight);
+            const T *y = r.guidance.y, *weight = r.guidance.weight;
+            spread_observations(*p_.observed, first, n, r.guidance.y, r.guidance.weight);
             for (index_t j = 0; j < n_; ++j)
                 fetch(p_.x1 + j * p_.dim + first, n, r.target + j * blocks_.stride);
             weights.mix_dense(r.target, blocks_.stride, whole, r.mixed);
@@ -233,13 +265,20 @@ class FlowSampler {
             for (index_t i = 0; i < n_; ++i) {
                 const T* x_hat = weights.row(i, r.target, r.mixed, blocks_.stride, dense);
                 T* innovation = r.z + i * blocks_.stride;
+                if constexpr (takes_blocks<Operator>) h.function.values(x_hat, n, innovation);
+                const auto value = [&](index_t d) {
+                    if constexpr (takes_blocks<Operator>)
+                        return load(innovation + d);
+                    else
+                        return h.value(load(x_hat + d));
+                };
                 for (index_t d = 0; d < whole; d += lanes) {
-                    const vec_t<T> w = load(r.weight + d);
-                    const vec_t<T> miss = w * (load(r.y + d) - h.value(load(x_hat + d)));
+                    const vec_t<T> w = load(weight + d);
+                    const vec_t<T> miss = w * (load(y + d) - value(d));
                     store(innovation + d, select<T>(w > T(0), miss, vec_t<T>{}));
                 }
             }
-            observed_anomalies<T>(h, r.target, r.weight, n_, blocks_.stride, whole, r.centre);
+            observed_anomalies<T>(h, r.target, weight, n_, blocks_.stride, whole, r.centre);
             add_pairwise<Product>(r.z, n_, r.centre, n_, blocks_.stride, whole, sums_.of(chunk));
         });
         sums_.total(innovations_.get());

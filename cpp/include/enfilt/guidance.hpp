@@ -6,18 +6,37 @@
 
 ENFILT_OPEN
 
+// Rows of a block that local guidance reads, and two for a function that takes blocks.
+template <class T>
+struct GuidanceRows {
+    static constexpr index_t count = 4;
+    T *y, *weight, *value, *slope;
+    GuidanceRows() = default;
+    GuidanceRows(T* memory, index_t stride)
+        : y(memory), weight(y + stride), value(weight + stride), slope(value + stride) {}
+};
+
 // Observations of a block, and what the local guidance makes of them.
 template <class T, class Operator>
 struct LocalGuidance {
     Operator h;
-    const T* y;
-    const T* weight;
+    GuidanceRows<T> rows;
+
+    // Has to be called with all x_hat of a row before any of them is asked for.
+    ENFILT_INLINE void prepare(const T* x_hat, index_t n) const {
+        if constexpr (takes_blocks<Operator>)
+            h.function.linearize(x_hat, n, rows.value, rows.slope);
+    }
 
     // -strength grad J at x_hat for the vector at component d of the block
     ENFILT_INLINE vec_t<T> operator()(index_t d, vec_t<T> x_hat, T strength) const {
-        const Linearized<T> at = h.linearize(x_hat);
-        const vec_t<T> w = load(weight + d);
-        const vec_t<T> pull = strength * w * at.slope * (load(y + d) - at.value);
+        Linearized<T> at;
+        if constexpr (takes_blocks<Operator>)
+            at = {load(rows.value + d), load(rows.slope + d)};
+        else
+            at = h.linearize(x_hat);
+        const vec_t<T> w = load(rows.weight + d);
+        const vec_t<T> pull = strength * w * at.slope * (load(rows.y + d) - at.value);
         return select<T>(w > T(0), pull, vec_t<T>{});
     }
 };

@@ -124,19 +124,26 @@ class Sweep {
         for (index_t c = 0; c < stride(); ++c) to.seen = to.seen || to.weight[c] > T(0);
         if (!to.seen) return;
         std::memset(to.bound, 0, static_cast<std::size_t>(stride()) * sizeof(T));
-        with_pointwise<T>(p_.observed->kind, p_.observed->parameter,
-                          [&](auto h) { anomalies(h, to); });
+        with_pointwise<T>(*p_.observed, [&](auto h) {
+            if constexpr (takes_blocks<decltype(h)>) {
+                h.function.values(to.state, n_ * stride(), to.anomalies);
+                anomalies(IdentityOperator<T>(0), to.anomalies, to);
+            } else {
+                anomalies(h, to.state, to);
+            }
+        });
     }
 
+    // Y and d from the members' states at `x`; from h(x), where it stands there, in place.
     template <class Operator>
-    void anomalies(Operator h, Row& to) const {
+    void anomalies(Operator h, const T* x, Row& to) const {
         const T share = T(1) / static_cast<T>(n_);
         for (index_t c = 0; c < stride(); c += lanes) {
             const ivec_t<T> seen = load(to.weight + c) > T(0);
-            const vec_t<T> start = h.value(load(to.state + c));
+            const vec_t<T> start = h.value(load(x + c));
             vec_t<T> mean = {};
             for (index_t j = 1; j < n_; ++j) {
-                const vec_t<T> apart = h.value(load(to.state + j * stride() + c)) - start;
+                const vec_t<T> apart = h.value(load(x + j * stride() + c)) - start;
                 store(to.anomalies + j * stride() + c, apart);
                 mean += apart;
             }

@@ -74,8 +74,14 @@ class WindowTile {
                 c += n;
             }
         }
-        with_pointwise<T>(p_.observed->kind, p_.observed->parameter,
-                          [&](auto h) { observe(h); });
+        with_pointwise<T>(*p_.observed, [&](auto h) {
+            if constexpr (takes_blocks<decltype(h)>) {
+                apply_in_place(h, p_.members * area_, rows_);
+                observe(IdentityOperator<T>(0));
+            } else {
+                observe(h);
+            }
+        });
     }
 
     // The group whose first component stands at (row, column) of the tile.

@@ -27,25 +27,40 @@ void observed_anomalies(Operator h, const T* x, const T* weight, index_t members
     }
 }
 
+template <class T>
+void observed_anomalies(BlockOperator<T> h, const T* x, const T* weight, index_t members,
+                        index_t stride, index_t n, T* to) {
+    for (index_t j = 0; j < members; ++j) h.function.values(x + j * stride, n, to + j * stride);
+    observed_anomalies<T>(IdentityOperator<T>(0), to, weight, members, stride, n, to);
+}
+
 // J(x_i) = 1/2 sum_k ((y_k - h_k(x_i)) / r_k)^2 over the observed components, for every member.
 template <class T>
 void misfit(const T* x, index_t members, index_t dim, const Observed<T>& observed, double* out) {
     constexpr index_t lanes = Blocks<T>::lanes;
     const Blocks<T> blocks(members, dim);
-    const Scratch<T> scratch(2, blocks.stride);
+    const Scratch<T> scratch(3, blocks.stride);
     const PartialSums sums(blocks.chunks, members);
     sums.clear();
-    with_pointwise<T>(observed.kind, observed.parameter, [&](auto h) {
+    with_pointwise<T>(observed, [&](auto h) {
         blocks.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
             T* y = scratch.of(thread);
             T* weight = y + blocks.stride;
+            T* values = weight + blocks.stride;
             spread_observations(observed, first, n, y, weight);
             for (index_t i = 0; i < members; ++i) {
+                const T* at = x + i * dim + first;
+                if constexpr (takes_blocks<decltype(h)>) h.function.values(at, n, values);
+                const auto value = [&](index_t d) {
+                    if constexpr (takes_blocks<decltype(h)>)
+                        return load(values + d);
+                    else
+                        return h.value(load_up_to(at + d, n - d));
+                };
                 vec_t<T> sum = {};
                 for (index_t d = 0; d < n; d += lanes) {
                     const vec_t<T> w = load(weight + d);
-                    const vec_t<T> miss =
-                        load(y + d) - h.value(load_up_to(x + i * dim + first + d, n - d));
+                    const vec_t<T> miss = load(y + d) - value(d);
                     sum += select<T>(w > T(0), w * miss * miss, vec_t<T>{});
                 }
                 sums.of(chunk)[i] += 0.5 * add_lanes(sum);
@@ -68,7 +83,7 @@ void anomaly_grams(const T* x, index_t members, index_t dim, const Observed<T>& 
     state_sums.clear();
     observed_sums.clear();
     const T share = T(1) / static_cast<T>(members);
-    with_pointwise<T>(observed.kind, observed.parameter, [&](auto h) {
+    with_pointwise<T>(observed, [&](auto h) {
         blocks.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
             T* state = scratch.of(thread);
             T* anomaly = state + ensemble;

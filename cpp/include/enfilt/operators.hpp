@@ -1,4 +1,5 @@
-// Component-wise observation operators h and their derivatives, a vector at a time.
+// Component-wise observation operators h and their derivatives, a vector at a time; a function of
+// the caller's a block at a time.
 //
 // A new one: a structure with value() and linearize(), a name in Pointwise (problem.hpp), a line
 // in with_pointwise below.
@@ -78,17 +79,44 @@ struct RealPowerOperator {
     }
 };
 
+// The caller's function. It is not called for a vector, which is too short for its loop to become
+// vector code: kernels put whole rows through it, and what follows takes the results as they are.
+template <class T>
+struct BlockOperator {
+    BlockFunction<T> function;
+};
+
+template <class Operator>
+constexpr bool takes_blocks = false;
+template <class T>
+constexpr bool takes_blocks<BlockOperator<T>> = true;
+
+// h in place, through a piece of memory of its own: compilers give up vectors where what is read
+// and what is written may be the same.
+template <class T>
+void apply_in_place(const BlockOperator<T>& h, index_t n, T* x) {
+    constexpr index_t most = 512;
+    T piece[most];
+    for (index_t d = 0; d < n; d += most) {
+        const index_t count = n - d < most ? n - d : most;
+        std::memcpy(piece, x + d, static_cast<std::size_t>(count) * sizeof(T));
+        h.function.values(piece, count, x + d);
+    }
+}
+
 // Calls body with the operator as a value of its own type: the kernel is compiled once for each,
 // and no loop over components asks which it is.
 template <class T, class Body>
-void with_pointwise(Pointwise kind, double parameter, Body&& body) {
-    switch (kind) {
+void with_pointwise(const Observed<T>& observed, Body&& body) {
+    const double parameter = observed.parameter;
+    switch (observed.kind) {
         case Pointwise::identity: return body(IdentityOperator<T>(parameter));
         case Pointwise::arctan: return body(ArctanOperator<T>(parameter));
         case Pointwise::tanh: return body(TanhOperator<T>(parameter));
         case Pointwise::sigmoid: return body(SigmoidOperator<T>(parameter));
         case Pointwise::power_integer: return body(IntegerPowerOperator<T>(parameter));
         case Pointwise::power_real: return body(RealPowerOperator<T>(parameter));
+        case Pointwise::function: return body(BlockOperator<T>{observed.function});
     }
 }
 

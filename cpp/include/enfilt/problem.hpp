@@ -11,13 +11,22 @@ namespace enfilt {
 using index_t = std::ptrdiff_t;
 
 // Component-wise observation operators known to the kernels; operators.hpp holds their bodies.
-enum class Pointwise : int { identity, arctan, tanh, sigmoid, power_integer, power_real };
+enum class Pointwise : int { identity, arctan, tanh, sigmoid, power_integer, power_real, function };
+
+// A component-wise operator of the caller's: C functions of n values that stand one behind the
+// other, called for a block at a time from several threads at once; x overlaps no result.
+template <class T>
+struct BlockFunction {
+    void (*values)(const T* x, index_t n, T* h) = nullptr;
+    void (*linearize)(const T* x, index_t n, T* h, T* slope) = nullptr;  // h, and its derivative
+};
 
 // What is observed of one ensemble: y_k = h(x_{c(k)}) + r_k eps, with components c(k) increasing.
 template <class T>
 struct Observed {
     Pointwise kind = Pointwise::identity;
     double parameter = 0;  // of the operator: sigmoid's alpha, the power's exponent
+    BlockFunction<T> function;  // of Pointwise::function
 
     index_t size = 0;                     // m
     index_t offset = 0, stride = 1;       // c(k) = offset + k stride, where indices is null

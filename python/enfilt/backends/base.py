@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import lenff, letkf
+from .block_function import BlockFunction
 from .letkf import LocalLists, LocalObservations, LocalWindow
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class ObservedComponents(NamedTuple):
     """Observations that kernels evaluate themselves, components in increasing order.
 
     `kind` and `parameter` name a component-wise function (`enfilt.operators.Pointwise`), y is
-    (m,) or (B, m) with NaN for a missing one, `precision` (1,) or (m,) is 1/r^2.
+    (m,) or (B, m) with NaN for a missing one, `precision` (1,) or (m,) is 1/r^2. `function` is
+    that of the kind "function".
     """
 
     kind: str
@@ -50,6 +52,7 @@ class ObservedComponents(NamedTuple):
     indices: npt.NDArray[np.int64] | None
     y: Array
     precision: Array
+    function: BlockFunction | None = None
 
     def of(self, batch: int) -> ObservedComponents:
         """Return the observations of one ensemble of a batch."""

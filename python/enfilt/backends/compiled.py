@@ -22,7 +22,7 @@ from .letkf import LocalLists, LocalObservations, LocalWindow
 from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
-_KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
+_KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real", "function")
 
 
 def load() -> Any:
@@ -47,7 +47,11 @@ def load() -> Any:
 
 
 def _parts(observed: ObservedComponents | None) -> tuple[Any, ...] | None:
-    return None if observed is None else (_KINDS.index(observed.kind), *observed[1:])
+    if observed is None:
+        return None
+    *numbers, function = observed[1:]
+    addresses = (0, 0) if function is None else function.addresses(observed.y.dtype)
+    return _KINDS.index(observed.kind), *numbers, *addresses
 
 
 class CppBackend(Backend):

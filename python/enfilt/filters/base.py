@@ -118,6 +118,7 @@ class Cycle:
             indices,
             np.ascontiguousarray(y),
             np.ascontiguousarray(precision),
+            form.function,
         )
 
 

@@ -144,8 +144,9 @@ class EnFF(EnsembleFilter):
     def _check_observation(self, obs: Observation) -> None:
         if self._guidance.needs_gradient and not obs.operator.has_gradient:
             raise TypeError(
-                f"guidance={self.guidance!r} needs the gradient of the operator, but vjp was left "
-                f"out of it: give Custom(h, vjp), or use guidance='monte-carlo'"
+                f"guidance={self.guidance!r} needs the gradient of the operator, but dh or vjp was "
+                f"left out of it: give Componentwise(h, dh) or Custom(h, vjp), or use "
+                f"guidance='monte-carlo'"
             )
 
     def _calls_back(self, cycle: Cycle) -> bool:

@@ -96,7 +96,15 @@ def _observed(x: Array, cycle: Cycle, m: int) -> Iterator[tuple[slice, Array]]:
             observe(
                 x,
                 ObservedComponents(
-                    form.kind, form.parameter, offset, stride, size, indices, empty, empty
+                    form.kind,
+                    form.parameter,
+                    offset,
+                    stride,
+                    size,
+                    indices,
+                    empty,
+                    empty,
+                    form.function,
                 ),
             ),
         )

@@ -191,8 +191,8 @@ class EnSF(EnsembleFilter):
     def _check_observation(self, obs: Observation) -> None:
         if not obs.operator.has_gradient:
             raise TypeError(
-                "EnSF needs the gradient of the operator, but vjp was left out of it: "
-                "give Custom(h, vjp)"
+                "EnSF needs the gradient of the operator, but dh or vjp was left out of it: "
+                "give Componentwise(h, dh) or Custom(h, vjp)"
             )
 
     def _update(self, cycle: Cycle, out: Array) -> None:
@@ -248,6 +248,7 @@ class EnSF(EnsembleFilter):
                 indices=None,
                 y=np.ascontiguousarray(cycle.y[b][seen]),
                 precision=precision[seen] if precision.size > 1 else precision,
+                function=form.function,
             )
             reduce = self._reduces(cycle, part, part_observed)
             if reduce or cycle.backend.has_diffusion_analysis:

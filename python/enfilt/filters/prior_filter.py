@@ -86,8 +86,8 @@ def needs_gradient(name: str, obs: Observation) -> None:
     """Check that the operator has a gradient, for a filter of this name."""
     if not obs.operator.has_gradient:
         raise TypeError(
-            f"{name} needs the gradient of the operator, but vjp was left out of it: "
-            f"give Custom(h, vjp)"
+            f"{name} needs the gradient of the operator, but dh or vjp was left out of it: "
+            f"give Componentwise(h, dh) or Custom(h, vjp)"
         )
 
 

@@ -47,7 +47,7 @@ class _Cost(NamedTuple):
     pair: int
 
 
-# Measured by bench/reduced.py --grid, f2p; the other paths, which have one ensemble less in the
+# Measured by bench/reduced.py, f2p; the other paths, which have one ensemble less in the
 # Gram matrices, would have fewer passes. Plain NumPy keeps the streaming form: it is the oracle.
 _COSTS = {"cpp": _Cost(5, 24_000, 0, 64), "numba": _Cost(7, 80_000, 50_000, 64)}
 

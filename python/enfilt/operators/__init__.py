@@ -9,10 +9,12 @@ from .componentwise import Arctan, Identity, Power, Sigmoid, Tanh
 from .compose import Compose
 from .custom import Custom
 from .linear import Linear
+from .scalar_function import Componentwise
 from .selection import Every, Mask, Subset
 
 __all__ = [
     "Arctan",
+    "Componentwise",
     "Compose",
     "Custom",
     "Every",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from ..backends.block_function import BlockFunction
     from .compose import Compose
 
 Array = npt.NDArray[Any]
@@ -22,16 +23,20 @@ class Pointwise(NamedTuple):
     Attributes
     ----------
     kind : str
-        Name of f: "identity", "arctan", "tanh", "sigmoid", "power_integer" or "power_real".
+        Name of f: "identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real" or
+        "function".
     parameter : float
         f's parameter, 0 where it has none.
     components : slice or ndarray of int64
         The components observed, each at most once.
+    function : BlockFunction or None
+        f itself, of the kind "function".
     """
 
     kind: str
     parameter: float
     components: Components
+    function: BlockFunction | None = None
 
 
 class Operator(ABC):

@@ -12,7 +12,7 @@ from .. import _checks
 from .base import Array, Operator, Pointwise
 
 
-class _Everywhere(Operator):
+class Everywhere(Operator):
     """A scalar function and its derivative, applied to all components."""
 
     def size(self, dim: int) -> int:
@@ -36,7 +36,7 @@ class _Everywhere(Operator):
 
 
 @dataclass(frozen=True)
-class Identity(_Everywhere):
+class Identity(Everywhere):
     """Observe the state itself, h(x) = x.
 
     Examples
@@ -60,7 +60,7 @@ class Identity(_Everywhere):
 
 
 @dataclass(frozen=True)
-class Arctan(_Everywhere):
+class Arctan(Everywhere):
     """Observe h(x) = arctan(x), which saturates for large states.
 
     Examples
@@ -83,7 +83,7 @@ class Arctan(_Everywhere):
 
 
 @dataclass(frozen=True)
-class Tanh(_Everywhere):
+class Tanh(Everywhere):
     """Observe h(x) = tanh(x).
 
     Examples
@@ -107,7 +107,7 @@ class Tanh(_Everywhere):
 
 
 @dataclass(frozen=True)
-class Sigmoid(_Everywhere):
+class Sigmoid(Everywhere):
     """Observe h(x) = 1 / (1 + exp(-alpha x)).
 
     Parameters
@@ -144,7 +144,7 @@ class Sigmoid(_Everywhere):
 
 
 @dataclass(frozen=True)
-class Power(_Everywhere):
+class Power(Everywhere):
     """Observe h(x) = x^p for an integer p, and |x|^p sign(x) for any other.
 
     Parameters

@@ -62,7 +62,7 @@ class Compose(Operator):
             return None  # kernels know one function, not a chain of them
         function = first if then.kind == "identity" else then
         chosen = _after(first.components, then.components, dim)
-        return Pointwise(function.kind, function.parameter, chosen)
+        return function._replace(components=chosen)
 
 
 def _after(first: Components, then: Components, dim: int) -> Components:

@@ -36,7 +36,7 @@ def observed_as(observed: ObservedComponents | None, x: Array) -> Observed:
     no_indices = np.empty(0, np.int64)
     if observed is None:
         nothing = np.empty(0, x.dtype)
-        return 0, 0.0, 0, 1, fixed(no_indices), fixed(nothing), fixed(nothing)
+        return 0, 0.0, 0, 1, fixed(no_indices), fixed(nothing), fixed(nothing), 0
     return (
         KINDS.index(observed.kind),
         float(observed.parameter),
@@ -45,6 +45,7 @@ def observed_as(observed: ObservedComponents | None, x: Array) -> Observed:
         fixed(no_indices if observed.indices is None else observed.indices),
         fixed(observed.y),
         fixed(observed.precision),
+        0 if observed.function is None else observed.function.addresses(x.dtype)[1],
     )
 
 

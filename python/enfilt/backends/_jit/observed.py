@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite.ir import FunctionType, VoidType
+from numba.core import types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
 
 from ..base import Array
 from .blocks import center
 from .options import exact, serial
 
 # What a kernel takes of `ObservedComponents`: number of its kind, parameter, offset, stride,
-# indices (none: the stride holds), y and precision.
-Observed = tuple[int, float, int, int, Array, Array, Array]
+# indices (none: the stride holds), y, precision, and the address of a function for blocks or 0.
+Observed = tuple[int, float, int, int, Array, Array, Array, int]
 
 #: Kinds of observation, at the numbers that `observe` knows them by.
-KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
+KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real", "function")
 
 # Fitted by cpp/tools/fit_polynomials.py for float64, powers descending; relative error 4e-17 and
 # 2e-17. Float32 takes the same: a few terms too many cost less than a second set.
@@ -37,7 +41,7 @@ _EXPM1 = np.array(
 
 
 @exact
-def _arctan(x: Any, kind: Any) -> Any:
+def arctan_of(x: Any, kind: Any) -> Any:
     # beyond 0.618: atan|x| = atan(c) + atan((|x| - c) / (1 + |x| c)) with c the golden ratio
     a = min(abs(x), kind(1e30))
     far = a > kind(0.6180339887498949)
@@ -53,7 +57,7 @@ def _arctan(x: Any, kind: Any) -> Any:
 
 
 @exact
-def _tanh(x: Any) -> Any:
+def tanh_of(x: Any) -> Any:
     # tanh(a) = h/(h + 1), h = (exp(2a) - 1)/2 = 2^n g + (2^n - 1)/2, g = (exp(2r) - 1)/2; the
     # large number added rounds to an integer and leaves it in the low bits. Always in float64.
     a = min(abs(np.float64(x)), 40.0)
@@ -71,6 +75,30 @@ def _tanh(x: Any) -> Any:
     return -y if x < 0 else y
 
 
+def _typed_call(_context: Any, address: Any, x: Any, n: Any, value: Any, slope: Any) -> Any:
+    """Call the C function ``(x, n, value, slope)`` at an address, for rows that are contiguous."""
+    arrays = (x, value, slope)
+    if not all(a.layout == "C" for a in arrays):
+        raise TypingError("rows of a block are contiguous")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at, *rows = (arguments[k] for k in (0, 1, 3, 4))
+        x_at, value_at, slope_at = (
+            context.make_array(a)(context, builder, row).data
+            for a, row in zip(arrays, rows, strict=True)
+        )
+        length = context.cast(builder, arguments[2], n, types.intp)
+        operands = [x_at, length, value_at, slope_at]
+        kind = FunctionType(VoidType(), [operand.type for operand in operands])
+        builder.call(builder.inttoptr(at, kind.as_pointer()), operands)
+        return context.get_dummy_value()
+
+    return types.void(address, x, n, value, slope), generate
+
+
+_call: Any = intrinsic(_typed_call)
+
+
 @serial
 def observe(observed: Observed, x: Array, n: int, value: Array, slope: Array) -> None:
     """Write h and its derivative at the first n of x; the kind is asked for once a row."""
@@ -83,16 +111,16 @@ def observe(observed: Observed, x: Array, n: int, value: Array, slope: Array) ->
             slope[d] = one
     elif number == 1:
         for d in range(n):
-            value[d] = _arctan(x[d], kind)
+            value[d] = arctan_of(x[d], kind)
             slope[d] = one / (one + x[d] * x[d])
     elif number == 2:
         for d in range(n):
-            h = _tanh(x[d])
+            h = tanh_of(x[d])
             value[d] = h
             slope[d] = (1.0 - h) * (1.0 + h)
     elif number == 3:
         for d in range(n):
-            h = 0.5 + 0.5 * _tanh(0.5 * parameter * x[d])
+            h = 0.5 + 0.5 * tanh_of(0.5 * parameter * x[d])
             value[d] = h
             slope[d] = parameter * h * (1.0 - h)
     elif number == 4:
@@ -110,6 +138,8 @@ def observe(observed: Observed, x: Array, n: int, value: Array, slope: Array) ->
         for d in range(n):
             value[d] = slope[d] * x[d]
             slope[d] *= factor
+    elif number == 6:
+        _call(observed[7], x, n, value, slope)
     else:
         for d in range(n):
             a = abs(np.float64(x[d]))
@@ -121,7 +151,7 @@ def observe(observed: Observed, x: Array, n: int, value: Array, slope: Array) ->
 @serial
 def spread(observed: Observed, first: int, n: int, y: Array, weight: Array) -> None:
     """Spread the observations of a block to a y and a 1/r^2 for each component, 0 where none."""
-    _, _, offset, stride, indices, values, precision = observed
+    _, _, offset, stride, indices, values, precision, _ = observed
     for d in range(n):
         y[d] = weight[d] = 0
     varies = 1 if precision.size > 1 else 0
