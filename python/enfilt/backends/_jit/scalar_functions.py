@@ -175,6 +175,10 @@ def block(h: Scalar, dh: Scalar | None, dtype: np.dtype[Any]) -> Block:
     return Block(values, cfunc(signature, **_OPTIONS)(both))
 
 
+# A function of two numbers is a TypeError from some versions of Numba, from others one of its own.
+_REFUSED = (errors.NumbaError, TypeError)
+
+
 def _scalar(name: str, function: Scalar, number: types.Type) -> Any:
     """Return a function of a number, compiled for it and inlined where it is called."""
     body: Any = getattr(function, "py_func", function)  # of one that Numba compiled before
@@ -188,11 +192,11 @@ def _scalar(name: str, function: Scalar, number: types.Type) -> Any:
     try:
         compiled = njit(pipeline_class=_Compiler, **_INLINED)(body)
         result = _result(compiled, number)
-    except errors.NumbaError:
+    except _REFUSED:
         compiled = njit(**_INLINED)(body)
         try:
             result = _result(compiled, number)
-        except errors.NumbaError as error:
+        except _REFUSED as error:
             raise TypeError(
                 f"{name}={function!r} can't be compiled by Numba: {_reason(error)}; expected a "
                 f"function of one number (one of whole arrays becomes an operator by "
@@ -209,7 +213,7 @@ def _result(compiled: Any, number: types.Type) -> types.Type:
     return result
 
 
-def _reason(error: errors.NumbaError) -> str:
+def _reason(error: Exception) -> str:
     """Return the line of a message from Numba that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines()]
     general = ("Failed in", "During", "File", "")
