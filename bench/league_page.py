@@ -105,9 +105,9 @@ def winners(figures: Figures) -> list[str]:
         "| problem | N | lowest RMSE | LEnFF | LEnFF over the lowest |",
         "| --- | ---: | --- | ---: | ---: |",
     ]
-    for problem, rule in league.PROBLEMS.items():
+    for problem in league.PROBLEMS:
         for operator in league.OPERATORS:
-            for members in sorted(rule.members):
+            for members in sorted(league.MEMBERS):
                 found = figures.of(problem, operator, members)
                 scored = {n: s for n, x in found.items() if (s := league.scores(x)) is not None}
                 whole = {n: s for n, s in scored.items() if not s["lost"]} or scored
@@ -191,10 +191,10 @@ def write(folder: Path) -> None:
         "## Who wins where\n",
         *winners(figures),
     ]
-    for problem, rule in league.PROBLEMS.items():
+    for problem in league.PROBLEMS:
         for operator in league.OPERATORS:
             text.append(f"## {title(problem, operator)}\n")
-            for members in sorted(rule.members):
+            for members in sorted(league.MEMBERS):
                 text += table(figures, problem, operator, members)
     text += [
         "## Budgets\n",

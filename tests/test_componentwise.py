@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -52,6 +53,9 @@ def bent(x):
 ARCTAN = Componentwise(arctan, arctan_slope)
 TANH = Componentwise(math.tanh, tanh_slope)
 WAVY = Componentwise(wavy, wavy_slope)
+EXP = Componentwise(math.exp, np.exp)
+LOG = Componentwise(np.log, lambda x: 1 / x)
+LOG10 = Componentwise(math.log10)
 
 
 # -- the operator by itself
@@ -91,10 +95,38 @@ def test_values_and_derivative(operator, h, dh, dtype):
     np.testing.assert_array_equal(x, before)
 
 
-@pytest.mark.parametrize(("operator", "h"), [(ARCTAN, np.arctan), (TANH, np.tanh)])
+@pytest.mark.parametrize(
+    ("operator", "h"),
+    [(ARCTAN, np.arctan), (TANH, np.tanh), (EXP, np.exp), (LOG, np.log), (LOG10, np.log10)],
+)
 def test_special_values(operator, h, dtype):
-    x = np.array([np.nan, np.inf, -np.inf, 0.0, 1e-30, 1e30], dtype)
-    np.testing.assert_allclose(operator(x), h(x), rtol=4 * np.finfo(dtype).eps)
+    x = np.array([np.nan, np.inf, -np.inf, 0.0, 1e-30, 1e30, -2.0, 88.0], dtype)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(operator(x), h(x), rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
+    ("operator", "h", "bound"),
+    [(EXP, np.exp, 1.5), (LOG, np.log, 1.5), (LOG10, np.log10, 2.5)],
+    ids=["exp", "log", "log10"],
+)
+def test_whole_range(operator, h, bound, dtype):
+    """In units in the last place, subnormal arguments and the ends of the range included.
+
+    Reduction, polynomial and final product round once each in float64, log10 once more; float32 is
+    rounded from that.
+    """
+    kind = np.finfo(dtype)
+    if h is np.exp:
+        x = np.linspace(np.log(kind.smallest_normal) + 0.4, np.log(kind.max) - 1e-3, 100_003)
+    else:
+        last = np.array(kind.max).view(f"u{kind.bits // 8}")  # positive numbers, as integers
+        x = np.linspace(1, int(last), 100_003).astype(last.dtype)[:-1].view(dtype)
+        x = np.concatenate([x, np.linspace(0.5, 2, 10_007).astype(dtype)])
+    x = x.astype(dtype)
+    exact = h(x.astype(np.longdouble))
+    ulp = np.spacing(np.abs(exact.astype(dtype))).astype(np.longdouble)
+    assert np.max(np.abs(operator(x) - exact) / ulp) <= bound
 
 
 def test_integers_are_observed_as_float64():
@@ -103,10 +135,10 @@ def test_integers_are_observed_as_float64():
 
 def test_becomes_vector_code(dtype):
     """No function of the C library is called, and float32 stays float32."""
-    for operator in (ARCTAN, TANH):
+    for operator in (ARCTAN, TANH, EXP, LOG, LOG10):
         code = operator._function.compiled(dtype).linearize.inspect_llvm()
-        assert "@atan" not in code
-        assert "@tanh" not in code
+        assert not re.search(r"@(llvm\.)?(atan|tanh|exp|log)", code)
+        assert re.search("fdiv.* <[0-9]+ x|fmul.* <[0-9]+ x", code)
     code = ARCTAN._function.compiled(np.float32).linearize.inspect_llvm()
     assert "x float>" in code
     assert "x double>" not in code

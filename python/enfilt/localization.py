@@ -16,18 +16,19 @@ Array = npt.NDArray[Any]
 
 def _gaspari_cohn(distance: Array, cutoff: float) -> Array:
     # eq. 4.10 with half-width c = cutoff/2; r = distance/c runs to 2
-    r = np.minimum(2 * distance / cutoff, 2.0)
+    r = 2 * distance / cutoff
     inner = 1 + r**2 * (-5 / 3 + r * (5 / 8 + r * (1 / 2 - r / 4)))
     safe = np.maximum(r, 1.0)
     outer = 4 + safe * (-5 + safe * (5 / 3 + safe * (5 / 8 + safe * (-1 / 2 + safe / 12))))
     outer = outer - 2 / (3 * safe)
-    return np.where(r < 1, inner, np.where(r < 2, np.maximum(outer, 0.0), 0.0))
+    return np.where(r < 1, inner, np.maximum(outer, 0.0))
 
 
 def _step(distance: Array, cutoff: float) -> Array:
-    return np.where(distance < cutoff, 1.0, 0.0)
+    return np.ones_like(distance)
 
 
+#: Shapes by name: the weights at distances below the cutoff.
 TAPERS: dict[str, Callable[[Array, float], Array]] = {"gaspari-cohn": _gaspari_cohn, "step": _step}
 
 
@@ -89,6 +90,9 @@ class GaspariCohn:
                     f"taper returned {weight[at]} at distance {d[at]}: expected weights from 0 to 1"
                 )
             return np.where(within, weight, 0.0)
-        if self.cutoff == np.inf:  # variables that localization keeps apart are so here, too
-            return np.where(d < np.inf, 1.0, 0.0)
-        return TAPERS[self.taper](d, float(self.cutoff))
+        inside = d < self.cutoff  # also without one: variables kept apart are infinitely far
+        weight = np.zeros_like(d)
+        # few of many distances are inside, and the taper costs more than to choose them
+        unbounded = self.cutoff == np.inf
+        weight[inside] = 1.0 if unbounded else TAPERS[self.taper](d[inside], float(self.cutoff))
+        return weight

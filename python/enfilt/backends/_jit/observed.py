@@ -12,7 +12,8 @@ from numba.extending import intrinsic
 
 from ..base import Array
 from .blocks import center
-from .options import exact, serial
+from .elementary import arctan_of, tanh_of
+from .options import serial
 
 # What a kernel takes of `ObservedComponents`: number of its kind, parameter, offset, stride,
 # indices (none: the stride holds), y, precision, and the address of a function for blocks or 0.
@@ -20,59 +21,6 @@ Observed = tuple[int, float, int, int, Array, Array, Array, int]
 
 #: Kinds of observation, at the numbers that `observe` knows them by.
 KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real", "function")
-
-# Fitted by cpp/tools/fit_polynomials.py for float64, powers descending; relative error 4e-17 and
-# 2e-17. Float32 takes the same: a few terms too many cost less than a second set.
-_ATAN = np.array(
-    [
-        *(-0.004137480325516379, 0.015549886713814416, -0.030156876942192146),
-        *(0.04236885953909514, -0.051135004468067555, 0.05851542245320213),
-        *(-0.06662122756582022, 0.07691836225420381, -0.0909087574491397),
-        *(0.11111109584686753, -0.1428571424423906, 0.19999999999428608, -0.33333333333330556),
-    ]
-)
-_EXPM1 = np.array(
-    [
-        *(2.565968556343953e-05, 0.00014144643589138122, 0.0007054692598976231),
-        *(0.0031745925907899633, 0.012698412630859463, 0.04444444458319989),
-        *(0.13333333333410635, 0.33333333333259135, 0.6666666666666641, 1.000000000000001),
-    ]
-)
-
-
-@exact
-def arctan_of(x: Any, kind: Any) -> Any:
-    # beyond 0.618: atan|x| = atan(c) + atan((|x| - c) / (1 + |x| c)) with c the golden ratio
-    a = min(abs(x), kind(1e30))
-    far = a > kind(0.6180339887498949)
-    c = kind(1.6180339887494795) if far else kind(0)
-    angle = kind(1.0172219678977366) if far else kind(0)
-    t = (a - c) / (a * c + kind(1))
-    z = t * t
-    p = kind(_ATAN[0])
-    for k in range(1, len(_ATAN)):
-        p = p * z + kind(_ATAN[k])
-    r = angle + (t + t * z * p)
-    return -r if x < kind(0) else r
-
-
-@exact
-def tanh_of(x: Any) -> Any:
-    # tanh(a) = h/(h + 1), h = (exp(2a) - 1)/2 = 2^n g + (2^n - 1)/2, g = (exp(2r) - 1)/2; the
-    # large number added rounds to an integer and leaves it in the low bits. Always in float64.
-    a = min(abs(np.float64(x)), 40.0)
-    shift = 1.5 * 2.0**52 + 1023
-    t = a * 2.8853900817779268 + shift
-    n = t - shift
-    r = a - n * 0.34657359027997264
-    scale = np.uint64(np.float64(t).view(np.uint64) << np.uint64(52)).view(np.float64)
-    p = _EXPM1[0]
-    for k in range(1, len(_EXPM1)):
-        p = p * r + _EXPM1[k]
-    g = r + r * r * p
-    h = scale * g + (scale * 0.5 - 0.5)
-    y = h / (h + 1.0)
-    return -y if x < 0 else y
 
 
 def _typed_call(_context: Any, address: Any, x: Any, n: Any, value: Any, slope: Any) -> Any:
@@ -115,12 +63,12 @@ def observe(observed: Observed, x: Array, n: int, value: Array, slope: Array) ->
             slope[d] = one / (one + x[d] * x[d])
     elif number == 2:
         for d in range(n):
-            h = tanh_of(x[d])
+            h = tanh_of(x[d], np.float64)
             value[d] = h
             slope[d] = (1.0 - h) * (1.0 + h)
     elif number == 3:
         for d in range(n):
-            h = 0.5 + 0.5 * tanh_of(0.5 * parameter * x[d])
+            h = 0.5 + 0.5 * tanh_of(0.5 * parameter * x[d], np.float64)
             value[d] = h
             slope[d] = parameter * h * (1.0 - h)
     elif number == 4:

@@ -13,6 +13,7 @@ from numba import prange
 
 from ..base import Array
 from .arguments import threads
+from .elementary import log_of_normal, sin_of_quarter_turns
 from .options import exact, parallel, serial
 
 _LANES = 16  # counters of a group
@@ -21,21 +22,6 @@ _GROUP = 4 * _LANES  # components that share them
 _MASK = np.uint64(0xFFFFFFFF)
 _WORD = np.uint64(32)
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-# Fitted by cpp/tools/fit_polynomials.py, powers descending; relative error 2e-18 and 4e-17.
-_ATANH = np.array(
-    [
-        *(0.147971321055873, 0.15313917988919654, 0.18183570238726599, 0.22222198440384103),
-        *(0.2857142874394676, 0.3999999999940582, 0.6666666666666736),
-    ]
-)
-_SIN = np.array(
-    [
-        *(6.0303303862849335e-12, -6.691199435889453e-10, 5.692257044287077e-08),
-        *(-3.5988441613025057e-06, 0.00016044118532944997, -0.00468175413549386),
-        *(0.07969262624619672, -0.6459640975062485, 0.5707963267948967),
-    ]
-)
-
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
 # What `normals_of_block` works in: words (4, 16) of uint64, and normals (64,).
@@ -54,31 +40,6 @@ def _philox(w0: Any, w1: Any, w2: Any, w3: Any, key: Any) -> Any:
     return w0, w1, w2, w3
 
 
-@exact
-def _log(x: Any) -> Any:
-    # x = 2^e (1 + f), 1 + f from sqrt(1/2) on; log(1 + f) = 2 atanh(s), s = f/(2 + f)
-    sqrt_half = np.uint64(0x3FE6A09E667F3BCD)
-    bits = np.float64(x).view(np.uint64) + (np.uint64(1023 << 52) - sqrt_half)
-    e = np.float64(np.int64(bits >> np.uint64(52))) - 1023.0
-    f = np.uint64((bits & np.uint64((1 << 52) - 1)) + sqrt_half).view(np.float64) - 1.0
-    s = f / (f + 2.0)
-    z = s * s
-    p = _ATANH[0]
-    for k in range(1, len(_ATANH)):
-        p = p * z + _ATANH[k]
-    return e * 0.6931471805599453 + (f - s * (f - z * p))
-
-
-@exact
-def _sin_quarter_turns(r: Any) -> Any:
-    # sin(r pi/2), |r| <= 1
-    z = r * r
-    p = _SIN[0]
-    for k in range(1, len(_SIN)):
-        p = p * z + _SIN[k]
-    return r + r * p
-
-
 @serial
 def _normals_of_group(
     key: Any, batch: Any, step: Any, member: int, group: int, words: Array, normals: Array
@@ -91,13 +52,13 @@ def _normals_of_group(
     for pair in range(2):
         for lane in range(_LANES):
             uniform = (np.float64(words[2 * pair, lane]) + 0.5) / 2.0**32
-            radius = math.sqrt(-2.0 * _log(uniform))
+            radius = math.sqrt(-2.0 * log_of_normal(uniform))
             turns = (np.float64(words[2 * pair + 1, lane]) + 0.5) / 2.0**32
             halves = np.floor(2.0 * turns + 0.5)  # turns = (2 halves + r)/4, |r| <= 1
             r = 4.0 * turns - 2.0 * halves
             signed = -radius if halves == 1.0 else radius
-            normals[2 * pair * _LANES + lane] = signed * _sin_quarter_turns(1.0 - abs(r))
-            normals[(2 * pair + 1) * _LANES + lane] = signed * _sin_quarter_turns(r)
+            normals[2 * pair * _LANES + lane] = signed * sin_of_quarter_turns(1.0 - abs(r))
+            normals[(2 * pair + 1) * _LANES + lane] = signed * sin_of_quarter_turns(r)
 
 
 @serial

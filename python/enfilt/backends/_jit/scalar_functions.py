@@ -1,9 +1,10 @@
 """A user's scalar functions, compiled to C functions of a block of numbers.
 
 Inlined into the loop over a block, most functions become vector code; what would keep them from it
-is taken out of their intermediate form before their types are inferred. That is arctan and tanh,
-which are calls of the C library a number at a time; and, for float32, constants, which are float64
-or int64 to Numba and would carry all that they touch into float64.
+is taken out of their intermediate form before their types are inferred. That is arctan, tanh, exp
+and logarithms, which are calls of the C library a number at a time; and, for float32, constants,
+which are float64 or int64 to Numba and would carry all that they touch into float64. (Sine and
+cosine stay calls: of any argument they need more than a polynomial.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.core import compiler, compiler_machinery, errors, ir, untyped_passes
 from numba.extending import overload
 
-from .observed import arctan_of, tanh_of
+from .elementary import arctan_of, exp_of, log10_of, log_of, tanh_of
 
 Scalar = Callable[[float], float]
 
@@ -36,16 +37,6 @@ class Block(NamedTuple):
     linearize: Any
 
 
-def _vector_arctan(x: float) -> float:
-    """Stand for arctan where a function is compiled for blocks."""
-    return math.atan(x)
-
-
-def _vector_tanh(x: float) -> float:
-    """Stand for tanh where a function is compiled for blocks."""
-    return math.tanh(x)
-
-
 def _kind_of(x: types.Type) -> Any:
     """Return the type of the result for a number of a type; None for what is none."""
     if not isinstance(x, types.Float | types.Integer):
@@ -53,31 +44,35 @@ def _kind_of(x: types.Type) -> Any:
     return np.float32 if x == types.float32 else np.float64
 
 
-@overload(_vector_arctan, jit_options=_INLINED)
-def _compile_arctan(x: Any) -> Any:
-    kind = _kind_of(x)
+def _vector_form(function: Scalar, polynomial: Callable[[Any, Any], Any]) -> Scalar:
+    """Return what stands for a function of the C library where a loop is to be vector code."""
 
-    def arctan(x: Any) -> Any:
-        return arctan_of(kind(x), kind) if x == x else kind(x)
+    def stand_in(x: float) -> float:
+        return function(x)
 
-    return arctan if kind else None
+    @overload(stand_in, jit_options=_INLINED)
+    def compile_for(x: Any) -> Any:
+        kind = _kind_of(x)
 
+        def value(x: Any) -> Any:
+            return polynomial(kind(x), kind) if x == x else kind(x)
 
-@overload(_vector_tanh, jit_options=_INLINED)
-def _compile_tanh(x: Any) -> Any:
-    kind = _kind_of(x)
+        return value if kind else None
 
-    def tanh(x: Any) -> Any:
-        return kind(tanh_of(x)) if x == x else kind(x)
-
-    return tanh if kind else None
+    return stand_in
 
 
-_VECTOR_FORMS: dict[Any, Any] = {
-    math.atan: _vector_arctan,
-    np.arctan: _vector_arctan,
-    math.tanh: _vector_tanh,
-    np.tanh: _vector_tanh,
+_VECTOR_FORMS: dict[Any, Scalar] = {
+    function: stand_in
+    for functions, polynomial in (
+        ((math.atan, np.arctan), arctan_of),
+        ((math.tanh, np.tanh), tanh_of),
+        ((math.exp, np.exp), exp_of),
+        ((math.log, np.log), log_of),
+        ((math.log10, np.log10), log10_of),
+    )
+    for stand_in in (_vector_form(functions[0], polynomial),)
+    for function in functions
 }
 _ARITHMETIC = (operator.add, operator.sub, operator.mul, operator.truediv)
 
