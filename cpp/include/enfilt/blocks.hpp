@@ -58,7 +58,22 @@ struct Blocks {
     }
 };
 
-// Rows of blocks in scratch, zero at first: rows that pad a tile stay zero.
+// Rows of one block, zero at first: rows and entries that pad them stay zero.
+template <class T>
+class ZeroedRows {
+  public:
+    ZeroedRows(index_t rows, index_t stride)
+        : stride_(stride), data_(static_cast<std::size_t>(rows * stride)) {
+        std::memset(data_.get(), 0, static_cast<std::size_t>(rows * stride) * sizeof(T));
+    }
+    T* row(index_t i) const { return data_.get() + i * stride_; }
+
+  private:
+    index_t stride_;
+    Buffer<T> data_;
+};
+
+// Rows of blocks in scratch of each thread, zero at first: rows that pad a tile stay zero.
 template <class T>
 class Scratch {
   public:

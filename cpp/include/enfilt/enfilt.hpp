@@ -2,6 +2,7 @@
 #pragma once
 
 #include "diffusion.hpp"
+#include "field.hpp"
 #include "finite.hpp"
 #include "flow.hpp"
 #include "lenff.hpp"

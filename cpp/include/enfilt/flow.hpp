@@ -7,10 +7,10 @@
 // beside the output, and nothing of size N x N x D ever exists.
 #pragma once
 
-#include "guidance.hpp"
+#include "flow_low_dim.hpp"
 #include "likelihood.hpp"
 #include "normals.hpp"
-#include "pairwise.hpp"
+#include "velocity.hpp"
 
 ENFILT_OPEN
 
@@ -118,7 +118,7 @@ class FlowSampler {
         const Stage& now = p_.stages[k];
         const bool correct = p_.heun && !Predict;
         const Stage& end = p_.stages[correct ? k + 1 : k];
-        const FieldForm now_form(now), end_form(end);
+        const FlowVelocity<T> leaving(now), arriving(end);
         const index_t measured = Predict ? k + 1 : next;
         const T dt = static_cast<T>(1.0 / static_cast<double>(p_.steps));
         if (measured >= 0) sums_.clear();
@@ -127,10 +127,10 @@ class FlowSampler {
             const index_t whole = round_up(n, lanes);
             for (index_t i = 0; i < n_; ++i)
                 fetch(p_.z + i * p_.dim + first, n, r.z + i * blocks_.stride);
-            combine(now_form.c1, now_form.c0, first, n, r.target);
+            combine(leaving.form.c1, leaving.form.c0, first, n, r.target);
             first_.mix_dense(r.target, blocks_.stride, whole, r.mixed);
             if (correct) {
-                combine(end_form.c1, end_form.c0, first, n, r.target2);
+                combine(arriving.form.c1, arriving.form.c0, first, n, r.target2);
                 second_.mix_dense(r.target2, blocks_.stride, whole, r.mixed2);
             }
             if (measured >= 0)
@@ -143,37 +143,26 @@ class FlowSampler {
                     return NoGuidance<T>{};
                 }
             }();
-            // a function that takes blocks sees a whole row of x_hat before the row moves
-            constexpr bool by_blocks = Guided && takes_blocks<Operator>;
-            const auto prepare = [&](const Stage& s, const FieldForm& form, const T* from,
-                                     const T* pull) {
-                if constexpr (by_blocks) {
-                    for (index_t d = 0; d < n; d += lanes) {
-                        const vec_t<T> at = load(from + d);
-                        store(r.x_hat + d, expected(s, at, field(form, d, at, pull)));
-                    }
-                    guidance.prepare(r.x_hat, n);
-                }
-            };
             index_t dense = 0, dense2 = 0;
             for (index_t i = 0; i < n_; ++i) {
                 T* z = r.z + i * blocks_.stride;
                 const T* pull = first_.row(i, r.target, r.mixed, blocks_.stride, dense);
                 const auto stepped = [&](index_t d, vec_t<T> at) {
-                    return at + dt * velocity(now, now_form, guidance, d, at, pull);
+                    return at + dt * leaving(guidance, d, at, load(pull + d));
                 };
-                prepare(now, now_form, z, pull);
+                leaving.prepare(guidance, z, pull, n, r.x_hat);
                 if (correct) {
                     const T* pull2 = second_.row(i, r.target2, r.mixed2, blocks_.stride, dense2);
-                    if constexpr (by_blocks) {
+                    if constexpr (guidance.by_blocks) {
                         for (index_t d = 0; d < n; d += lanes)
                             store(r.ahead + d, stepped(d, load(z + d)));
-                        prepare(end, end_form, r.ahead, pull2);
+                        arriving.prepare(guidance, r.ahead, pull2, n, r.x_hat);
                     }
                     for (index_t d = 0; d < n; d += lanes) {
                         const vec_t<T> at = load(z + d);
-                        const vec_t<T> ahead = by_blocks ? load(r.ahead + d) : stepped(d, at);
-                        const vec_t<T> f = velocity(end, end_form, guidance, d, ahead, pull2);
+                        const vec_t<T> ahead =
+                            guidance.by_blocks ? load(r.ahead + d) : stepped(d, at);
+                        const vec_t<T> f = arriving(guidance, d, ahead, load(pull2 + d));
                         store(z + d, T(0.5) * (at + ahead + dt * f));
                         prefetch(i, first + blocks_.length + d);
                     }
@@ -189,25 +178,6 @@ class FlowSampler {
                 add_pairwise<SquaredDifference>(r.z, n_, r.centre, n_, blocks_.stride, n,
                                                 sums_.of(chunk));
         });
-    }
-
-    // v at component d of the block
-    ENFILT_INLINE vec_t<T> field(const FieldForm& form, index_t d, vec_t<T> z,
-                                 const T* pull) const {
-        return static_cast<T>(form.gain) * (static_cast<T>(form.keep) * z - load(pull + d));
-    }
-
-    // x_hat, the end of the path that v leads to
-    ENFILT_INLINE vec_t<T> expected(const Stage& s, vec_t<T> z, vec_t<T> v) const {
-        return z + static_cast<T>(s.remaining) * v;
-    }
-
-    // v + g at component d of the block
-    template <class Guidance>
-    ENFILT_INLINE vec_t<T> velocity(const Stage& s, const FieldForm& form, const Guidance& guidance,
-                                    index_t d, vec_t<T> z, const T* pull) const {
-        const vec_t<T> v = field(form, d, z, pull);
-        return v + guidance(d, expected(s, z, v), static_cast<T>(s.strength));
     }
 
     // The next block comes from memory while this one is worked on; the rows are too many, and the
@@ -301,7 +271,10 @@ class FlowSampler {
 
 template <class T>
 void flow_analysis(const FlowProblem<T>& problem) {
-    FlowSampler<T>(problem).run();
+    if (LowDimFlow<T>::takes(problem))
+        LowDimFlow<T>(problem).run();
+    else
+        FlowSampler<T>(problem).run();
 }
 
 ENFILT_CLOSE

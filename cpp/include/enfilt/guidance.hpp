@@ -19,19 +19,20 @@ struct GuidanceRows {
 // Observations of a block, and what the local guidance makes of them.
 template <class T, class Operator>
 struct LocalGuidance {
+    static constexpr bool by_blocks = takes_blocks<Operator>;
     Operator h;
     GuidanceRows<T> rows;
 
     // Has to be called with all x_hat of a row before any of them is asked for.
     ENFILT_INLINE void prepare(const T* x_hat, index_t n) const {
-        if constexpr (takes_blocks<Operator>)
+        if constexpr (by_blocks)
             h.function.linearize(x_hat, n, rows.value, rows.slope);
     }
 
     // -strength grad J at x_hat for the vector at component d of the block
     ENFILT_INLINE vec_t<T> operator()(index_t d, vec_t<T> x_hat, T strength) const {
         Linearized<T> at;
-        if constexpr (takes_blocks<Operator>)
+        if constexpr (by_blocks)
             at = {load(rows.value + d), load(rows.slope + d)};
         else
             at = h.linearize(x_hat);
@@ -43,6 +44,7 @@ struct LocalGuidance {
 
 template <class T>
 struct NoGuidance {
+    static constexpr bool by_blocks = false;
     ENFILT_INLINE vec_t<T> operator()(index_t, vec_t<T>, T) const { return vec_t<T>{}; }
 };
 

@@ -62,39 +62,4 @@ void squared_distances(const PairwiseProblem<T>& p) {
     sums.total(p.squared_distances);
 }
 
-template <class T>
-void pairwise_field(const PairwiseProblem<T>& p) {
-    constexpr index_t lanes = Blocks<T>::lanes;
-    Buffer<double> w(static_cast<std::size_t>(p.points * p.members));
-    PairwiseProblem<T> distances = p;
-    distances.squared_distances = w.get();
-    squared_distances(distances);
-    softmax_rows(w.get(), p.points, p.members, p.stage.half_precision, p.log_weights, w.get());
-    Weights<T> weights(p.points, p.members);
-    weights.assign(w.get());
-
-    const Blocks<T> blocks(p.points + p.members, p.dim);
-    const Scratch<T> scratch(p.members + tiled(p.points), blocks.stride);
-    const FieldForm form(p.stage);
-    const T gain = static_cast<T>(form.gain), keep = static_cast<T>(form.keep);
-    blocks.for_each([&](int thread, index_t, index_t first, index_t n) {
-        T* target = scratch.of(thread);
-        T* mixed = target + p.members * blocks.stride;
-        combine_members(p.x1, p.x0, p.members, p.dim, first, n, form.c1, form.c0, target,
-                        blocks.stride);
-        weights.mix_dense(target, blocks.stride, round_up(n, lanes), mixed);
-        index_t k = 0;
-        for (index_t i = 0; i < p.points; ++i) {
-            const T* pull = weights.row(i, target, mixed, blocks.stride, k);
-            const T* x = p.x + i * p.dim + first;
-            T* out = p.out + i * p.dim + first;
-            for (index_t d = 0; d < n; d += lanes) {
-                const vec_t<T> v = gain * (keep * load_up_to(x + d, n - d) - load(pull + d));
-                std::memcpy(out + d, &v,
-                            static_cast<std::size_t>(n - d < lanes ? n - d : lanes) * sizeof(T));
-            }
-        }
-    });
-}
-
 ENFILT_CLOSE

@@ -139,8 +139,12 @@ class EnsembleFilter(ABC):
 
     def __post_init__(self) -> None:
         backends.check_name("backend", self.backend)
-        as_inflation(self.inflation)
+        self._inflation  # noqa: B018 - made here once, and checked
         self._check_options()
+
+    @functools.cached_property
+    def _inflation(self) -> Inflation:
+        return as_inflation(self.inflation)
 
     @abstractmethod
     def _check_options(self) -> None:
@@ -319,7 +323,7 @@ class EnsembleFilter(ABC):
         if not unobserved.all():
             started = self._widened(cycle)
             self._update(started, work)
-            as_inflation(self.inflation).apply(work, started.forecast)
+            self._inflation.apply(work, started.forecast)
         self._remember(cycle)
         for index in np.flatnonzero(unobserved):
             work[index] = cycle.forecast[index]
@@ -331,7 +335,7 @@ class EnsembleFilter(ABC):
 
     def _widened(self, cycle: Cycle) -> Cycle:
         """Return the cycle with the forecast that an adaptive inflation has widened."""
-        inflation = as_inflation(self.inflation)
+        inflation = self._inflation
         if not isinstance(inflation, Adaptive):
             return cycle
         forecast = np.empty_like(cycle.forecast)

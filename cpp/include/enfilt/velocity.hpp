@@ -1,0 +1,48 @@
+// The velocity of the flow filter's sampler at one of its stages: the field and the guidance.
+#pragma once
+
+#include "guidance.hpp"
+#include "pairwise.hpp"
+
+ENFILT_OPEN
+
+template <class T>
+struct FlowVelocity {
+    FieldForm form;  // which its mixtures have to be made with
+    T gain, keep, remaining, strength;
+
+    explicit FlowVelocity(const Stage& s)
+        : form(s), gain(static_cast<T>(form.gain)), keep(static_cast<T>(form.keep)),
+          remaining(static_cast<T>(s.remaining)), strength(static_cast<T>(s.strength)) {}
+
+    // v, given sum_j w_ij (c1 x1_j + c0 x0_j)
+    ENFILT_INLINE vec_t<T> field(vec_t<T> z, vec_t<T> pull) const {
+        return gain * (keep * z - pull);
+    }
+
+    // x_hat, the end of the path that v leads to
+    ENFILT_INLINE vec_t<T> expected(vec_t<T> z, vec_t<T> pull) const {
+        return z + remaining * field(z, pull);
+    }
+
+    // v + g at component d of the block that the guidance has been prepared for
+    template <class Guidance>
+    ENFILT_INLINE vec_t<T> operator()(const Guidance& guidance, index_t d, vec_t<T> z,
+                                      vec_t<T> pull) const {
+        return field(z, pull) + guidance(d, expected(z, pull), strength);
+    }
+
+    // Shows a function that takes blocks all of x_hat before a row moves; x_hat is scratch.
+    template <class Guidance>
+    ENFILT_INLINE void prepare(const Guidance& guidance, const T* z, const T* pull, index_t n,
+                               T* x_hat) const {
+        if constexpr (Guidance::by_blocks) {
+            constexpr index_t lanes = Blocks<T>::lanes;
+            for (index_t d = 0; d < n; d += lanes)
+                store(x_hat + d, expected(load(z + d), load(pull + d)));
+            guidance.prepare(x_hat, n);
+        }
+    }
+};
+
+ENFILT_CLOSE
