@@ -20,7 +20,7 @@ from enfilt.localization import GaspariCohn
 RTOL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 4e-6}
 
 # Around a vector, a tile, a block (2 KB a row) and a chunk (8192 components) of the kernels.
-SIZES = [(2, 1), (3, 31), (5, 33), (20, 64), (33, 257), (3, 8193), (4, 16391)]
+SIZES = [(2, 1), (3, 31), (5, 33), (20, 129), (33, 257), (3, 8193), (4, 16391)]
 
 OPERATORS = {
     "Identity": lambda dim: ef.operators.Identity(),

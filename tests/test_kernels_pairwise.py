@@ -13,12 +13,13 @@ import pytest
 import enfilt as ef
 from enfilt import backends
 
-# points M, members N, components D: not equal, below and above tiles, vectors, blocks, chunks
+# points M, members N, components D: not equal, below and above tiles, vectors, blocks, chunks,
+# and the 128 components below which lanes run over the members
 SIZES = [
     (1, 1, 1),
     (1, 7, 31),
-    (9, 1, 64),
-    (3, 5, 65),
+    (9, 1, 128),
+    (3, 5, 129),
     (5, 3, 513),
     (33, 17, 257),
     (6, 300, 3),

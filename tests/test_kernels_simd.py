@@ -86,11 +86,33 @@ def compute(name, dtype):
         x = rng.standard_normal((7, 9001)).astype(dtype)
         scores = ef.metrics.score(x, x[0] + dtype.type(0.5), backend="cpp")
         return [np.array(value, np.float64) for value in scores]
+    if name == "few components":
+        x = rng.standard_normal((70, 5)).astype(dtype)
+        obs = ef.Observation(ef.operators.Arctan(), std=0.5)
+        flow = ef.EnFF(steps=3, sigma_min=0.3, sampler="heun", backend="cpp")
+        score = ef.EnSF(steps=5, score_limit=10.0, backend="cpp")
+        return [
+            flow.analysis(x, np.arctan(x[0]), obs, previous=x - 1, rng=3),
+            score.analysis(x, np.arctan(x[0]), obs, rng=3),
+            ef.kernels.flow_field(x, x - 1, 0.5, path="ot", sigma_min=0.1, backend="cpp"),
+        ]
+    if name in ("mixture", "paired", "reduced"):
+        x = (0.5 * rng.standard_normal((6, 9001))).astype(dtype)
+        if name == "reduced":
+            filt = ef.EnFF(steps=3, sigma_min=0.3, algorithm="reduced", backend="cpp")
+            obs = ef.Observation(ef.operators.Every(3), std=0.5)
+            return [filt.analysis(x, x[0, ::3].copy(), obs, previous=x - 1, rng=3)]
+        filt = ef.EnSF(steps=5, score=name, score_limit=10.0, backend="cpp")
+        obs = ef.Observation(ef.operators.Arctan(), std=0.5)
+        return [filt.analysis(x, np.arctan(x[0]), obs, rng=3)]
     x = rng.standard_normal((5, 9001)).astype(dtype)
     return [ef.kernels.pairwise_log_weights(x, x[:3] + dtype.type(1), 1.0, 20.0, backend="cpp")]
 
 
-@pytest.mark.parametrize("name", [*ANALYSES, "lorenz96", "scores", "log_weights"])
+KERNELS = ["few components", "mixture", "paired", "reduced", "lorenz96", "scores", "log_weights"]
+
+
+@pytest.mark.parametrize("name", [*ANALYSES, *KERNELS])
 def test_levels_agree(level, dtype, name):
     """Within 50 eps in norm.
 
@@ -352,7 +374,7 @@ def bits():
     rng = np.random.default_rng(1)
     out = {}
     for dtype in (np.float32, np.float64):
-        for members, dim in [(6, 16384 + 8192 + 77), (70, 500)]:
+        for members, dim in [(6, 16384 + 8192 + 77), (70, 500), (300, 4)]:
             x = rng.standard_normal((members, dim)).astype(dtype)
             z = x - dtype(0.25)
             y = np.arctan(x[0])
@@ -389,7 +411,7 @@ def test_bits_do_not_depend_on_threads():
         assert done.returncode == 0, done.stderr
         found, *lines = done.stdout.splitlines()
         assert int(found) == threads
-        assert len(lines) == 24
+        assert len(lines) == 36
         outputs[threads] = lines
     assert outputs[2] == outputs[1]
     assert outputs[3] == outputs[1]
