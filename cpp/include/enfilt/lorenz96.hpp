@@ -28,42 +28,55 @@ struct Workspace {
     static index_t size(index_t capacity) { return 4 * (capacity + 2 * margin); }
 };
 
-template <class T>
-ENFILT_INLINE vec_t<T> tendency(const T* x, index_t d, T forcing) {
-    return (load(x + d + 1) - load(x + d - 2)) * load(x + d - 1) - load(x + d) + forcing;
+// f at the vectors of [low, high), in order: body(d, f, x). A vector is read once, aligned, and its
+// neighbours are made in registers: of two vectors that cross cache lines each would be two reads.
+template <class T, class Body>
+ENFILT_INLINE void for_each_tendency(const T* x, index_t low, index_t high, T forcing,
+                                     Body&& body) {
+    constexpr index_t lanes = Blocks<T>::lanes;
+    vec_t<T> here = load(x + low);
+    vec_t<T> behind = load(x + low - lanes);
+    vec_t<T> one_behind = last_then<T>(load(x + low - 2 * lanes), behind);  // x_{d-1}, a vector ago
+    for (index_t d = low; d < high; d += lanes) {
+        const vec_t<T> next = load(x + d + lanes);
+        const vec_t<T> back = last_then<T>(behind, here);
+        const vec_t<T> two_back = last_then<T>(one_behind, back);
+        const vec_t<T> ahead = then_first<T>(here, next);
+        body(d, (ahead - two_back) * back - here + forcing, here);
+        behind = here, here = next, one_behind = back;
+    }
 }
 
 // One step of the components [low, high). After each evaluation `mend(array)` makes the
-// neighbours right (ring), or `shrink` gives up those that are not (tile).
+// neighbours right (ring), or `shrink` gives up those that are not (tile); what is computed beyond
+// them, up to whole vectors, no one reads.
 template <class T, class Mend>
 ENFILT_INLINE void step(Workspace<T>& w, index_t low, index_t high, index_t shrink, T dt, T forcing,
                         Mend&& mend) {
     constexpr index_t lanes = Blocks<T>::lanes;
     const T half = dt / T(2), sixth = dt / T(6), third = dt / T(3);
-    low += 2 * shrink, high -= shrink;
-    for (index_t d = low; d < high; d += lanes) {
-        const vec_t<T> f = tendency(w.x, d, forcing), x = load(w.x + d);
+    const auto evaluate = [&](const T* x, auto&& body) {
+        low += 2 * shrink, high -= shrink;
+        for_each_tendency(x, low / lanes * lanes, high, forcing, body);
+    };
+    evaluate(w.x, [&](index_t d, vec_t<T> f, vec_t<T> x) {
         store(w.stage + d, x + half * f);
         store(w.sum + d, x + sixth * f);
-    }
+    });
     mend(w.stage);
-    low += 2 * shrink, high -= shrink;
-    for (index_t d = low; d < high; d += lanes) {
-        const vec_t<T> f = tendency(w.stage, d, forcing);
+    evaluate(w.stage, [&](index_t d, vec_t<T> f, vec_t<T>) {
         store(w.next + d, load(w.x + d) + half * f);
         store(w.sum + d, load(w.sum + d) + third * f);
-    }
+    });
     mend(w.next);
-    low += 2 * shrink, high -= shrink;
-    for (index_t d = low; d < high; d += lanes) {
-        const vec_t<T> f = tendency(w.next, d, forcing);
+    evaluate(w.next, [&](index_t d, vec_t<T> f, vec_t<T>) {
         store(w.stage + d, load(w.x + d) + dt * f);
         store(w.sum + d, load(w.sum + d) + third * f);
-    }
+    });
     mend(w.stage);
-    low += 2 * shrink, high -= shrink;
-    for (index_t d = low; d < high; d += lanes)
-        store(w.x + d, load(w.sum + d) + sixth * tendency(w.stage, d, forcing));
+    evaluate(w.stage, [&](index_t d, vec_t<T> f, vec_t<T>) {
+        store(w.x + d, load(w.sum + d) + sixth * f);
+    });
     mend(w.x);
 }
 
