@@ -103,11 +103,10 @@ class RegularGrid(Grid):
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
         axes = len(self.shape)
-        gap = np.abs(a[:, None, -axes:] - b[None, :, -axes:])
+        gap = a[:, None, -axes:] - b[None, :, -axes:]
         if self.periodic:
             period = self.spacing * np.array(self.shape, dtype=float)
-            gap = gap % period
-            gap = np.minimum(gap, period - gap)
+            gap -= period * np.rint(gap / period)  # to the nearest of all images
         result: npt.NDArray[np.float64] = np.sqrt(np.sum(gap**2, axis=-1))
         if not self.between_variables:
             result[a[:, None, 0] != b[None, :, 0]] = np.inf
