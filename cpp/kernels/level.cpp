@@ -26,7 +26,7 @@ void map(Function&& f, const T* x, index_t n, T* out) {
     constexpr index_t lanes = Blocks<T>::lanes;
     for (index_t i = 0; i < n; i += lanes) {
         const vec_t<T> y = f(load_up_to(x + i, n - i));
-        std::memcpy(out + i, &y, static_cast<std::size_t>(n - i < lanes ? n - i : lanes) * sizeof(T));
+        store_up_to(out + i, y, n - i);
     }
 }
 

@@ -124,6 +124,15 @@ ENFILT_INLINE vec_t<T> load_up_to(const T* p, index_t n) {
     return n >= Blocks<T>::lanes ? load(p) : load_partial(p, n);
 }
 
+// The first n lanes to memory, where there are not more.
+template <class T>
+ENFILT_INLINE void store_up_to(T* p, vec_t<T> x, index_t n) {
+    if (n >= Blocks<T>::lanes)
+        store(p, x);
+    else
+        std::memcpy(p, &x, static_cast<std::size_t>(n) * sizeof(T));
+}
+
 // Copies n components and fills up with zeros to a whole vector.
 template <class T>
 ENFILT_INLINE void fetch(const T* from, index_t n, T* to) {

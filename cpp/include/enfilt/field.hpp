@@ -14,7 +14,7 @@ void write_field(const FieldForm& form, const T* x, const T* pull, index_t n, T*
     const T gain = static_cast<T>(form.gain), keep = static_cast<T>(form.keep);
     for (index_t d = 0; d < n; d += lanes) {
         const vec_t<T> v = gain * (keep * load_up_to(x + d, n - d) - load(pull + d));
-        std::memcpy(out + d, &v, static_cast<std::size_t>(n - d < lanes ? n - d : lanes) * sizeof(T));
+        store_up_to(out + d, v, n - d);
     }
 }
 

@@ -74,7 +74,7 @@ class FlowSampler {
         sums_.clear();
         blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
             const Rows r = rows(thread);
-            combine(s.a1, s.a0, first, n, r.centre);
+            combine(s.a1, s.a0, first, n, r.centre, 0, n_);
             for (index_t i = 0; i < n_; ++i) {
                 T* z = r.z + i * blocks_.stride;
                 const T* centre = r.centre + (p_.start ? p_.start[i] : i) * blocks_.stride;
@@ -124,17 +124,8 @@ class FlowSampler {
         if (measured >= 0) sums_.clear();
         blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
             const Rows r = rows(thread);
-            const index_t whole = round_up(n, lanes);
-            for (index_t i = 0; i < n_; ++i)
-                fetch(p_.z + i * p_.dim + first, n, r.z + i * blocks_.stride);
-            combine(leaving.form.c1, leaving.form.c0, first, n, r.target);
-            first_.mix_dense(r.target, blocks_.stride, whole, r.mixed);
-            if (correct) {
-                combine(arriving.form.c1, arriving.form.c0, first, n, r.target2);
-                second_.mix_dense(r.target2, blocks_.stride, whole, r.mixed2);
-            }
-            if (measured >= 0)
-                combine(p_.stages[measured].a1, p_.stages[measured].a0, first, n, r.centre);
+            mix_dense(first_, leaving.form, first, n, r.target, r.mixed);
+            if (correct) mix_dense(second_, arriving.form, first, n, r.target2, r.mixed2);
             const auto guidance = [&] {
                 if constexpr (Guided) {
                     spread_observations(*p_.observed, first, n, r.guidance.y, r.guidance.weight);
@@ -145,40 +136,79 @@ class FlowSampler {
             }();
             index_t dense = 0, dense2 = 0;
             for (index_t i = 0; i < n_; ++i) {
-                T* z = r.z + i * blocks_.stride;
-                const T* pull = first_.row(i, r.target, r.mixed, blocks_.stride, dense);
-                const auto stepped = [&](index_t d, vec_t<T> at) {
-                    return at + dt * leaving(guidance, d, at, load(pull + d));
+                T* const z = p_.z + i * p_.dim + first;
+                const auto at = [&](index_t d) { return load_up_to(z + d, n - d); };
+                const auto put = [&](index_t d, vec_t<T> moved) {
+                    if (measured >= 0) store(r.z + i * blocks_.stride + d, moved);
+                    if (!Predict) store_up_to(z + d, moved, n - d);
+                    prefetch(i, first + blocks_.length + d);
                 };
-                leaving.prepare(guidance, z, pull, n, r.x_hat);
+                const Pull pull(*this, first_, i, leaving.form, first, n, r.mixed, dense);
+                const auto stepped = [&](index_t d) {
+                    return at(d) + dt * leaving(guidance, d, at(d), pull(d));
+                };
+                leaving.prepare(guidance, at, pull, n, r.x_hat);
                 if (correct) {
-                    const T* pull2 = second_.row(i, r.target2, r.mixed2, blocks_.stride, dense2);
+                    const Pull pull2(*this, second_, i, arriving.form, first, n, r.mixed2, dense2);
+                    const auto ahead = [&](index_t d) {
+                        return guidance.by_blocks ? load(r.ahead + d) : stepped(d);
+                    };
                     if constexpr (guidance.by_blocks) {
-                        for (index_t d = 0; d < n; d += lanes)
-                            store(r.ahead + d, stepped(d, load(z + d)));
-                        arriving.prepare(guidance, r.ahead, pull2, n, r.x_hat);
+                        for (index_t d = 0; d < n; d += lanes) store(r.ahead + d, stepped(d));
+                        arriving.prepare(guidance, ahead, pull2, n, r.x_hat);
                     }
                     for (index_t d = 0; d < n; d += lanes) {
-                        const vec_t<T> at = load(z + d);
-                        const vec_t<T> ahead =
-                            guidance.by_blocks ? load(r.ahead + d) : stepped(d, at);
-                        const vec_t<T> f = arriving(guidance, d, ahead, load(pull2 + d));
-                        store(z + d, T(0.5) * (at + ahead + dt * f));
-                        prefetch(i, first + blocks_.length + d);
+                        const vec_t<T> arrived = ahead(d);
+                        const vec_t<T> f = arriving(guidance, d, arrived, pull2(d));
+                        put(d, T(0.5) * (at(d) + arrived + dt * f));
                     }
                 } else {
-                    for (index_t d = 0; d < n; d += lanes) {
-                        store(z + d, stepped(d, load(z + d)));
-                        prefetch(i, first + blocks_.length + d);
-                    }
+                    for (index_t d = 0; d < n; d += lanes) put(d, stepped(d));
                 }
-                if (!Predict) std::memcpy(p_.z + i * p_.dim + first, z, bytes(n));
+                if (measured >= 0) {  // its rows are in cache now
+                    const Stage& to = p_.stages[measured];
+                    combine(to.a1, to.a0, first, n, r.centre, i, i + 1);
+                }
             }
             if (measured >= 0)
                 add_pairwise<SquaredDifference>(r.z, n_, r.centre, n_, blocks_.stride, n,
                                                 sums_.of(chunk));
         });
     }
+
+    // Where dense rows of weights need them, the targets of a block, and what these rows mix.
+    void mix_dense(const Weights<T>& weights, const FieldForm& form, index_t first, index_t n,
+                   T* target, T* mixed) const {
+        if (weights.dense_count() == 0) return;
+        combine(form.c1, form.c0, first, n, target, 0, n_);
+        weights.mix_dense(target, blocks_.stride, round_up(n, lanes), mixed);
+    }
+
+    // Row i of a mixture, vector by vector: that of the member which a one-hot row of weights
+    // picks, made where it is used, or the next one of those that were mixed.
+    struct Pull {
+        const T *one, *zero;
+        T c1 = T(1), c0 = T(0);
+        index_t n;
+
+        Pull(const FlowSampler& s, const Weights<T>& weights, index_t i, const FieldForm& form,
+             index_t first, index_t n_, const T* mixed, index_t& dense) : n(n_) {
+            const index_t j = weights.single(i);
+            if (j < 0) {
+                one = zero = mixed + (dense++) * s.blocks_.stride;
+                return;
+            }
+            one = zero = s.p_.x1 + j * s.p_.dim + first;
+            c1 = static_cast<T>(form.c1);
+            if (!s.p_.x0) return;
+            zero = s.p_.x0 + j * s.p_.dim + first;
+            c0 = static_cast<T>(form.c0);
+        }
+
+        ENFILT_INLINE vec_t<T> operator()(index_t d) const {
+            return c0 * load_up_to(zero + d, n - d) + c1 * load_up_to(one + d, n - d);
+        }
+    };
 
     // The next block comes from memory while this one is worked on; the rows are too many, and the
     // pieces of them too short, for the processor to see it coming.
@@ -254,8 +284,12 @@ class FlowSampler {
         sums_.total(innovations_.get());
     }
 
-    void combine(double c1, double c0, index_t first, index_t n, T* to) const {
-        combine_members(p_.x1, p_.x0, n_, p_.dim, first, n, c1, c0, to, blocks_.stride);
+    // c1 x1_j + c0 x0_j for the members from `begin` on
+    void combine(double c1, double c0, index_t first, index_t n, T* to, index_t begin,
+                 index_t end) const {
+        const T* x0 = p_.x0 ? p_.x0 + begin * p_.dim : nullptr;
+        combine_members(p_.x1 + begin * p_.dim, x0, end - begin, p_.dim, first, n, c1, c0,
+                        to + begin * blocks_.stride, blocks_.stride);
     }
 
     static std::size_t bytes(index_t n) { return static_cast<std::size_t>(n) * sizeof(T); }

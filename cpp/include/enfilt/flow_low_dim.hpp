@@ -87,11 +87,11 @@ class LowDimFlow {
         mixture_.set(s.a1, s.a0, velocity.form.c1, velocity.form.c0);
         mixture_.mix(from, n_, s.half_precision, mixed_);
         for (index_t i = 0; i < n_; ++i) {
-            const T *z = from + i * stride_, *pull = mixed_ + i * stride_;
+            const auto z = [&](index_t d) { return load(from + i * stride_ + d); };
+            const auto pull = [&](index_t d) { return load(mixed_ + i * stride_ + d); };
             velocity.prepare(guidance, z, pull, p_.dim, x_hat_);
             for (index_t d = 0; d < stride_; d += lanes)
-                store(velocity_ + i * stride_ + d,
-                      velocity(guidance, d, load(z + d), load(pull + d)));
+                store(velocity_ + i * stride_ + d, velocity(guidance, d, z(d), pull(d)));
         }
     }
 

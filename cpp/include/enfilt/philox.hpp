@@ -22,28 +22,40 @@ struct PhiloxStream {
     std::uint32_t batch, step;
 };
 
-// The 64 words of group g of a member: words[r][l].
+// The 64 words of group g of a member: words[r][l]. A counter's word stands in the low half of a
+// lane; what is in the high half no product sees.
 inline void philox_words(const PhiloxStream& stream, std::uint32_t member, std::uint32_t group,
                          std::uint32_t words[4][philox_lanes]) {
-    constexpr std::uint64_t multiplier0 = 0xD2511F53u, multiplier1 = 0xCD9E8D57u;
+    constexpr index_t lanes = ENFILT_VECTOR_BYTES / 8, parts = philox_lanes / lanes;
     constexpr std::uint32_t weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
-    for (index_t l = 0; l < philox_lanes; ++l) {
-        words[0][l] = group * static_cast<std::uint32_t>(philox_lanes) + static_cast<std::uint32_t>(l);
-        words[1][l] = member;
-        words[2][l] = stream.step;
-        words[3][l] = stream.batch;
+    const words64 multiplier0 = 0xD2511F53u - words64{}, multiplier1 = 0xCD9E8D57u - words64{};
+    words64 w[4][parts];
+    for (index_t part = 0; part < parts; ++part) {
+        words64 counter{};
+        for (index_t l = 0; l < lanes; ++l)
+            counter[l] = group * static_cast<std::uint32_t>(philox_lanes) +
+                         static_cast<std::uint32_t>(part * lanes + l);
+        w[0][part] = counter;
+        w[1][part] = member - words64{};
+        w[2][part] = stream.step - words64{};
+        w[3][part] = stream.batch - words64{};
     }
     auto key0 = static_cast<std::uint32_t>(stream.key);
     auto key1 = static_cast<std::uint32_t>(stream.key >> 32);
     for (int round = 0; round < 10; ++round, key0 += weyl0, key1 += weyl1) {
-        for (index_t l = 0; l < philox_lanes; ++l) {
-            const std::uint64_t product0 = multiplier0 * words[0][l];
-            const std::uint64_t product1 = multiplier1 * words[2][l];
-            const std::uint32_t word1 = words[1][l], word3 = words[3][l];
-            words[0][l] = static_cast<std::uint32_t>(product1 >> 32) ^ word1 ^ key0;
-            words[1][l] = static_cast<std::uint32_t>(product1);
-            words[2][l] = static_cast<std::uint32_t>(product0 >> 32) ^ word3 ^ key1;
-            words[3][l] = static_cast<std::uint32_t>(product0);
+        for (index_t part = 0; part < parts; ++part) {
+            const words64 product0 = multiply_low_halves(multiplier0, w[0][part]);
+            const words64 product1 = multiply_low_halves(multiplier1, w[2][part]);
+            w[0][part] = (product1 >> 32) ^ w[1][part] ^ key0;
+            w[1][part] = product1;
+            w[2][part] = (product0 >> 32) ^ w[3][part] ^ key1;
+            w[3][part] = product0;
+        }
+    }
+    for (index_t r = 0; r < 4; ++r) {
+        for (index_t part = 0; part < parts; part += 2) {  // whole vectors, as they are read
+            const uvec_t<float> low = low_halves(w[r][part], w[r][part + 1]);
+            std::memcpy(words[r] + part * lanes, &low, sizeof low);
         }
     }
 }
@@ -64,6 +76,9 @@ void philox_normals(const PhiloxStream& stream, std::uint32_t member, index_t fi
     std::uint32_t words[4][philox_lanes];
     T normals[philox_group];
     for (index_t group = first / philox_group; group * philox_group < first + n; ++group) {
+        const index_t begin = group * philox_group - first;  // in out
+        const bool whole = begin >= 0 && begin + philox_group <= n;
+        T* const to = whole ? out + begin : normals;
         philox_words(stream, member, static_cast<std::uint32_t>(group), words);
         for (index_t pair = 0; pair < 2; ++pair) {
             for (index_t l = 0; l < philox_lanes; l += lanes) {
@@ -71,15 +86,14 @@ void philox_normals(const PhiloxStream& stream, std::uint32_t member, index_t fi
                     sqrt<T>(T(-2) * log<T>(philox_uniform<T>(words[2 * pair] + l)));
                 vec_t<T> sine, cosine;
                 sincos_turns<T>(philox_uniform<T>(words[2 * pair + 1] + l), sine, cosine);
-                store(normals + (2 * pair) * philox_lanes + l, radius * cosine);
-                store(normals + (2 * pair + 1) * philox_lanes + l, radius * sine);
+                store(to + (2 * pair) * philox_lanes + l, radius * cosine);
+                store(to + (2 * pair + 1) * philox_lanes + l, radius * sine);
             }
         }
-        const index_t low = group * philox_group < first ? first - group * philox_group : 0;
-        const index_t high = (group + 1) * philox_group < first + n
-                                 ? philox_group
-                                 : first + n - group * philox_group;
-        for (index_t d = low; d < high; ++d) out[group * philox_group + d - first] = normals[d];
+        if (whole) continue;
+        const index_t low = begin < 0 ? -begin : 0;
+        const index_t high = n - begin < philox_group ? n - begin : philox_group;
+        for (index_t d = low; d < high; ++d) out[begin + d] = normals[d];
     }
 }
 

@@ -6,6 +6,10 @@
 // between them: a v4 body merged into a v2 caller would be an illegal instruction.
 #pragma once
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -136,6 +140,44 @@ ENFILT_INLINE To bit_cast_vec(From x) {
     To y;
     std::memcpy(&y, &x, sizeof y);
     return y;
+}
+
+// 64-bit words, and the products of the low halves of theirs: one instruction, where a product of
+// whole words, which compilers make of it, is several.
+typedef std::uint64_t words64 __attribute__((vector_size(ENFILT_VECTOR_BYTES)));
+ENFILT_INLINE words64 multiply_low_halves(words64 a, words64 b) {
+#if defined(__AVX512F__)
+    // all lanes by a mask: GCC 12 warns of what the plain one leaves undefined
+    return reinterpret_cast<words64>(
+        _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<words64>(
+        _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__SSE2__)
+    return reinterpret_cast<words64>(
+        _mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+    return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
+#endif
+}
+
+// The low halves of the words of a, then those of b.
+#if defined(__clang__)
+template <std::size_t... l>
+ENFILT_INLINE uvec_t<float> low_halves_(uvec_t<float> a, uvec_t<float> b,
+                                        std::index_sequence<l...>) {
+    return __builtin_shufflevector(a, b, static_cast<int>(2 * l)...);
+}
+#else
+template <std::size_t... l>
+ENFILT_INLINE uvec_t<float> low_halves_(uvec_t<float> a, uvec_t<float> b,
+                                        std::index_sequence<l...>) {
+    return __builtin_shuffle(a, b, ivec_t<float>{static_cast<int>(2 * l)...});
+}
+#endif
+ENFILT_INLINE uvec_t<float> low_halves(words64 a, words64 b) {
+    return low_halves_(bit_cast_vec<uvec_t<float>>(a), bit_cast_vec<uvec_t<float>>(b),
+                       std::make_index_sequence<simd<float>::lanes>{});
 }
 
 template <class T>

@@ -32,14 +32,14 @@ struct FlowVelocity {
         return field(z, pull) + guidance(d, expected(z, pull), strength);
     }
 
-    // Shows a function that takes blocks all of x_hat before a row moves; x_hat is scratch.
-    template <class Guidance>
-    ENFILT_INLINE void prepare(const Guidance& guidance, const T* z, const T* pull, index_t n,
+    // Shows a function that takes blocks all of x_hat before a row moves, z(d) and pull(d) being
+    // the vectors of that; x_hat is scratch.
+    template <class Guidance, class Z, class Pull>
+    ENFILT_INLINE void prepare(const Guidance& guidance, Z&& z, Pull&& pull, index_t n,
                                T* x_hat) const {
         if constexpr (Guidance::by_blocks) {
             constexpr index_t lanes = Blocks<T>::lanes;
-            for (index_t d = 0; d < n; d += lanes)
-                store(x_hat + d, expected(load(z + d), load(pull + d)));
+            for (index_t d = 0; d < n; d += lanes) store(x_hat + d, expected(z(d), pull(d)));
             guidance.prepare(x_hat, n);
         }
     }
