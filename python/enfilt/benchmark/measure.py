@@ -17,7 +17,8 @@ from .case import Array, Case, Limit, Peer, Problem, Size
 from .cases import CASES, get
 from .timing import Triad, core, difference, peak, repeats, seconds
 
-#: Seconds that the pairs of one row may take; at least `FEWEST` are timed all the same.
+#: Seconds that the pairs of one row may take; at least `FEWEST` are timed all the same, but one
+#: alone of a peer that takes longer by itself.
 BUDGET = 60.0
 FEWEST = 3
 #: An ensemble smaller than this is lost among the pages that the interpreter takes.
@@ -258,6 +259,8 @@ def _timed(
     del other
     note = peer.note if isinstance(peer.note, str) else "" if quick else peer.note()
     row = dataclasses.replace(row, note=note, theirs_memory=_in_ensembles(used, size))
+    if once > BUDGET:
+        return _with_times(row, [(once, timer.once())])
     number = repeats(once)
     rounds = max(min(FEWEST, repeat), min(repeat, int(BUDGET / max(once, 1e-9))))
     return _with_times(row, [(seconds(call, number), timer.once()) for _ in range(rounds)])

@@ -31,7 +31,10 @@ def flow_gemm(flow: Flow, problem: dict[str, Any]) -> Callable[[], Any]:
             t = (k * dt).astype(z.dtype)
             cross = z @ stacked.T
             of_mu = t**2 * norms[0] + 2 * t * (1 - t) * norms[1] + (1 - t) ** 2 * norms[2]
-            distance = of_mu - 2 * (t * cross[:, :n] + (1 - t) * cross[:, n:])
+            # With |z|^2, which the softmax does not need: XLA fuses the logits with the
+            # subtraction of their maximum, and logits of 1e10 are rounded past it to infinity.
+            of_z = (z * z).sum(1, keepdims=True)
+            distance = of_z + of_mu - 2 * (t * cross[:, :n] + (1 - t) * cross[:, n:])
             w = jax.nn.softmax(-distance / (2 * sigma**2), axis=1)
             v = jnp.concatenate([w, -w], axis=1) @ stacked
             x_hat = z + (1 - t) * v + centre

@@ -95,16 +95,16 @@ def score_elementwise(score: PairedScore, problem: dict[str, Any]) -> Callable[[
 
     Bao, Zhang, Zhang 2024, "An ensemble score filter for tracking high-dimensional nonlinear
     dynamical systems"; arctan of every component, score limited. Without ``noise`` in the problem
-    it draws its own.
+    it draws its own. A chunk of components at a time: no component needs another, and on whole
+    ensembles the system clears new memory for every operation, which takes it six times as long.
     """
+    chunk = 1 << 14  # the fastest of 4,096 to 65,536
     x1, y = _tensors(problem, "forecast", "y")
     start = problem.get("noise")
     std, limit, dt = score.std, score.limit, 1 / score.steps
     least, floor = score.eps_alpha, score.eps_beta
 
-    @torch.no_grad()
-    def run() -> Array:
-        x = torch.randn_like(x1) if start is None else torch.from_numpy(start)
+    def moved(x1: Tensor, x: Tensor, y: Tensor) -> Tensor:
         for k in range(score.steps):
             t = 1 - k * dt
             alpha, beta2 = 1 - t * (1 - least), floor + t * (1 - floor)
@@ -116,7 +116,16 @@ def score_elementwise(score: PairedScore, problem: dict[str, Any]) -> Callable[[
                 x = x - dt * (f * x - 0.5 * g2 * s)
             else:
                 x = x - dt * (f * x - g2 * s) + (g2 * dt) ** 0.5 * torch.randn_like(x)
-        found: Array = x.numpy()
+        return x
+
+    @torch.no_grad()
+    def run() -> Array:
+        whole = torch.randn_like(x1) if start is None else torch.from_numpy(start)
+        out = torch.empty_like(x1)
+        for d in range(0, x1.shape[1], chunk):
+            part = slice(d, d + chunk)
+            out[:, part] = moved(x1[:, part], whole[:, part], y[part])
+        found: Array = out.numpy()
         return found
 
     return run
