@@ -22,12 +22,30 @@ struct PhiloxStream {
     std::uint32_t batch, step;
 };
 
+// The two halves of the key in each round, the same for all counters of a stream.
+class PhiloxKeys {
+  public:
+    static constexpr int rounds = 10;
+
+    explicit PhiloxKeys(std::uint64_t key) {
+        auto low = static_cast<std::uint32_t>(key), high = static_cast<std::uint32_t>(key >> 32);
+        for (int round = 0; round < rounds; ++round, low += 0x9E3779B9u, high += 0xBB67AE85u) {
+            low_[round] = low - words64{};
+            high_[round] = high - words64{};
+        }
+    }
+    words64 low(int round) const { return low_[round]; }
+    words64 high(int round) const { return high_[round]; }
+
+  private:
+    words64 low_[rounds], high_[rounds];
+};
+
 // The 64 words of group g of a member: words[r][l]. A counter's word stands in the low half of a
 // lane; what is in the high half no product sees.
-inline void philox_words(const PhiloxStream& stream, std::uint32_t member, std::uint32_t group,
-                         std::uint32_t words[4][philox_lanes]) {
+inline void philox_words(const PhiloxStream& stream, const PhiloxKeys& keys, std::uint32_t member,
+                         std::uint32_t group, std::uint32_t words[4][philox_lanes]) {
     constexpr index_t lanes = ENFILT_VECTOR_BYTES / 8, parts = philox_lanes / lanes;
-    constexpr std::uint32_t weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
     const words64 multiplier0 = 0xD2511F53u - words64{}, multiplier1 = 0xCD9E8D57u - words64{};
     words64 w[4][parts];
     for (index_t part = 0; part < parts; ++part) {
@@ -40,15 +58,13 @@ inline void philox_words(const PhiloxStream& stream, std::uint32_t member, std::
         w[2][part] = stream.step - words64{};
         w[3][part] = stream.batch - words64{};
     }
-    auto key0 = static_cast<std::uint32_t>(stream.key);
-    auto key1 = static_cast<std::uint32_t>(stream.key >> 32);
-    for (int round = 0; round < 10; ++round, key0 += weyl0, key1 += weyl1) {
+    for (int round = 0; round < PhiloxKeys::rounds; ++round) {
         for (index_t part = 0; part < parts; ++part) {
             const words64 product0 = multiply_low_halves(multiplier0, w[0][part]);
             const words64 product1 = multiply_low_halves(multiplier1, w[2][part]);
-            w[0][part] = (product1 >> 32) ^ w[1][part] ^ key0;
+            w[0][part] = (product1 >> 32) ^ w[1][part] ^ keys.low(round);
             w[1][part] = product1;
-            w[2][part] = (product0 >> 32) ^ w[3][part] ^ key1;
+            w[2][part] = (product0 >> 32) ^ w[3][part] ^ keys.high(round);
             w[3][part] = product0;
         }
     }
@@ -73,17 +89,18 @@ template <class T>
 void philox_normals(const PhiloxStream& stream, std::uint32_t member, index_t first, index_t n,
                     T* out) {
     constexpr index_t lanes = static_cast<index_t>(simd<T>::lanes);
+    const PhiloxKeys keys(stream.key);
     std::uint32_t words[4][philox_lanes];
     T normals[philox_group];
     for (index_t group = first / philox_group; group * philox_group < first + n; ++group) {
         const index_t begin = group * philox_group - first;  // in out
         const bool whole = begin >= 0 && begin + philox_group <= n;
         T* const to = whole ? out + begin : normals;
-        philox_words(stream, member, static_cast<std::uint32_t>(group), words);
+        philox_words(stream, keys, member, static_cast<std::uint32_t>(group), words);
         for (index_t pair = 0; pair < 2; ++pair) {
             for (index_t l = 0; l < philox_lanes; l += lanes) {
                 const vec_t<T> radius =
-                    sqrt<T>(T(-2) * log<T>(philox_uniform<T>(words[2 * pair] + l)));
+                    sqrt<T>(T(-2) * log_of_normal<T>(philox_uniform<T>(words[2 * pair] + l)));
                 vec_t<T> sine, cosine;
                 sincos_turns<T>(philox_uniform<T>(words[2 * pair + 1] + l), sine, cosine);
                 store(to + (2 * pair) * philox_lanes + l, radius * cosine);

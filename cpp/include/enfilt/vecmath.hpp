@@ -172,13 +172,12 @@ ENFILT_INLINE vec_t<T> exp(vec_t<T> x) {
     return detail::polynomial(C::exp_terms, r) * scale;
 }
 
-// log(x), subnormal x included.
+namespace detail {
+
+// log(x) for normal x above 0, less a power of two: `origin` is log_origin and its exponent.
 template <class T>
-ENFILT_INLINE vec_t<T> log(vec_t<T> x) {
-    using C = detail::constants<T>;
-    using limits = std::numeric_limits<T>;
-    constexpr int lift_bits = C::mantissa_bits + 1;
-    constexpr T lift = T(2) * detail::unit_shift<T>;
+ENFILT_INLINE vec_t<T> log_lifted(vec_t<T> x, vec_t<T> origin) {
+    using C = constants<T>;
     constexpr typename C::uint one = static_cast<typename C::uint>(1);
     constexpr typename C::uint mantissa_mask = (one << C::mantissa_bits) - 1;
     constexpr typename C::uint bias_bits = static_cast<typename C::uint>(C::bias)
@@ -188,25 +187,46 @@ ENFILT_INLINE vec_t<T> log(vec_t<T> x) {
 
     // x = 2^e (1 + f), 1 + f in [sqrt(1/2), sqrt(2)). e + bias goes into the mantissa of
     // unit_shift to become a T (a 64-bit integer conversion would need AVX-512).
-    const ivec_t<T> tiny = x < limits::min();
-    const vec_t<T> lifted = select<T>(tiny, x * lift, x);
-    constexpr T origin = detail::unit_shift<T> + T(C::bias);
-    const vec_t<T> shift = select<T>(tiny, broadcast(origin + T(lift_bits)), broadcast(origin));
-    const uvec_t<T> b = detail::bits<T>(lifted) + (bias_bits - C::sqrt_half);
-    const vec_t<T> e = bit_cast_vec<vec_t<T>>((b >> C::mantissa_bits) | unit_bits) - shift;
+    const uvec_t<T> b = bits<T>(x) + (bias_bits - C::sqrt_half);
+    const vec_t<T> e = bit_cast_vec<vec_t<T>>((b >> C::mantissa_bits) | unit_bits) - origin;
     const vec_t<T> f = bit_cast_vec<vec_t<T>>((b & mantissa_mask) + C::sqrt_half) - T(1);
 
     vec_t<T> r;
     if constexpr (std::is_same_v<T, float>) {
-        r = f + f * f * detail::polynomial(C::log_terms, f);
+        r = f + f * f * polynomial(C::log_terms, f);
     } else {
         // With s = f/(2 + f), log(1 + f) = 2 atanh(s) and 2 s = f - s f: f is exact, and the error
         // of s counts only times f.
         const vec_t<T> s = f / (f + T(2));
         const vec_t<T> z = s * s;
-        r = f - s * (f - z * detail::polynomial(C::atanh_terms, z));
+        r = f - s * (f - z * polynomial(C::atanh_terms, z));
     }
-    r = e * detail::ln2<T> + r;  // ln2 in one piece: its own error is far below half an ulp of r
+    return e * ln2<T> + r;  // ln2 in one piece: its own error is far below half an ulp of r
+}
+
+// What log_lifted takes from e + bias in the mantissa of unit_shift.
+template <class T>
+inline constexpr T log_origin = unit_shift<T> + T(constants<T>::bias);
+
+}  // namespace detail
+
+// log(x) where x is known to be normal and above 0.
+template <class T>
+ENFILT_INLINE vec_t<T> log_of_normal(vec_t<T> x) {
+    return detail::log_lifted<T>(x, broadcast(detail::log_origin<T>));
+}
+
+// log(x), subnormal x included.
+template <class T>
+ENFILT_INLINE vec_t<T> log(vec_t<T> x) {
+    using limits = std::numeric_limits<T>;
+    constexpr int lift_bits = detail::constants<T>::mantissa_bits + 1;
+    constexpr T lift = T(2) * detail::unit_shift<T>;
+    const ivec_t<T> tiny = x < limits::min();
+    const vec_t<T> lifted = select<T>(tiny, x * lift, x);
+    const vec_t<T> origin = select<T>(tiny, broadcast(detail::log_origin<T> + T(lift_bits)),
+                                      broadcast(detail::log_origin<T>));
+    vec_t<T> r = detail::log_lifted<T>(lifted, origin);
 
     const vec_t<T> no_log =
         select<T>(x == T(0), broadcast(-limits::infinity()), broadcast(limits::quiet_NaN()));
