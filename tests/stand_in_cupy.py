@@ -19,7 +19,7 @@ FUNCTIONS = {
 }
 OPERATIONS = {
     *("astype", "reshape", "copy", "mean", "sum", "std", "all", "any", "max", "min", "ravel"),
-    *("transpose", "fill"),
+    *("transpose", "fill", "view"),
 }
 
 waits = 0
@@ -108,6 +108,14 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - CuPy's name
         return int(self._hidden)
 
     @property
+    def real(self):
+        return ndarray(self._hidden.real)
+
+    @property
+    def imag(self):
+        return ndarray(self._hidden.imag)
+
+    @property
     def T(self):  # noqa: N802
         return ndarray(self._hidden.T)
 
@@ -153,6 +161,9 @@ def _of_numpy(function):
 class _CuPy(types.ModuleType):
     ndarray = ndarray
     linalg = types.SimpleNamespace(eigh=_of_numpy(np.linalg.eigh), qr=_of_numpy(np.linalg.qr))
+    fft = types.SimpleNamespace(
+        **{name: _of_numpy(getattr(np.fft, name)) for name in ("rfft", "irfft", "fft", "ifft")}
+    )
     cuda = types.SimpleNamespace(get_current_stream=_Stream, Device=Device)
 
     def __getattr__(self, name):
@@ -164,7 +175,7 @@ class _CuPy(types.ModuleType):
         if name == "array":
             return lambda value: _upload(value).copy()
         if name == "ascontiguousarray":
-            return lambda a: a if a.flags.c_contiguous else _of_numpy(function)(a)
+            return _contiguous
         if isinstance(function, np.ufunc):
             return function
         return _of_numpy(function)
@@ -172,6 +183,12 @@ class _CuPy(types.ModuleType):
     @staticmethod
     def get_default_memory_pool():
         return types.SimpleNamespace(free_bytes=lambda: 0)
+
+
+def _contiguous(array, dtype=None):
+    if array.flags.c_contiguous and dtype in (None, array.dtype):
+        return array
+    return wrap(np.ascontiguousarray(unwrap(array), dtype))
 
 
 def _upload(value, dtype=None):

@@ -91,7 +91,7 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
     kernels = backends.of_arrays(backend, ensemble=x, truth=reference)
     _checks.finite("ensemble", x, kernels.all_finite)
-    _checks.finite("truth", reference[None], kernels.all_finite)
+    _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
     sums = kernels.score_sums(x, reference)
     apart = np.sqrt(sums.to_members).sum() / members**2
     deviation = float(_arrays.namespace(reference).std(reference, dtype=np.float64))

@@ -35,6 +35,7 @@ struct FieldAdvance {
 // A step of Euler's method along the field with local guidance, or none.
 template <class T>
 struct FlowAdvance {
+    static constexpr unsigned resident = 5;
     FieldAdvance<T> field;
     T remaining, strength, dt;
     bool guided;
@@ -92,6 +93,7 @@ struct ReverseUpdate {
 // A step of the score filter with the mixture score.
 template <class T>
 struct DiffusionAdvance {
+    static constexpr unsigned resident = 3;
     ReverseUpdate<T> update;
     T limit;
     Observed<T> observed;

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "platform.hpp"
 
@@ -32,10 +33,19 @@ struct DeviceContext {
     }
 };
 
-// The 1 lets a thread have all registers that a block of this size can get: without it ptxas spills
-// where it could do otherwise.
+// Blocks that should fit on a multiprocessor together, `resident` of a body. Where it says nothing,
+// a thread may have all registers there are: told nothing at all, ptxas spills where it need not.
+template <class Body, class = void>
+struct Resident {
+    static constexpr unsigned value = 1;
+};
 template <class Body>
-__global__ void __launch_bounds__(Body::threads, 1) run_body(const __grid_constant__ Body body) {
+struct Resident<Body, std::void_t<decltype(Body::resident)>> {
+    static constexpr unsigned value = Body::resident;
+};
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads, Resident<Body>::value) run_body(const __grid_constant__ Body body) {
     DeviceContext context;
     body(context);
 }

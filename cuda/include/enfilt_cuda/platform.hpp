@@ -13,6 +13,8 @@
 //     shuffle_down(v, n)       v of the lane n above in the warp, or the own where there is none
 //     add(pointer, v)          an atomic addition
 //
+// A body may say `resident`, how many of its blocks should fit on a multiprocessor together.
+//
 // Bodies hold no state between blocks and depend on no order of blocks.
 #pragma once
 

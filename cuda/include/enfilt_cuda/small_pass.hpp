@@ -21,6 +21,7 @@ struct GivenPoints {
     index_t count, dim;
 
     static constexpr bool mixes = false;
+    static constexpr unsigned resident = 5;
     ENFILT_BOTH Blend<T> target() const { return {0.0, 0.0}; }
     template <class Context>
     ENFILT_DEVICE void prepare(Context&, T*) const {}
@@ -39,6 +40,7 @@ struct SteppedPoints {
     Advance advance;
 
     static constexpr bool mixes = true;
+    static constexpr unsigned resident = Advance::resident;
     static constexpr int together = 4;
     ENFILT_BOTH Blend<T> target() const { return mixed; }
 
@@ -89,6 +91,8 @@ template <class T, class Points>
 struct SmallPass {
     static constexpr unsigned threads = 128;
     static constexpr int columns = 128, stride = columns + 1, tile = 4;
+    // as many as shared memory has room for with 20 members
+    static constexpr unsigned resident = sizeof(T) == sizeof(float) ? Points::resident : 3;
 
     Points points;
     Members<T> members;

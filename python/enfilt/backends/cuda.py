@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _memory
-from . import reference
+from . import reduced_on_device, reference
 from .base import (
     Array,
     Backend,
@@ -26,6 +26,7 @@ from .base import (
     Stage,
 )
 from .letkf import LocalWindow
+from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
 _KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
@@ -162,6 +163,9 @@ class CudaBackend(Backend):
                 *(p.schedule, p.score_limit, p.paired, p.standardize),
                 found[0],
             )
+
+    def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
+        reduced_on_device.analysis(problem, self.normals, out)
 
     def letkf_window(
         self,
