@@ -64,7 +64,7 @@ def flow_field(
     out : ndarray, (M, D), optional
         Where the field goes; overlaps no input.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -126,7 +126,7 @@ def mixture_score(
     out : ndarray, (M, D), optional
         Where the score goes; overlaps no input.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -167,7 +167,7 @@ def pairwise_log_weights(
     std : float
         Width, above zero.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -217,7 +217,7 @@ def lorenz96(
     out : ndarray, as `x`, optional
         Where the result goes; `x` itself is allowed.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -267,7 +267,7 @@ def letkf(
     out : ndarray, as `forecast`, optional
         Where the analysis goes; `forecast` itself is allowed.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -318,7 +318,7 @@ def standard_normal(
     dtype : dtype
         float32 or float64; the two differ by rounding.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------

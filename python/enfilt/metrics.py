@@ -66,7 +66,7 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     truth : array_like, (D,)
         In the dtype of the ensemble.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------

@@ -396,6 +396,8 @@ class _Run:
         nothing = np.empty((0, 0, 0)), np.empty((0, 2))
         if self.last is None or not isinstance(self.model, Model):
             return nothing
+        if len(self.model.grid.shape) != 2:  # what would be copied from a GPU may be large
+            return nothing
         truth, analysis = map(_arrays.to_host, self.last)
         true = self.model.field(truth[None])
         if true is None:

@@ -106,6 +106,7 @@ class CudaBackend(Backend):
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         out: Array = self.xp.empty((x.shape[0], x1.shape[0]))
+        x = self.xp.ascontiguousarray(x)
         self._run(
             self.core.squared_distances,
             x,
@@ -124,6 +125,7 @@ class CudaBackend(Backend):
         log_weights: Array | None,
         out: Array,
     ) -> None:
+        x = self.xp.ascontiguousarray(x)  # of a sampler with functions of the user's
         self._run(
             self.core.pairwise_field,
             x,
@@ -183,6 +185,8 @@ class CudaBackend(Backend):
             )
         found = self._parts(observed)
         assert found is not None
+        if rotation is not None:  # a product's, which may stand in columns
+            rotation = self.xp.ascontiguousarray(rotation)
         offsets, weights = self.xp.asarray(window.offsets), self.xp.asarray(window.weights)
         self._run(
             self.core.letkf_window,

@@ -57,7 +57,7 @@ class EnFF(EnsembleFilter):
         any). They agree to rounding; ``auto`` takes the reduced form where it applies and pays.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; "auto" is the best that is there.
 
     Raises

@@ -74,7 +74,7 @@ class EnSF(EnsembleFilter):
         pays.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; "auto" is the best that is there.
 
     Raises

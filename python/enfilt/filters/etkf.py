@@ -35,7 +35,7 @@ class ETKF(EnsembleFilter):
         members drawn together by a nonlinear model come apart (Sakov, Oke 2008, "Implications of
         the form of the ensemble transformation in the ensemble square root filters"). `noise=`
         is then (N, N): the Gaussian matrix that is made orthogonal.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the random numbers come from; all give the same.
 
     Raises

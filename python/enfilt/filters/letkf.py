@@ -37,7 +37,7 @@ class LETKF(EnsembleFilter, Localized):
     rotate : bool
         Multiply the anomalies of all components by the same random orthogonal matrix that keeps
         mean and covariance, as in the `ETKF`. `noise=` is then (N, N).
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; those without one of their own loop over components in NumPy.
 
     Raises

@@ -30,7 +30,7 @@ class Lorenz96(Model):
         Time of one step, above zero.
     model_noise : float
         Standard deviation per unit root time of noise added after each step.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernel runs.
 
     Examples
