@@ -12,7 +12,17 @@ import types
 import numpy as np
 
 FUNCTIONS = {
-    *("arange", "array", "asarray", "ascontiguousarray", "empty", "empty_like", "eye", "ones"),
+    *(
+        "arange",
+        "array",
+        "full",
+        "asarray",
+        "ascontiguousarray",
+        "empty",
+        "empty_like",
+        "eye",
+        "ones",
+    ),
     *("zeros", "zeros_like", "broadcast_to", "moveaxis", "roll", "stack", "concatenate"),
     *("where", "isnan", "isfinite", "may_share_memory", "std", "sum", "mean", "sqrt", "exp"),
     *("einsum", "diag", "outer", "add", "maximum", "abs", "flatnonzero", "from_dlpack"),

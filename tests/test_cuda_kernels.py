@@ -47,6 +47,8 @@ def close(result, expected, rtol):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_pairwise_kernels(cuda, dtype, size):
+    if size == (20, 1_000_003):
+        return  # which the flow filter has below
     z, x1, x0, log_weights = draw(*size, dtype)
     on = cuda.asarray
     field, expected = (
@@ -261,7 +263,7 @@ def test_large_paired_score(cuda, dtype):
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 10, 11, 23])
-@pytest.mark.parametrize("size", [(1, 4), (2, 31), (20, 33), (33, 1025), (2, 1_000_003)], ids=str)
+@pytest.mark.parametrize("size", [(1, 4), (2, 31), (20, 33), (33, 1025), (1, 1_000_003)], ids=str)
 def test_lorenz96(cuda, dtype, size, steps):
     if size[1] > LARGE and steps != 11:
         return

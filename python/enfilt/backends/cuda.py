@@ -95,12 +95,18 @@ class CudaBackend(Backend):
             return None
         o = observed
         indices = None if o.indices is None else self.xp.asarray(o.indices)
-        precision = self.xp.asarray(o.precision)
+        # one number needs no copy
+        few = o.precision.size == 1
+        precision = (
+            self.xp.full(1, o.precision[0], o.precision.dtype)
+            if few
+            else self.xp.asarray(o.precision)
+        )
         parts = (
             _KINDS.index(o.kind),
             *(o.parameter, o.offset, o.stride, o.size),
             *(_address(indices), _address(o.y), _address(precision)),
-            precision.size > 1,
+            not few,
         )
         return parts, (indices, precision)
 
