@@ -1,7 +1,7 @@
 """CUDA kernels, run on the CPU, against the NumPy oracle; on a GPU with `-m gpu`.
 
 Sizes: one component, one below and above a warp, one below and above a block, many blocks with a
-rest; members up to 32 take the fused form, more the tiled one.
+rest; members up to 32 (in float64 28) take the fused form, more the tiled one.
 
 Tolerances, where nothing else is said: of pairwise sums those of test_kernels_pairwise.py, 20 eps
 of the norms of the terms; of samplers and models those of test_enff_backends.py, 2e-6 in float32
@@ -17,7 +17,7 @@ import enfilt as ef
 from enfilt.backends import DiffusionStep
 
 SIZES = [(m, d) for m in (2, 20, 33, 257) for d in (1, 31, 33)] + [
-    *((2, 129), (20, 1000), (32, 257), (33, 65)),
+    *((2, 129), (20, 1000), (28, 257), (32, 257), (33, 65)),
     *((2, 1_000_003), (20, 1_000_003)),
 ]
 LARGE = 1_000_000

@@ -16,8 +16,11 @@
 
 namespace enfilt::cuda {
 
-inline bool is_small(index_t points, index_t members) {
-    return points <= small_members && members <= small_members;
+template <class T>
+bool is_small(index_t points, index_t members) {
+    using Largest = SmallPass<T, SteppedPoints<T, FlowAdvance<T>>>;
+    return points <= small_members && members <= small_members &&
+           Largest::shared_bytes(points, members) <= small_memory;
 }
 
 // The pairwise sums of M points and N members, and the weights that follow from them.
@@ -57,7 +60,7 @@ class Pairs {
         return {w_, single_};
     }
 
-    bool small() const { return is_small(points_, members_); }
+    bool small() const { return is_small<T>(points_, members_); }
 
   private:
     index_t chunks() const {

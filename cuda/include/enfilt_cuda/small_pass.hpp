@@ -1,4 +1,4 @@
-// One pass over memory a step, for up to 32 points and members: a block makes the points of 128
+// One pass over memory a step, for few points and members: a block makes the points of 128
 // components at a time, writes them, and adds up their share of the distances to the centres of
 // the *next* step while they are in shared memory. Between two steps only N x N sums remain.
 //
@@ -12,7 +12,10 @@
 
 namespace enfilt::cuda {
 
+// Tiles of pairs are no more than a block has threads, and shared memory no more than every GPU from
+// sm_80 on has for a block: 32 members in float32, 28 in float64.
 constexpr index_t small_members = 32;
+constexpr std::size_t small_memory = 96 * 1024;
 
 // Points as they stand in memory.
 template <class T>
@@ -102,9 +105,10 @@ struct SmallPass {
     static index_t blocks(index_t dim) { return smaller(divide_up(dim, columns), 2112); }
     Grid grid() const { return {count_of(blocks(members.dim)), 1}; }
 
-    std::size_t shared_bytes() const {
-        const auto m = static_cast<std::size_t>(points.count);
-        const auto n = static_cast<std::size_t>(members.count);
+    std::size_t shared_bytes() const { return shared_bytes(points.count, members.count); }
+    static std::size_t shared_bytes(index_t points_count, index_t members_count) {
+        const auto m = static_cast<std::size_t>(points_count);
+        const auto n = static_cast<std::size_t>(members_count);
         std::size_t rows = m + n, weights = 0;
         if (Points::mixes) {
             rows += n;
