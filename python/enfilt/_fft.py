@@ -18,13 +18,13 @@ from . import _arrays
 Array = npt.NDArray[Any]
 
 
-def _scipy(x: Array) -> Any:
+def _scipy_for(x: Array) -> Any:
     """Return `scipy.fft` where it is there and `x` is not CuPy's, or None."""
-    return None if _arrays.on_device(x) else _imported()
+    return None if _arrays.on_device(x) else _scipy()
 
 
 @functools.cache
-def _imported() -> Any:
+def _scipy() -> Any:
     """Return `scipy.fft`, imported when the first model needs it, or None."""
     try:
         import scipy.fft  # optional: without it the transforms are only slower
@@ -48,7 +48,7 @@ def complex_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def rfft(x: Array, workers: int = 1) -> Array:
     """Return the transform (..., n // 2 + 1) of real rows (..., n), in their precision."""
-    if (scipy := _scipy(x)) is not None:
+    if (scipy := _scipy_for(x)) is not None:
         result: Array = scipy.rfft(x, workers=workers)
         return result
     modes: Array = _arrays.namespace(x).fft.rfft(x)
@@ -57,7 +57,7 @@ def rfft(x: Array, workers: int = 1) -> Array:
 
 def irfft(v: Array, n: int, workers: int = 1) -> Array:
     """Return real rows (..., n) of their transform; wave numbers that are left out are zero."""
-    if (scipy := _scipy(v)) is not None:
+    if (scipy := _scipy_for(v)) is not None:
         result: Array = scipy.irfft(v, n, workers=workers)
         return result
     rows: Array = _arrays.namespace(v).fft.irfft(v, n)
@@ -66,7 +66,7 @@ def irfft(v: Array, n: int, workers: int = 1) -> Array:
 
 def fft_columns(v: Array, workers: int = 1) -> Array:
     """Return the transform of complex columns: along the last axis but one."""
-    if (scipy := _scipy(v)) is not None:
+    if (scipy := _scipy_for(v)) is not None:
         result: Array = scipy.fft(v, axis=-2, workers=workers)
         return result
     xp = _arrays.namespace(v)
@@ -76,7 +76,7 @@ def fft_columns(v: Array, workers: int = 1) -> Array:
 
 def ifft_columns(v: Array, workers: int = 1) -> Array:
     """Return the inverse of `fft_columns`."""
-    if (scipy := _scipy(v)) is not None:
+    if (scipy := _scipy_for(v)) is not None:
         result: Array = scipy.ifft(v, axis=-2, workers=workers)
         return result
     xp = _arrays.namespace(v)
