@@ -114,6 +114,22 @@ PATHS = {
     "ot": {"path": "ot", "sigma_min": 0.3},
     "f2p": {"path": "f2p", "sigma_min": 0.3},
 }
+
+
+def squares(x):
+    return x[:, ::2] ** 2
+
+
+def pull_of_squares(x, u):
+    gradient = np.zeros_like(x)
+    gradient[:, ::2] = 2 * x[:, ::2] * u
+    return gradient
+
+
+def means(dim):
+    return np.random.default_rng(9).standard_normal((7, dim)) / np.sqrt(dim)
+
+
 OPERATORS = {
     "Identity": lambda dim: ef.operators.Identity(),
     "Arctan": lambda dim: ef.operators.Arctan(),
@@ -126,6 +142,8 @@ OPERATORS = {
     ),
     "Every": lambda dim: ef.operators.Every(3, offset=min(1, dim - 1)),
     "Arctan@Every": lambda dim: ef.operators.Arctan() @ ef.operators.Every(2),
+    "Linear": lambda dim: ef.operators.Linear(means(dim)),
+    "Custom": lambda dim: ef.operators.Custom(squares, pull_of_squares),
 }
 
 

@@ -327,7 +327,8 @@ class EnsembleFilter(ABC):
         if form is not None and form.function is not None:
             raise TypeError(
                 f"{obs.operator!r} is compiled for the CPU, but forecast is a CuPy array: expected "
-                f"an operator of the library, or Custom(h, vjp) with functions of CuPy arrays"
+                f"an operator of the library, or Custom(h, vjp) with NumPy's functions, "
+                f"which take CuPy arrays as well"
             )
         needed = forecast.nbytes if target is None else 0
         _memory.check_device(
