@@ -1,8 +1,12 @@
 """Fixtures that several test files share."""
 
+import sys
+
+import cuda_host as cuda_host_module
 import hypothesis
 import numpy as np
 import pytest
+import stand_in_cupy
 
 from enfilt import backends
 
@@ -47,3 +51,30 @@ def dtype(request):
 def rng():
     """Random numbers that are the same in every run."""
     return np.random.default_rng(20240607)
+
+
+@pytest.fixture(scope="session")
+def cuda_host(tmp_path_factory):
+    """The module that runs the CUDA kernels' bodies on the CPU."""
+    return cuda_host_module.load(tmp_path_factory.mktemp("cuda_host"))
+
+
+@pytest.fixture
+def stand_in(cuda_host, monkeypatch):
+    """The stand-in for CuPy, with which the CUDA backend runs on the CPU."""
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.cupy)
+    monkeypatch.setitem(sys.modules, "enfilt._cuda", cuda_host)
+    backends._load.cache_clear()
+    yield stand_in_cupy
+    backends._load.cache_clear()
+
+
+@pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def cuda(request):
+    """CuPy: the stand-in for it, and with `-m gpu` itself."""
+    if request.param == "gpu":
+        backends._load.cache_clear()
+        if reason := backends.missing().get("cuda"):
+            pytest.skip(reason)
+        return pytest.importorskip("cupy")
+    return request.getfixturevalue("stand_in").cupy

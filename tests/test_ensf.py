@@ -138,6 +138,23 @@ def test_batch_is_its_ensembles(backend, score, sampler):
     np.testing.assert_array_equal(setting.analysis(filt, rng=1)[0], first.analysis(filt, rng=1))
 
 
+@pytest.mark.parametrize("size", [(1000, 3), (20, 200_000)], ids=["many weights", "one-hot"])
+@pytest.mark.parametrize("score", ["mixture", "paired"])
+def test_float32_is_near_float64(other_backend, score, size):
+    """Within the bound of flow fields, 1e-4 of how far members move, in norm.
+
+    Weights of a thousand members in three components are spread out for most of the way; those of
+    twenty in many are one-hot at its end.
+    """
+    setting = make_setting(*size, ef.operators.Arctan(), np.float32)
+    filt = ef.EnSF(steps=20, score=score, sampler="ode", backend=other_backend)
+    noise = draw_noise(filt, setting)
+    wide = Setting(setting.forecast.astype("f8"), setting.y.astype("f8"), setting.obs)
+    exact = wide.analysis(filt, noise=noise.astype("f8"))
+    error = np.linalg.norm(setting.analysis(filt, noise=noise) - exact)
+    assert error <= 1e-4 * np.linalg.norm(exact - noise)
+
+
 @pytest.mark.parametrize(("score", "sampler"), FORMS)
 def test_threads_change_no_bit(other_backend, monkeypatch, score, sampler):
     setting = make_setting(5, 40_000, ef.operators.Arctan(), np.float32)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import _arrays
+
 Array = npt.NDArray[Any]
 
 FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -102,13 +104,14 @@ def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> A
     Lists and scalars are taken in `dtype` (float64 without one); an array keeps its own dtype,
     which must be right: nothing is converted silently.
     """
+    array: Array
     if not hasattr(value, "dtype"):
         try:
             array = np.asarray(value, dtype=dtype or np.float64)
         except (TypeError, ValueError) as error:
             raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
         return array
-    array = np.asarray(value)
+    array = value if _arrays.on_device(value) else np.asarray(value)
     if array.dtype not in FLOAT_DTYPES:
         raise TypeError(
             f"{argument} has dtype {array.dtype}: expected float32 or float64 "
@@ -144,7 +147,13 @@ def ensemble(argument: str, value: Any, *, members: int = 2, batch: bool = True)
         )
     if 0 in array.shape:
         raise ValueError(f"{argument} has shape {array.shape}: expected no empty axis")
-    return np.ascontiguousarray(array)
+    return contiguous(array)
+
+
+def contiguous(array: Array) -> Array:
+    """Return the array C-contiguous, where it lies: itself, or a copy."""
+    result: Array = _arrays.namespace(array).ascontiguousarray(array)
+    return result
 
 
 def shaped(
@@ -154,7 +163,7 @@ def shaped(
     array = floating(argument, value, dtype)
     if array.shape != shape:
         raise ValueError(f"{argument} has shape {array.shape}: expected {shape}, {like}")
-    return np.ascontiguousarray(array)
+    return contiguous(array)
 
 
 def finite(argument: str, array: Array, test: Callable[[Array], bool] | None = None) -> None:
@@ -165,22 +174,26 @@ def finite(argument: str, array: Array, test: Callable[[Array], bool] | None = N
     if test(array) if test is not None else bool(np.isfinite(array).all()):
         return
     for row, part in enumerate(array.reshape(-1, array.shape[-1])):
-        bad = np.flatnonzero(~np.isfinite(part))
+        bad = np.flatnonzero(~np.isfinite(_arrays.to_host(part)))
         if bad.size:
             lead = np.unravel_index(row, array.shape[:-1])
             index = tuple(int(i) for i in (*lead, bad[0]))
             where = ", ".join(map(str, index))
-            raise ValueError(f"{argument}[{where}] is {part[bad[0]]}: expected finite values")
+            raise ValueError(
+                f"{argument}[{where}] is {_arrays.to_host(part)[bad[0]]}: expected finite values"
+            )
 
 
 def output(argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Check an `out=` array: it is written to as it stands, so everything must fit exactly."""
-    if not isinstance(value, np.ndarray):
+    array: Array = value
+    if not (isinstance(value, np.ndarray) or _arrays.on_device(value)):
         raise TypeError(f"{argument} is of type {type(value).__name__}: expected a NumPy array")
     if value.dtype != dtype:
         raise TypeError(f"{argument} has dtype {value.dtype}: expected {dtype}, as the input")
     if value.shape != shape:
         raise ValueError(f"{argument} has shape {value.shape}: expected {shape}, as the input")
-    if not (value.flags.c_contiguous and value.flags.writeable):
+    writeable = _arrays.on_device(value) or value.flags.writeable
+    if not (value.flags.c_contiguous and writeable):
         raise ValueError(f"{argument} must be C-contiguous and writeable")
-    return value
+    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import platform
@@ -10,7 +11,7 @@ from typing import Any
 
 from . import backends
 
-_OPTIONAL = ("numba", "matplotlib", "xarray", "cupy")
+_OPTIONAL = ("numba", "matplotlib", "xarray")
 
 
 def config() -> dict[str, Any]:
@@ -27,11 +28,32 @@ def config() -> dict[str, Any]:
         facts["compiler"] = core.compiler
         facts["SIMD level"] = f"{core.level()} of {', '.join(core.usable_levels())}"
         facts["threads"] = core.threads()
+    if kernels := backends.available(on_device=True):
+        facts["backends"] += f"; on CuPy arrays: {', '.join(kernels)}"
+    facts |= _gpu()
     for name, reason in backends.missing().items():
         facts[f"no {name}"] = reason
     for package in _OPTIONAL:
         if importlib.util.find_spec(package) is not None:
             facts[package] = importlib.metadata.version(package)
+    # CuPy's distributions carry the toolkit's version in their names
+    for name in importlib.metadata.packages_distributions().get("cupy", []):
+        facts["cupy"] = f"{name} {importlib.metadata.version(name)}"
+    return facts
+
+
+def _gpu() -> dict[str, str]:
+    """Return what there is of the CUDA kernels, the driver and the device."""
+    try:
+        core = importlib.import_module("enfilt._cuda")
+    except ImportError:
+        return {}
+    facts = {"CUDA kernels": f"toolkit {core.toolkit}, for {core.architectures}"}
+    if version := core.driver():
+        facts["CUDA driver"] = f"CUDA {version // 1000}.{version % 1000 // 10}"
+    count, _ = core.devices()
+    if count:
+        facts["GPUs"] = str(count)
     return facts
 
 

@@ -1,7 +1,7 @@
-"""Fourier transforms: SciPy's where it is installed, else NumPy's.
+"""Fourier transforms: of CuPy arrays CuPy's, else SciPy's where it is installed, else NumPy's.
 
-Both are the same library. SciPy's is the faster one: it transforms several rows at once in SIMD
-lanes, has threads, and before NumPy 2 it alone computes in float32.
+The latter two are the same library. SciPy's is the faster one: it transforms several rows at once
+in SIMD lanes, has threads, and before NumPy 2 it alone computes in float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import _arrays
+
 Array = npt.NDArray[Any]
+
+
+def _scipy_for(x: Array) -> Any:
+    """Return `scipy.fft` where it is there and `x` is not CuPy's, or None."""
+    return None if _arrays.on_device(x) else _scipy()
 
 
 @functools.cache
@@ -41,31 +48,37 @@ def complex_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def rfft(x: Array, workers: int = 1) -> Array:
     """Return the transform (..., n // 2 + 1) of real rows (..., n), in their precision."""
-    if _scipy() is not None:
-        result: Array = _scipy().rfft(x, workers=workers)
+    if (scipy := _scipy_for(x)) is not None:
+        result: Array = scipy.rfft(x, workers=workers)
         return result
-    return np.fft.rfft(x).astype(complex_dtype(x.dtype), copy=False)
+    modes: Array = _arrays.namespace(x).fft.rfft(x)
+    return modes.astype(complex_dtype(x.dtype), copy=False)
 
 
 def irfft(v: Array, n: int, workers: int = 1) -> Array:
     """Return real rows (..., n) of their transform; wave numbers that are left out are zero."""
-    if _scipy() is not None:
-        result: Array = _scipy().irfft(v, n, workers=workers)
+    if (scipy := _scipy_for(v)) is not None:
+        result: Array = scipy.irfft(v, n, workers=workers)
         return result
-    return np.fft.irfft(v, n).astype(v.real.dtype, copy=False)
+    rows: Array = _arrays.namespace(v).fft.irfft(v, n)
+    return rows.astype(v.real.dtype, copy=False)
 
 
 def fft_columns(v: Array, workers: int = 1) -> Array:
     """Return the transform of complex columns: along the last axis but one."""
-    if _scipy() is not None:
-        result: Array = _scipy().fft(v, axis=-2, workers=workers)
+    if (scipy := _scipy_for(v)) is not None:
+        result: Array = scipy.fft(v, axis=-2, workers=workers)
         return result
-    return np.ascontiguousarray(np.fft.fft(v, axis=-2), dtype=v.dtype)
+    xp = _arrays.namespace(v)
+    columns: Array = xp.ascontiguousarray(xp.fft.fft(v, axis=-2), dtype=v.dtype)
+    return columns
 
 
 def ifft_columns(v: Array, workers: int = 1) -> Array:
     """Return the inverse of `fft_columns`."""
-    if _scipy() is not None:
-        result: Array = _scipy().ifft(v, axis=-2, workers=workers)
+    if (scipy := _scipy_for(v)) is not None:
+        result: Array = scipy.ifft(v, axis=-2, workers=workers)
         return result
-    return np.ascontiguousarray(np.fft.ifft(v, axis=-2), dtype=v.dtype)
+    xp = _arrays.namespace(v)
+    columns: Array = xp.ascontiguousarray(xp.fft.ifft(v, axis=-2), dtype=v.dtype)
+    return columns

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks
+from . import _arrays, _checks
 from .observation import Observation
 
 Array = npt.NDArray[Any]
 
 # Components worked on at a time: temporaries stay small beside an ensemble.
 _BLOCK = 1 << 14
+# On a GPU a block has to be worth starting kernels for.
+_DEVICE_BLOCK = 1 << 20
 
 #: q of `Adaptive`: the standard deviation with which the factor of the cycles before is known.
 MEMORY = 0.1
@@ -49,9 +51,10 @@ class Inflation(ABC):
         """
         if self.is_identity:
             return
+        length = _DEVICE_BLOCK if _arrays.on_device(analysis) else _BLOCK
         for index in np.ndindex(analysis.shape[:-2]):
-            for start in range(0, analysis.shape[-1], _BLOCK):
-                block = (slice(None), slice(start, start + _BLOCK))
+            for start in range(0, analysis.shape[-1], length):
+                block = (slice(None), slice(start, start + length))
                 a, f = analysis[index][block], forecast[index][block]
                 mean = a.mean(axis=0)
                 a[...] = mean + self._anomalies(a - mean, f - f.mean(axis=0))
@@ -161,8 +164,10 @@ class RTPS(Inflation):
         before = np.sqrt(np.sum(forecast**2, axis=0))
         after = np.sqrt(np.sum(centred**2, axis=0))
         # a component without spread has nothing to widen
-        growth = np.divide(before - after, after, out=np.zeros_like(after), where=after > 0)
-        result: Array = centred * (1 + analysis.dtype.type(self.relaxation) * growth)
+        varies = after > 0
+        growth = np.where(varies, (before - after) / np.where(varies, after, 1), 0)
+        factor = 1 + analysis.dtype.type(self.relaxation) * growth
+        result: Array = centred * factor.astype(analysis.dtype, copy=False)
         return result
 
 

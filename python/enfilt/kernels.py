@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, backends
+from . import _arrays, _checks, backends
 from .backends import Stage
 from .filters.paths import AffinePath, as_path
 from .localization import GaspariCohn
@@ -64,7 +64,7 @@ def flow_field(
     out : ndarray, (M, D), optional
         Where the field goes; overlaps no input.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -126,7 +126,7 @@ def mixture_score(
     out : ndarray, (M, D), optional
         Where the score goes; overlaps no input.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -167,7 +167,7 @@ def pairwise_log_weights(
     std : float
         Width, above zero.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -186,9 +186,10 @@ def pairwise_log_weights(
     """
     stage = _mixture(scale, std)
     points, members = _points(x, "centers", centers)
-    kernels = backends.get(backend)
-    _checks.finite("x", points, kernels.all_finite)
-    _checks.finite("centers", members, kernels.all_finite)
+    kernels = backends.of_arrays(backend, x=points, centers=members)
+    if not kernels.on_device:
+        _checks.finite("x", points, kernels.all_finite)
+        _checks.finite("centers", members, kernels.all_finite)
     return -stage.half_precision * kernels.squared_distances(points, members, None, stage)
 
 
@@ -216,7 +217,7 @@ def lorenz96(
     out : ndarray, as `x`, optional
         Where the result goes; `x` itself is allowed.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -266,7 +267,7 @@ def letkf(
     out : ndarray, as `forecast`, optional
         Where the analysis goes; `forecast` itself is allowed.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -317,7 +318,7 @@ def standard_normal(
     dtype : dtype
         float32 or float64; the two differ by rounding.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -332,8 +333,9 @@ def standard_normal(
     True
     """
     members, dim = (_checks.integer("shape", n, 1) for n in shape)
-    out = np.empty((members, dim), _checks.float_dtype("dtype", dtype))
-    backends.get(backend).normals(_checks.integer("key", key, 0) % 2**64, batch, step, out)
+    kernels = backends.get(backend)
+    out = kernels.empty((members, dim), _checks.float_dtype("dtype", dtype))
+    kernels.normals(_checks.integer("key", key, 0) % 2**64, batch, step, out)
     return out
 
 
@@ -358,7 +360,7 @@ def _points(x: npt.ArrayLike, name: str, members: npt.ArrayLike) -> tuple[Array,
     found = _checks.floating(name, members, points.dtype)
     if found.ndim != 2 or found.shape[1] != points.shape[1] or found.shape[0] == 0:
         raise ValueError(f"{name} has shape {found.shape}: expected (N, {points.shape[1]})")
-    return points, np.ascontiguousarray(found)
+    return points, _checks.contiguous(found)
 
 
 def _pairwise(
@@ -371,27 +373,31 @@ def _pairwise(
     backend: str,
     name: str,
 ) -> Array:
-    kernels = backends.get(backend)
-    _checks.finite("x", points, kernels.all_finite)
-    _checks.finite(name, members, kernels.all_finite)
-    if before is not None:
-        _checks.finite("previous", before, kernels.all_finite)
+    arrays = {"x": points, name: members, "previous": before, "out": out}
+    kernels = backends.of_arrays(backend, **arrays)
+    xp = _arrays.namespace(points)
+    target: Array
     weights = None
     if log_weights is not None:
-        weights = np.ascontiguousarray(log_weights, dtype=np.float64)
+        weights = xp.ascontiguousarray(xp.asarray(log_weights, dtype=np.float64))
         if weights.shape != (len(members),):
             raise ValueError(
                 f"log_weights has shape {weights.shape}: expected ({len(members)},), one a member"
             )
-        _checks.finite("log_weights", weights)
+    if not kernels.on_device:
+        given = {"x": points, name: members, "previous": before, "log_weights": weights}
+        for argument, array in given.items():
+            if array is not None:
+                fast = None if array is weights else kernels.all_finite
+                _checks.finite(argument, array, fast)
     if out is None:
-        target = np.empty_like(points)
+        target = xp.empty_like(points)
     else:
         target = _checks.output("out", out, points.shape, points.dtype)
     shared = any(
-        a is not None and np.may_share_memory(a, target) for a in (points, members, before)
+        a is not None and xp.may_share_memory(a, target) for a in (points, members, before)
     )
-    result = np.empty_like(points) if shared else target
+    result = xp.empty_like(points) if shared else target
     kernels.pairwise_field(points, members, before, stage, weights, result)
     if shared:
         target[...] = result

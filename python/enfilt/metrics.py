@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, backends
+from . import _arrays, _checks, backends
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +66,7 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     truth : array_like, (D,)
         In the dtype of the ensemble.
     backend : str
-        "auto", "cpp", "numba" or "numpy".
+        "auto", "cpp", "numba", "numpy" or "cuda".
 
     Returns
     -------
@@ -89,12 +89,12 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     x = _checks.ensemble("ensemble", ensemble, members=1, batch=False)
     members, dim = x.shape
     reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
-    kernels = backends.get(backend)
+    kernels = backends.of_arrays(backend, ensemble=x, truth=reference)
     _checks.finite("ensemble", x, kernels.all_finite)
-    _checks.finite("truth", reference)
+    _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
     sums = kernels.score_sums(x, reference)
     apart = np.sqrt(sums.to_members).sum() / members**2
-    deviation = float(np.std(reference, dtype=np.float64))
+    deviation = float(_arrays.namespace(reference).std(reference, dtype=np.float64))
     rmse_ = float(np.sqrt(sums.squared_error / dim))
     return Scores(
         rmse=rmse_,

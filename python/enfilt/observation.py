@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks
+from . import _arrays, _checks
 from .grids import Grid, as_grid
 from .operators import Operator
 
@@ -143,18 +143,21 @@ class Observation:
 
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
-        missing = np.isnan(y)
-        scaled = self.precision(x.dtype) * (np.where(missing, 0, y) - self.operator(x))
-        return np.where(missing, np.zeros((), x.dtype), scaled)
+        xp = _arrays.namespace(x)
+        missing = xp.isnan(y)
+        scaled = xp.asarray(self.precision(x.dtype)) * (xp.where(missing, 0, y) - self.operator(x))
+        weighted: Array = xp.where(missing, xp.zeros((), x.dtype), scaled)
+        return weighted
 
     def misfit(self, x: Array, y: Array) -> Array:
         """Return J(x) = 1/2 sum_k ((y_k - h_k(x)) / r_k)^2, (...,) for x of (..., D).
 
         Components of y that are NaN are left out.
         """
-        residual = np.where(np.isnan(y), 0, y - self.operator(x)).astype(np.float64)
-        precision = self.precision(np.float64)
-        result: Array = 0.5 * np.sum(precision * residual**2, axis=-1)
+        xp = _arrays.namespace(x)
+        residual = xp.where(xp.isnan(y), 0, y - self.operator(x)).astype(np.float64)
+        precision = xp.asarray(self.precision(np.float64))
+        result: Array = 0.5 * xp.sum(precision * residual**2, axis=-1)
         return result
 
     def gradient(self, x: Array, y: Array) -> Array:
@@ -178,4 +181,6 @@ class Observation:
         """
         m = self.size(truth.shape[-1])
         error = np.random.default_rng(rng).standard_normal(m) * np.asarray(self.std)
-        return np.asarray(self.operator(truth) + error.astype(truth.dtype))
+        xp = _arrays.namespace(truth)
+        simulated: Array = xp.asarray(self.operator(truth) + xp.asarray(error.astype(truth.dtype)))
+        return simulated

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, _memory, metrics, progress
+from . import _arrays, _checks, _memory, backends, metrics, progress
 from .filters import EnsembleFilter
 from .models import Model
 from .observation import Observation
@@ -55,6 +55,10 @@ class TwinExperiment:
         float32 or float64 for the whole experiment.
     track : int
         Components whose course the result keeps, the first so many.
+    device : {"cpu", "cuda"}
+        Where truth, ensemble and metrics live: "cuda" keeps them on CuPy's current GPU. Random
+        numbers are the same, so a run differs from one on the CPU by rounding; the initial
+        ensemble and the observation errors are drawn on the host and sent over.
 
     Raises
     ------
@@ -82,6 +86,7 @@ class TwinExperiment:
     initial_state: npt.ArrayLike | None = field(default=None, kw_only=True)
     dtype: npt.DTypeLike = field(default=np.float64, kw_only=True)
     track: int = field(default=40, kw_only=True)
+    device: str = field(default="cpu", kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, Model) and not callable(self.model):
@@ -96,6 +101,8 @@ class TwinExperiment:
         if isinstance(self.initial_mean, str):
             _checks.choice("initial_mean", self.initial_mean, ["zero", "truth"])
         _checks.float_dtype("dtype", self.dtype)
+        if _checks.choice("device", self.device, ["cpu", "cuda"]) == "cuda":
+            backends.check_name("device", "cuda")
         if self.initial_state is None and not isinstance(self.model, Model):
             raise ValueError("initial_state is missing: a callable model does not tell one")
         if isinstance(self.model, Model):
@@ -159,7 +166,11 @@ class TwinExperiment:
         _checks.integer("members", members, 2)
         if seed is not None:
             _checks.integer("seed", seed, 0)
-        _memory.check(self.memory(members), "choose fewer members or a smaller model")
+        hint = "choose fewer members or a smaller model"
+        if self.device == "cuda":
+            _memory.check_device(_arrays.cupy(), self.memory(members), hint)
+        else:
+            _memory.check(self.memory(members), hint)
         return _Run(self, filt, members, seed, progress).cycle_through()
 
 
@@ -175,6 +186,7 @@ class _Run:
         show: bool | None,
     ) -> None:
         self.twin, self.filt, self.members, self.seed, self.show = twin, filt, members, seed, show
+        self.xp: Any = _arrays.cupy() if twin.device == "cuda" else np
         self.model = twin.model
         spawned = np.random.SeedSequence(seed).spawn(4)
         self.streams = [np.random.default_rng(s) for s in spawned]
@@ -208,7 +220,7 @@ class _Run:
         truth_rng, error_rng, ensemble_rng, filter_rng = self.streams
         truth = self._spin_up(truth_rng)
         forecast = self._initial_ensemble(truth, ensemble_rng)
-        analysis, spare = forecast, np.empty_like(forecast)
+        analysis, spare = forecast, self.xp.empty_like(forecast)
         for cycle in range(self.twin.cycles):
             begin = time.perf_counter()
             if cycle:
@@ -217,6 +229,7 @@ class _Run:
                 forecast = self._step(
                     analysis, self.twin.steps_per_cycle, ensemble_rng, out=forecast
                 )
+                self._wait()
             forecast_seconds = time.perf_counter() - begin
             self._check(truth[None], "truth", cycle)
             self._check(forecast, "forecast", cycle)
@@ -225,10 +238,11 @@ class _Run:
             updated = self.filt.analysis(
                 forecast, y, self.obs, previous=analysis, rng=filter_rng, out=spare
             )
+            self._wait()
             analysis_seconds = time.perf_counter() - begin
             self._check(updated, "analysis", cycle)
             # three ensembles take turns; in cycle 0 the forecast is its own `previous`
-            spare = np.empty_like(forecast) if analysis is forecast else analysis
+            spare = self.xp.empty_like(forecast) if analysis is forecast else analysis
             analysis = updated
             self._record(cycle, truth, forecast, analysis, analysis_seconds, forecast_seconds)
             bar.set_postfix(rmse=f"{self.records[-1]['rmse_analysis']:.4g}", refresh=False)
@@ -244,7 +258,7 @@ class _Run:
             assert isinstance(self.model, Model)
             start = self.model.initial_state(rng)
         self.obs.size(start.size)
-        state: Array = start.astype(twin.dtype)[None]
+        state: Array = self.xp.asarray(start.astype(twin.dtype)[None])
         with progress.bar(twin.spinup, "spin-up", self.show) as bar:
             done = 0
             while done < twin.spinup:
@@ -260,16 +274,17 @@ class _Run:
         twin = self.twin
         mean: Array
         if isinstance(twin.initial_mean, str):
-            mean = truth if twin.initial_mean == "truth" else np.zeros_like(truth)
+            mean = truth if twin.initial_mean == "truth" else self.xp.zeros_like(truth)
         else:
-            mean = np.asarray(twin.initial_mean, dtype=truth.dtype)
+            mean = self.xp.asarray(twin.initial_mean, dtype=truth.dtype)
             if mean.shape != truth.shape:
                 raise ValueError(
                     f"initial_mean has shape {mean.shape}: expected {truth.shape}, as the state"
                 )
-        ensemble = np.empty((self.members, truth.size), truth.dtype)
+        ensemble: Array = self.xp.empty((self.members, truth.size), truth.dtype)
         for row in ensemble:  # a member at a time: the draws stay small beside the ensemble
-            row[:] = mean + (twin.initial_std * rng.standard_normal(truth.size)).astype(row.dtype)
+            draws = (twin.initial_std * rng.standard_normal(truth.size)).astype(row.dtype)
+            row[:] = mean + self.xp.asarray(draws)
         return ensemble
 
     def _step(
@@ -279,9 +294,9 @@ class _Run:
             result: Array = self.model.step(ensemble, steps, rng=rng, out=out)
             return result
         returned: Any = self.model(ensemble, steps)
-        # PyTorch, JAX and other arrays on the CPU come over without a copy
-        foreign = hasattr(returned, "__dlpack__") and not isinstance(returned, np.ndarray)
-        stepped: Array = np.from_dlpack(returned) if foreign else np.asarray(returned)
+        # PyTorch, JAX and other arrays on the same device come over without a copy
+        foreign = hasattr(returned, "__dlpack__") and not isinstance(returned, self.xp.ndarray)
+        stepped: Array = self.xp.from_dlpack(returned) if foreign else self.xp.asarray(returned)
         if stepped.shape != ensemble.shape or stepped.dtype != ensemble.dtype:
             raise ValueError(
                 f"model returned {stepped.dtype} of shape {stepped.shape} for {ensemble.dtype} of "
@@ -291,7 +306,10 @@ class _Run:
 
     def _check(self, ensemble: Array, name: str, cycle: int) -> None:
         try:
-            _checks.finite(name, ensemble)
+            fast = None
+            if self.twin.device == "cuda":
+                fast = backends.of_arrays("auto", ensemble=ensemble).all_finite
+            _checks.finite(name, ensemble, fast)
         except ValueError as error:
             raise _NotFiniteError(f"at cycle {cycle}, {error}") from None
 
@@ -309,9 +327,9 @@ class _Run:
             "time": cycle * self.twin.steps_per_cycle * getattr(self.model, "dt", 1.0),
             "seconds": analysis_seconds,
             "seconds_forecast": forecast_seconds,
-            "truth": truth[track].copy(),
-            "mean": analysis[:, track].mean(axis=0),
-            "deviation": analysis[:, track].std(axis=0, ddof=1),
+            "truth": _arrays.to_host(truth[track].copy()),
+            "mean": _arrays.to_host(analysis[:, track].mean(axis=0)),
+            "deviation": _arrays.to_host(analysis[:, track].std(axis=0, ddof=1)),
         }
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
             scores = metrics.score(ensemble, truth)
@@ -319,6 +337,11 @@ class _Run:
         self.facts.append(self.filt.facts)
         self.last = truth, analysis
         self.records.append(values)  # one append: an interrupt finds a cycle whole or not there
+
+    def _wait(self) -> None:
+        """Wait for the device, so that what is timed has been done."""
+        if self.twin.device == "cuda":
+            self.xp.cuda.get_current_stream().synchronize()
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
@@ -373,7 +396,9 @@ class _Run:
         nothing = np.empty((0, 0, 0)), np.empty((0, 2))
         if self.last is None or not isinstance(self.model, Model):
             return nothing
-        truth, analysis = self.last
+        if len(self.model.grid.shape) != 2:  # what would be copied from a GPU may be large
+            return nothing
+        truth, analysis = map(_arrays.to_host, self.last)
         true = self.model.field(truth[None])
         if true is None:
             return nothing

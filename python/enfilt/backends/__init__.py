@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .. import _checks
+from .. import _arrays, _checks
 from .base import (
     Backend,
     DiffusionProblem,
@@ -38,6 +38,7 @@ __all__ = [
     "check_name",
     "get",
     "missing",
+    "of_arrays",
 ]
 
 
@@ -45,18 +46,18 @@ class _Entry(NamedTuple):
     module: str
     type: str
     absent: str  # what to do where it can't be imported
+    on_device: bool = False
 
 
-# The best first: "auto" takes the first that is there.
+# The best first: "auto" takes the first that is there and runs on such arrays.
 _BACKENDS = {
     "cpp": _Entry(
         "compiled", "CppBackend", "the compiled core is not installed (a pure-Python install?)"
     ),
     "numba": _Entry("jit", "NumbaBackend", "it needs Numba: pip install 'enfilt[numba]'"),
     "numpy": _Entry("reference", "NumpyBackend", ""),
+    "cuda": _Entry("cuda", "CudaBackend", "it runs on an NVIDIA GPU", on_device=True),
 }
-
-_PLANNED = {"cuda": "this build has no CUDA kernels"}
 
 
 @functools.cache
@@ -70,14 +71,21 @@ def _load(name: str) -> Backend | ImportError:
     return backend
 
 
-def available() -> list[str]:
-    """Return the names of the backends that can be used, the best first."""
-    return [name for name in _BACKENDS if isinstance(_load(name), Backend)]
+def available(*, on_device: bool = False) -> list[str]:
+    """Return the names of the backends that can be used on NumPy arrays, the best first.
+
+    With `on_device`, those that can be used on CuPy arrays.
+    """
+    return [
+        name
+        for name, entry in _BACKENDS.items()
+        if entry.on_device == on_device and isinstance(_load(name), Backend)
+    ]
 
 
 def missing() -> dict[str, str]:
     """Return why each other backend can't be used."""
-    reasons = dict(_PLANNED)
+    reasons = {}
     for name, entry in _BACKENDS.items():
         found = _load(name)
         if isinstance(found, ImportError):
@@ -93,9 +101,9 @@ def check_name(argument: str, name: str) -> str:
     ValueError
         If there is no such backend, or not here; the message says why.
     """
-    _checks.choice(argument, name, ["auto", *_BACKENDS, *_PLANNED])
+    _checks.choice(argument, name, ["auto", *_BACKENDS])
     if name != "auto" and name in missing():
-        usable = ", ".join(repr(n) for n in ["auto", *available()])
+        usable = ", ".join(repr(n) for n in ["auto", *available(), *available(on_device=True)])
         raise ValueError(
             f"{argument}={name!r} can't be used: {missing()[name]}; expected one of {usable}"
         )
@@ -103,7 +111,7 @@ def check_name(argument: str, name: str) -> str:
 
 
 def get(name: str = "auto", argument: str = "backend") -> Backend:
-    """Return the backend of a name; "auto" is the best that is there.
+    """Return the backend of a name; "auto" is the best that is there for NumPy arrays.
 
     Raises
     ------
@@ -115,3 +123,66 @@ def get(name: str = "auto", argument: str = "backend") -> Backend:
     if isinstance(found, ImportError):
         raise found
     return found
+
+
+def of_arrays(name: str, **arrays: object) -> Backend:
+    """Return the backend of a name for these arrays, given by their arguments' names.
+
+    "auto" follows the first of them: CuPy in, CUDA. Arrays that are None are left out.
+
+    Raises
+    ------
+    ImportError
+        If they are CuPy arrays and the CUDA backend can't be used; the message says why.
+    TypeError
+        If some are NumPy arrays and some are CuPy arrays, or not such as the backend runs on.
+    ValueError
+        If the backend can't be used, or the arrays lie on two devices, or not on the current one.
+    """
+    found = {key: array for key, array in arrays.items() if array is not None}
+    first = next(iter(found))
+    device = _arrays.on_device(found[first])
+    for key, array in found.items():
+        if _arrays.on_device(array) != device:
+            raise TypeError(
+                f"{key} is {_arrays.kind(array)}, but {first} is {_arrays.kind(found[first])}: "
+                f"all arrays of one call are of one kind"
+            )
+    if device:
+        _check_devices(found)
+        if name == "auto":
+            backend = _load("cuda")
+            if isinstance(backend, ImportError):
+                raise ImportError(
+                    f"{first} is a CuPy array, but the CUDA backend is not there: {backend}"
+                )
+            return backend
+    backend = get(name)
+    if backend.on_device and not device:
+        raise TypeError(
+            f"backend={name!r} runs on CuPy arrays, but {first} is a NumPy array: pass "
+            f"cupy.asarray({first}), or device='cuda' to a TwinExperiment"
+        )
+    if device and not backend.on_device:
+        raise TypeError(
+            f"backend={name!r} runs on NumPy arrays, but {first} is a CuPy array: expected "
+            f"backend='auto' or 'cuda', or cupy.asnumpy({first})"
+        )
+    return backend
+
+
+def _check_devices(arrays: dict[str, Any]) -> None:
+    first = next(iter(arrays))
+    home = arrays[first].device.id
+    for key, array in arrays.items():
+        if array.device.id != home:
+            raise ValueError(
+                f"{key} lies on GPU {array.device.id}, but {first} on GPU {home}: all arrays of "
+                f"one call lie on one GPU"
+            )
+    current = _arrays.namespace(arrays[first]).cuda.Device().id
+    if current != home:
+        raise ValueError(
+            f"{first} lies on GPU {home}, but GPU {current} is CuPy's current device: call this "
+            f"within `with cupy.cuda.Device({home}):`"
+        )

@@ -207,8 +207,12 @@ class Backend(ABC):
     """Kernels on arrays that were checked: contiguous, of one floating dtype, finite."""
 
     name: str
+    #: Whether arrays are CuPy's, on a GPU.
+    on_device = False
     #: Whether `flow_analysis` exists; where not, the sampler runs step by step in NumPy.
     has_flow_analysis = False
+    #: Whether `flow_analysis` takes the gains of the covariance guidance.
+    has_flow_gains = True
     #: Whether `letkf_window` exists; where not, the LETKF makes lists of observations.
     has_letkf_window = False
     #: Whether `lenff_window` exists; where not, the localized flow filter makes lists.
@@ -310,6 +314,15 @@ class Backend(ABC):
     @abstractmethod
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         """Fill (N, D) with the standard normals of (key, batch, step)."""
+
+    def copy_where(self, flags: Array, x: Array, out: Array) -> None:
+        """Copy those of the ensembles `x` (B, N, D) to `out` whose flag (B,) is set."""
+        for index in np.flatnonzero(flags):
+            out[index] = x[index]
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Return an array without values, such as this backend runs on."""
+        return np.empty(shape, dtype)
 
     def all_finite(self, x: Array) -> bool:
         """Return whether every number is finite."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _arrays
 from .base import Array, Backend, ObservedComponents, ProjectionScheme, ScoreSums, Stage
 
 _FUNCTIONS: dict[str, Any] = {
@@ -25,9 +26,13 @@ _FUNCTIONS: dict[str, Any] = {
 def observe(x: Array, observed: ObservedComponents) -> Array:
     """Return h(x), (N, m)."""
     if observed.function is not None:
-        return observed.function.values(np.ascontiguousarray(x[:, observed.components]))
+        chosen = x[:, observed.components]
+        return observed.function.values(np.ascontiguousarray(chosen))
+    components = observed.components
+    if not isinstance(components, slice):
+        components = _arrays.namespace(x).asarray(components)
     with np.errstate(over="ignore"):  # of the sigmoid's exponential: the result is right, zero
-        h: Array = _FUNCTIONS[observed.kind](x[:, observed.components], observed.parameter)
+        h: Array = _FUNCTIONS[observed.kind](x[:, components], observed.parameter)
     return h.astype(x.dtype, copy=False)
 
 
@@ -53,8 +58,9 @@ def standardized(x: Array) -> Array:
     """
     anomalies = x - x.mean(axis=0)
     deviation = anomalies.std(axis=0, ddof=1)
-    result: Array = np.divide(anomalies, deviation, out=np.zeros_like(x), where=deviation > 0)
-    return result
+    varies = deviation > 0
+    result: Array = np.where(varies, anomalies / np.where(varies, deviation, 1), 0)
+    return result.astype(x.dtype, copy=False)
 
 
 def philox_words(counter: list[Array], key: int) -> list[Array]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, backends
+from .. import _arrays, _checks, _memory, backends
 from ..backends import Backend, ObservedComponents
 from ..inflation import Adaptive, Inflation, as_inflation
 from ..observation import Observation
@@ -89,7 +89,7 @@ class Cycle:
             return given
         count = shape[0] * shape[1]
         if scratch is None or scratch.size < count:
-            scratch = np.empty(shape, self.forecast.dtype)
+            scratch = self.backend.empty(shape, self.forecast.dtype)
         draws = scratch.reshape(-1)[:count].reshape(shape)
         self.backend.normals(self.key, b, 0, draws)
         return draws
@@ -100,6 +100,7 @@ class Cycle:
         form = self.obs.operator.pointwise(self.forecast.shape[-1])
         if form is None:
             return None
+        xp = _arrays.namespace(self.y)
         y, precision, chosen = self.y, self.obs.precision(self.y.dtype), form.components
         if isinstance(chosen, slice):
             offset, stride, indices = chosen.start, chosen.step, None
@@ -107,7 +108,7 @@ class Cycle:
             offset, stride, indices = 0, 1, chosen
             if np.any(np.diff(indices) < 0):
                 order = np.argsort(indices)
-                indices, y = indices[order], y[:, order]
+                indices, y = indices[order], y[:, xp.asarray(order)]
                 precision = precision[order] if precision.size > 1 else precision
         return ObservedComponents(
             form.kind,
@@ -116,7 +117,7 @@ class Cycle:
             stride,
             y.shape[-1],
             indices,
-            np.ascontiguousarray(y),
+            xp.ascontiguousarray(y),
             np.ascontiguousarray(precision),
             form.function,
         )
@@ -136,6 +137,7 @@ class EnsembleFilter(ABC):
     )
 
     _min_members: ClassVar[int] = 2
+    _takes_cupy: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         backends.check_name("backend", self.backend)
@@ -273,9 +275,6 @@ class EnsembleFilter(ABC):
                 f"y has shape {observations.shape}: expected {expected}, "
                 f"{m} being the observations of a state of {dim} components"
             )
-        if np.isinf(observations).any():
-            where = ", ".join(str(int(i)) for i in np.argwhere(np.isinf(observations))[0])
-            raise ValueError(f"y[{where}] is infinite: expected finite values, or NaN for missing")
         before = None
         if previous is not None:
             before = _checks.shaped("previous", previous, shape, dtype, "the shape of forecast")
@@ -289,15 +288,18 @@ class EnsembleFilter(ABC):
             wanted = shape[:-2] + self._noise_shape_observed(members, dim, m)
             normals = _checks.shaped("noise", noise, wanted, dtype, "a standard normal each")
         target = None if out is None else _checks.output("out", out, shape, dtype)
-        backend = backends.get(self.backend)
-        for name, array in (("forecast", ensemble), ("previous", before), ("noise", normals)):
-            if array is not None:
-                _checks.finite(name, array, backend.all_finite)
+        arrays = {"forecast": ensemble, "previous": before, "noise": normals}
+        backend = backends.of_arrays(self.backend, **arrays, y=observations, out=target)
+        if backend.on_device:
+            self._check_on_device(ensemble, obs, target)
+        else:
+            self._check_values(observations, arrays, backend)
 
         def batch(array: Array | None) -> Array | None:
             return array if array is None or batched else array[None]
 
-        seen = np.broadcast_to(observations, (shape[0] if batched else 1, m))
+        xp = _arrays.namespace(ensemble)
+        seen = xp.broadcast_to(observations, (shape[0] if batched else 1, m))
         cycle = Cycle(
             forecast=ensemble if batched else ensemble[None],
             previous=batch(before),
@@ -309,24 +311,52 @@ class EnsembleFilter(ABC):
         )
         return cycle, target, shape
 
+    @staticmethod
+    def _check_values(y: Array, arrays: dict[str, Array | None], backend: Backend) -> None:
+        if np.isinf(y).any():
+            where = ", ".join(str(int(i)) for i in np.argwhere(np.isinf(y))[0])
+            raise ValueError(f"y[{where}] is infinite: expected finite values, or NaN for missing")
+        for name, array in arrays.items():
+            if array is not None:
+                _checks.finite(name, array, backend.all_finite)
+
+    def _check_on_device(self, forecast: Array, obs: Observation, target: Array | None) -> None:
+        """Check what can be without waiting for the device: not the values."""
+        if not self._takes_cupy:
+            raise TypeError(
+                f"forecast is a CuPy array, which {type(self).__name__} does not run on: expected "
+                f"NumPy arrays, such as cupy.asnumpy(forecast)"
+            )
+        form = obs.operator.pointwise(forecast.shape[-1])
+        if form is not None and form.function is not None:
+            raise TypeError(
+                f"{obs.operator!r} is compiled for the CPU, but forecast is a CuPy array: expected "
+                f"an operator of the library, or Custom(h, vjp) with NumPy's functions, "
+                f"which take CuPy arrays as well"
+            )
+        needed = forecast.nbytes if target is None else 0
+        _memory.check_device(
+            _arrays.namespace(forecast), needed, "pass out=, fewer members, or part of the state"
+        )
+
     def _run(self, cycle: Cycle, target: Array | None, shape: tuple[int, ...]) -> Array:
         """Run the checked analysis, and write to the caller's array where that is safe."""
         inputs = (cycle.forecast, cycle.previous, cycle.noise, cycle.y)
+        xp = _arrays.namespace(cycle.forecast)
         direct = target is not None and not any(
-            a is not None and np.may_share_memory(a, target) for a in inputs
+            a is not None and xp.may_share_memory(a, target) for a in inputs
         )
         direct = direct and not self._calls_back(cycle)
         work = target.reshape(cycle.forecast.shape) if direct and target is not None else None
         if work is None:
-            work = np.empty_like(cycle.forecast)
-        unobserved = np.isnan(cycle.y).all(axis=-1)
-        if not unobserved.all():
+            work = xp.empty_like(cycle.forecast)
+        unobserved = xp.isnan(cycle.y).all(axis=-1)
+        if cycle.backend.on_device or not unobserved.all():
             started = self._widened(cycle)
             self._update(started, work)
             self._inflation.apply(work, started.forecast)
         self._remember(cycle)
-        for index in np.flatnonzero(unobserved):
-            work[index] = cycle.forecast[index]
+        cycle.backend.copy_where(unobserved, cycle.forecast, work)
         if target is None:
             return work.reshape(shape)
         if not direct:

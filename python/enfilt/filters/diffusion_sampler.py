@@ -61,7 +61,7 @@ def sample(
         if paired:
             score = kind(step.ratio) * x + kind(step.pull) * x1
         else:
-            score = np.empty_like(x)
+            score = backend.empty(x.shape, x.dtype)
             backend.pairwise_field(x, x1, None, _mixture(step), None, score)
         score = score - kind(step.damping) * gradient(x)
         score = np.clip(score, -kind(score_limit), kind(score_limit))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..backends import FlowProblem, Stage
 from ..observation import Observation
 from . import flow_sampler, knobs, reduced
@@ -57,7 +57,7 @@ class EnFF(EnsembleFilter):
         any). They agree to rounding; ``auto`` takes the reduced form where it applies and pays.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; "auto" is the best that is there.
 
     Raises
@@ -87,6 +87,8 @@ class EnFF(EnsembleFilter):
     sampler: str = "euler"
     coupling: str = "paired"
     algorithm: str = "auto"
+
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
@@ -182,7 +184,10 @@ class EnFF(EnsembleFilter):
             self.steps * (2 if self.sampler == "heun" else 1),
             in_steps=guidance.observes_in_steps,
         )
-        if reduce or (cycle.backend.has_flow_analysis and guidance.in_kernels and fits):
+        fused = cycle.backend.has_flow_analysis and guidance.in_kernels and fits
+        if guidance.has_gains and not cycle.backend.has_flow_gains:
+            fused = False
+        if reduce or fused:
             weights = [guidance.log_weights(c) for c in contexts]
             gains = [guidance.gains(c) for c in contexts]
             problem = FlowProblem(
@@ -207,7 +212,7 @@ class EnFF(EnsembleFilter):
             if cycle.noise is not None:
                 noise = cycle.noise[b]
             else:
-                noise = np.empty((members, dim), x1.dtype)
+                noise = cycle.backend.empty((members, dim), x1.dtype)
                 cycle.backend.normals(cycle.key, b, 0, noise)
             flow_sampler.sample(
                 context,
@@ -222,4 +227,4 @@ class EnFF(EnsembleFilter):
 
 def _stack(parts: list[Array | None]) -> Array | None:
     found = [p for p in parts if p is not None]
-    return np.ascontiguousarray(np.array(found)) if found else None
+    return _arrays.namespace(*found).stack(found) if found else None

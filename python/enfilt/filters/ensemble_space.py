@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from ..backends import ObservedComponents
 from ..backends.reference import observe
 from .base import Array, Cycle
@@ -24,6 +25,8 @@ Matrix = npt.NDArray[np.float64]
 # on a busy machine its threads, started anew in each block, wait for each other a hundred times
 # longer than they compute. The block fits in the cache, too.
 _BLOCK = 1 << 18
+# Components of a block on a GPU, large enough to be worth starting kernels for.
+_DEVICE_BLOCK = 1 << 20
 
 
 class Products(NamedTuple):
@@ -63,13 +66,14 @@ class Spectrum(NamedTuple):
 def spectrum(gram: Matrix) -> Spectrum:
     """Return the eigenvalues and eigenvectors of (N-1) I + gram, of order N."""
     members = len(gram)
-    values, vectors = np.linalg.eigh((members - 1) * np.eye(members) + gram)
+    xp = _arrays.namespace(gram)
+    values, vectors = xp.linalg.eigh((members - 1) * xp.eye(members) + gram)
     return Spectrum(values, vectors)
 
 
-def blocks(size: int, members: int) -> Iterator[slice]:
+def blocks(size: int, members: int, *, on_device: bool = False) -> Iterator[slice]:
     """Yield slices of an axis of `size` that are small beside an ensemble, whatever N."""
-    length = max(256, _BLOCK // members**2)
+    length = _DEVICE_BLOCK if on_device else max(256, _BLOCK // members**2)
     for first in range(0, size, length):
         yield slice(first, min(first + length, size))
 
@@ -79,11 +83,11 @@ def _observed(x: Array, cycle: Cycle, m: int) -> Iterator[tuple[slice, Array]]:
     form = cycle.obs.operator.pointwise(x.shape[-1])
     if form is None:
         h = cycle.obs.operator(x)
-        for part in blocks(m, len(x)):
+        for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
             yield part, h[:, part]
         return
     chosen = form.components
-    for part in blocks(m, len(x)):
+    for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
         if isinstance(chosen, slice):
             offset, indices = chosen.start + part.start * chosen.step, None
         else:
@@ -129,19 +133,19 @@ def observation_products(
     x = cycle.forecast[b] if ensemble is None else ensemble
     y = cycle.y[b]
     members = len(x)
-    precision = np.broadcast_to(cycle.obs.precision(np.float64), y.shape)
-    gram = np.zeros((members, members))
-    innovation = np.zeros(members)
-    perturbations = None if normals is None else np.zeros((members, members))
+    xp = _arrays.namespace(x)
+    precision = xp.broadcast_to(xp.asarray(cycle.obs.precision(np.float64)), y.shape)
+    gram, innovation = xp.zeros((members, members)), xp.zeros(members)
+    perturbations = None if normals is None else xp.zeros((members, members))
     for part, h in _observed(x, cycle, y.size):
         values = h.astype(np.float64)
         mean = values.mean(axis=0)
         values -= mean
-        missing = np.isnan(y[part])
-        weight = np.where(missing, 0.0, precision[part])
+        missing = xp.isnan(y[part])
+        weight = xp.where(missing, 0.0, precision[part])
         weighted = values * weight
         gram += weighted @ values.T
-        innovation += weighted @ np.where(missing, 0.0, y[part] - mean)
+        innovation += weighted @ xp.where(missing, 0.0, y[part] - mean)
         if perturbations is not None and normals is not None:
             perturbations += (normals[:, part] * np.sqrt(weight)) @ values.T
     return Products(gram, innovation, perturbations)
@@ -160,7 +164,7 @@ def combine(x: Array, coefficients: Matrix, out: Array) -> None:
         Overlaps `x` not at all, or is `x`.
     """
     mixing = coefficients.astype(x.dtype)
-    for part in blocks(x.shape[1], len(x)):
+    for part in blocks(x.shape[1], len(x), on_device=_arrays.on_device(x)):
         block = x[:, part]
         # float64: a mean off by a rounding of float32 would move every member alike
         mean = block.mean(axis=0, dtype=np.float64).astype(x.dtype)

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ class EnSF(EnsembleFilter):
         pays.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; "auto" is the best that is there.
 
     Raises
@@ -112,6 +112,8 @@ class EnSF(EnsembleFilter):
     localization: GaspariCohn | None = None
     damping: Callable[[float], float] | None = None
     algorithm: str = "auto"
+
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
@@ -197,6 +199,11 @@ class EnSF(EnsembleFilter):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         if self.regress_unobserved:
+            if cycle.backend.on_device:
+                raise TypeError(
+                    "forecast is a CuPy array, on which regress_unobserved=True does not run: "
+                    "expected NumPy arrays, such as cupy.asnumpy(forecast)"
+                )
             self._update_observed(cycle, out)
             return
         observed = cycle.observed
@@ -333,7 +340,7 @@ class EnSF(EnsembleFilter):
         def normals(draw: int) -> Array:
             if noise is not None:
                 return noise[draw] if self.sampler == "sde" else noise
-            draws = np.empty_like(x1)
+            draws = cycle.backend.empty(x1.shape, x1.dtype)
             cycle.backend.normals(cycle.key, b, draw, draws)
             return draws
 

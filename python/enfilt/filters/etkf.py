@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import _arrays
 from ..inflation import Inflation
 from ..observation import Observation
 from . import ensemble_space, knobs
@@ -34,7 +35,7 @@ class ETKF(EnsembleFilter):
         members drawn together by a nonlinear model come apart (Sakov, Oke 2008, "Implications of
         the form of the ensemble transformation in the ensemble square root filters"). `noise=`
         is then (N, N): the Gaussian matrix that is made orthogonal.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the random numbers come from; all give the same.
 
     Raises
@@ -54,6 +55,8 @@ class ETKF(EnsembleFilter):
 
     inflation: float | Inflation = 1.0
     rotate: bool = False
+
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         if not isinstance(self.rotate, bool | np.bool_):
@@ -97,7 +100,9 @@ def mean_preserving_rotation(normals: Array) -> Matrix:
     axis[0] += 1
     reflection = np.eye(members) - 2 * np.outer(axis, axis) / (axis @ axis)
     others = reflection[:, 1:]
-    q, r = np.linalg.qr(others.T @ normals.astype(np.float64) @ others)
-    signs = np.where(np.diag(r) < 0, -1.0, 1.0)
+    xp = _arrays.namespace(normals)
+    others = xp.asarray(others)
+    q, r = xp.linalg.qr(others.T @ normals.astype(np.float64) @ others)
+    signs = xp.where(xp.diag(r) < 0, -1.0, 1.0)
     rotation: Matrix = 1 / members + others @ (q * signs) @ others.T
     return rotation

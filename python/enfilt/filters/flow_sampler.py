@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .guidance import Context, FlowState, Guidance
 
 Array = npt.NDArray[Any]
@@ -55,7 +55,7 @@ def sample(
 
     def field(index: int, z: Array) -> Array:
         stage = stages[index]
-        v = np.empty_like(z)
+        v = context.backend.empty(z.shape, z.dtype)
         context.backend.pairwise_field(z, x1, x0, stage, log_weights, v)
         x_hat = z + kind(stage.remaining) * v
         g = guidance.drift(context, FlowState(1 - stage.remaining, stage, index, z, v, x_hat))
@@ -64,7 +64,7 @@ def sample(
     centre = kind(stages[0].a1) * x1
     if x0 is not None:
         centre = centre + kind(stages[0].a0) * x0
-    z = centre[start] + kind(start_width) * noise
+    z = centre[_arrays.namespace(x1).asarray(start)] + kind(start_width) * noise
     for k in range(steps):
         f = field(k, z)
         if heun:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..backends import Backend, ObservedComponents, Stage
 from ..observation import Observation
 from .paths import AffinePath
@@ -59,11 +59,14 @@ class Guidance:
         Whether the fused kernels have it, for operators that they know.
     observes_in_steps : bool
         Whether the fused kernels need the observations in every step.
+    has_gains : bool
+        Whether `gains` returns any.
     """
 
     needs_gradient = False
     in_kernels = True
     observes_in_steps = False
+    has_gains = False
 
     def check_path(self, path: AffinePath) -> None:
         """Raise where this guidance can't go with a path."""
@@ -89,7 +92,8 @@ class LocalGuidance(Guidance):
 
     def drift(self, context: Context, state: FlowState) -> Array:
         gradient = context.obs.gradient(state.x_hat, context.y)
-        return np.asarray(-state.x_hat.dtype.type(state.stage.strength) * gradient)
+        g: Array = -state.x_hat.dtype.type(state.stage.strength) * gradient
+        return g
 
 
 class MonteCarloGuidance(Guidance):
@@ -110,6 +114,7 @@ class CovarianceGuidance(Guidance):
     """
 
     observes_in_steps = True
+    has_gains = True
 
     def check_path(self, path: AffinePath) -> None:
         if path.uses_previous:
@@ -129,12 +134,13 @@ class CovarianceGuidance(Guidance):
             values = self._anomalies(context)
             states = a @ a.T
             observed = (values * self._precision(context)) @ values.T
-        eye = np.eye(members)
+        xp = _arrays.namespace(x1)
+        eye = xp.eye(members)
         stack = [
             (members - 1) * eye + 2 * s.half_precision * s.a1**2 * states + observed
             for s in context.stages
         ]
-        return _inverses(np.array(stack))
+        return _inverses(xp.stack(stack))
 
     @staticmethod
     def _anomalies(context: Context) -> Array:
@@ -144,12 +150,15 @@ class CovarianceGuidance(Guidance):
 
     @staticmethod
     def _precision(context: Context) -> Array:
-        return np.where(np.isnan(context.y), 0.0, context.obs.precision(np.float64))
+        xp = _arrays.namespace(context.y)
+        precision = xp.asarray(context.obs.precision(np.float64))
+        found: Array = xp.where(xp.isnan(context.y), 0.0, precision)
+        return found
 
     def drift(self, context: Context, state: FlowState) -> Array:
         # E[x1|z] from the pairwise estimator with the field's coefficients replaced
         mean_of_x1 = state.stage._replace(ratio=0.0, b1=1.0, b0=0.0)
-        x1_hat = np.empty_like(state.z)
+        x1_hat = context.backend.empty(state.z.shape, state.z.dtype)
         context.backend.pairwise_field(state.z, context.x1, context.x0, mean_of_x1, None, x1_hat)
         innovation = context.obs.innovation(x1_hat, context.y).astype(np.float64)
         u = innovation @ self._anomalies(context).T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class LETKF(EnsembleFilter, Localized):
     rotate : bool
         Multiply the anomalies of all components by the same random orthogonal matrix that keeps
         mean and covariance, as in the `ETKF`. `noise=` is then (N, N).
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; those without one of their own loop over components in NumPy.
 
     Raises
@@ -71,6 +71,8 @@ class LETKF(EnsembleFilter, Localized):
     inflation: float | Inflation = 1.0
     rotate: bool = False
 
+    _takes_cupy: ClassVar[bool] = True
+
     def _check_options(self) -> None:
         self._check_localization()
         if not isinstance(self.rotate, bool | np.bool_):
@@ -96,6 +98,12 @@ class LETKF(EnsembleFilter, Localized):
         window = None
         if cycle.backend.has_letkf_window and cycle.observed is not None:
             window = neighbours.common_window(cycle.obs, dim, self.localization)
+        if window is None and cycle.backend.on_device:
+            raise TypeError(
+                "forecast is a CuPy array, on which the LETKF runs where observations stand at "
+                "components of a RegularGrid of one variable, without locations=: expected these, "
+                "or NumPy arrays, such as cupy.asnumpy(forecast)"
+            )
         for b in range(batch):
             rotation = None
             if self.rotate:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import _checks
 from ..backends import Backend, DiffusionProblem, FlowProblem, ObservedComponents, Stage
 from ..backends.reduced import ReducedMap, ReducedProblem, ReducedStage, StartFrom, distinct
 
@@ -157,7 +158,7 @@ def of_diffusion(p: DiffusionProblem) -> ReducedProblem:
         x0=None,
         start_from=StartFrom(0.0, 0.0, 1.0),
         start=None,
-        noise=None if p.noise is None else np.ascontiguousarray(p.noise[:, 0]),
+        noise=None if p.noise is None else _checks.contiguous(p.noise[:, 0]),
         key=p.key,
         batch=p.batch,
         standardize=p.standardize,

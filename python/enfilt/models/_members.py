@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _fft
+from .. import _arrays, _fft
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +23,9 @@ def in_blocks(rows: Array, out: Array, advance: Callable[[Array, Array, int], No
 
     A block's transforms may use `workers` threads: those that no other block has.
     """
+    if _arrays.on_device(rows):
+        advance(rows, out, 1)  # there all members are side by side anyway
+        return
     members, dim = rows.shape
     threads = _fft.threads()
     size = max(1, _BLOCK // dim)

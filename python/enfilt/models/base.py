@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, backends
+from .. import _arrays, _checks, backends
 from ..grids import RegularGrid
 
 Array = npt.NDArray[Any]
@@ -119,12 +119,14 @@ class Model(ABC):
             )
         count = _checks.integer("steps", steps, 0)
         target = None if out is None else _checks.output("out", out, state.shape, state.dtype)
-        rows = np.ascontiguousarray(state).reshape(-1, self.dim)
+        rows = _checks.contiguous(state).reshape(-1, self.dim)
+        xp = _arrays.namespace(rows)
+        backends.of_arrays("auto", ensemble=rows, out=target)  # of one kind, on one device
         # an `out` that overlaps the input in part would be read after it was written
-        overlaps = target is not None and np.may_share_memory(rows, target)
-        same = target is not None and rows.ctypes.data == target.ctypes.data
+        overlaps = target is not None and bool(xp.may_share_memory(rows, target))
+        same = target is not None and _arrays.address(rows) == _arrays.address(target)
         direct = target is not None and (same or not overlaps)
-        work = target.reshape(rows.shape) if direct and target is not None else np.empty_like(rows)
+        work = target.reshape(rows.shape) if direct and target is not None else xp.empty_like(rows)
         if self.model_noise == 0:
             self._advance(rows, count, work)
         else:
@@ -133,8 +135,8 @@ class Model(ABC):
             work[...] = rows
             # counter-based, so that a member's noise does not depend on how many there are
             key = int(draws.integers(2**64, dtype=np.uint64))
-            noise = np.empty_like(work)
-            kernels = backends.get()
+            noise = xp.empty_like(work)
+            kernels = backends.of_arrays("auto", ensemble=work)
             for number in range(count):
                 self._advance(work, 1, work)
                 kernels.normals(key, 0, number, noise)

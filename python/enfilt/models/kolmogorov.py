@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, _fft
+from .. import _arrays, _checks, _fft
 from ..grids import RegularGrid
 from . import _etdrk4
 from ._members import in_blocks
@@ -239,7 +239,8 @@ class KolmogorovFlow(Model):
 
     def _velocity(self, spectrum: Array, tables: _Tables, workers: int = 1) -> Array:
         """Return (M, 2, n, n), u and v of a vorticity as `_spectrum` returns it."""
-        modes = np.empty((len(spectrum), 2, *spectrum.shape[1:]), spectrum.dtype)
+        shape = (len(spectrum), 2, *spectrum.shape[1:])
+        modes: Array = _arrays.namespace(spectrum).empty(shape, spectrum.dtype)
         np.multiply(tables.u_of, spectrum, out=modes[:, 0])
         np.multiply(tables.v_of, spectrum, out=modes[:, 1])
         modes[:, 0, 0, 0] = self.n**2 * spectrum[:, 0, 0].real
@@ -264,7 +265,8 @@ class KolmogorovFlow(Model):
     def _inner_steps(self, velocity: Array) -> npt.NDArray[np.int64]:
         """Return how many inner steps the next step takes of each member, 0 of one blown up."""
         with np.errstate(over="ignore", invalid="ignore"):
-            speed = np.sqrt(np.max(np.sum(velocity**2, axis=1, dtype=np.float64), axis=(1, 2)))
+            squares = (velocity**2).sum(axis=1, dtype=np.float64).max(axis=(1, 2))
+            speed = np.sqrt(_arrays.to_host(squares))  # on a GPU the host waits here
             needed = np.maximum(1, np.ceil(self.dt * speed * self.n / (2 * np.pi * _COURANT)))
         needed = np.where(needed <= _MOST_INNER_STEPS, needed, 0).astype(np.int64)
         # four counts in each doubling: members of one count are stepped together
@@ -277,6 +279,9 @@ class KolmogorovFlow(Model):
             out[...] = rows
             return
         tables = self._tables(rows.dtype)
+        xp = _arrays.namespace(rows)
+        if _arrays.on_device(rows):
+            tables = _Tables(*map(xp.asarray, tables))
 
         def advance(rows: Array, out: Array, workers: int) -> None:
             spectrum = self._spectrum(rows, tables, workers)
@@ -285,14 +290,18 @@ class KolmogorovFlow(Model):
                 counts = self._inner_steps(velocity)
                 for count in np.unique(counts):
                     same = np.flatnonzero(counts == count)
+                    same = xp.asarray(same)
                     if count == 0:
                         spectrum[same] = np.nan
                         continue
                     part = spectrum[same]
+                    coefficients = self._coefficients(int(count), rows.dtype)
+                    if _arrays.on_device(rows):
+                        coefficients = _etdrk4.Coefficients(*map(xp.asarray, coefficients))
                     _etdrk4.advance(
                         part,
                         int(count),
-                        self._coefficients(int(count), rows.dtype),
+                        coefficients,
                         lambda v: self._tendency(v, tables, workers),
                     )
                     spectrum[same] = part

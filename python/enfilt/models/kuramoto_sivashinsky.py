@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, _fft
+from .. import _arrays, _checks, _fft
 from ..grids import RegularGrid
 from . import _etdrk4
 from ._members import in_blocks
@@ -134,6 +134,11 @@ class KuramotoSivashinsky(Model):
             out[...] = rows
             return
         tables = self._tables(rows.dtype)
+        if _arrays.on_device(rows):
+            tables = _Tables(
+                _etdrk4.Coefficients(*map(_arrays.cupy().asarray, tables.coefficients)),
+                _arrays.cupy().asarray(tables.gradient),
+            )
 
         def advance(rows: Array, out: Array, workers: int) -> None:
             def nonlinear(v: Array) -> Array:

@@ -30,7 +30,7 @@ class Lorenz96(Model):
         Time of one step, above zero.
     model_noise : float
         Standard deviation per unit root time of noise added after each step.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernel runs.
 
     Examples
@@ -71,7 +71,8 @@ class Lorenz96(Model):
         return 3.0 * np.random.default_rng(rng).standard_normal(self.dim)
 
     def _advance(self, rows: Array, steps: int, out: Array) -> None:
-        backends.get(self.backend).lorenz96(rows, out, self.dt, steps, self.forcing)
+        kernels = backends.of_arrays(self.backend, ensemble=rows)
+        kernels.lorenz96(rows, out, self.dt, steps, self.forcing)
 
 
 def tendency(x: npt.NDArray[Any], forcing: float = 8.0) -> npt.NDArray[Any]:

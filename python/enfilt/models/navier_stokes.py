@@ -45,7 +45,7 @@ class NavierStokes2D(Model):
         Time of one step, above zero.
     model_noise : float
         Standard deviation per unit root time of noise added after each step.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernel runs.
 
     Warns
@@ -172,7 +172,7 @@ class NavierStokes2D(Model):
         if steps and self.dt * square > 2 * self.viscosity:
             limit = 2 * self.viscosity / square
             warn_beyond(self.dt, limit, "advection: 2 viscosity / (u^2 + v^2)")
-        backends.get(self.backend).navier_stokes(rows, out, scheme, steps)
+        backends.of_arrays(self.backend, ensemble=rows).navier_stokes(rows, out, scheme, steps)
 
 
 def _forth(fields: Array) -> Array:

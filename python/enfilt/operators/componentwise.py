@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from .base import Array, Operator, Pointwise
 
 
@@ -47,7 +48,7 @@ class Identity(Everywhere):
     """
 
     def __call__(self, x: Array) -> Array:
-        return np.array(x)
+        return x.copy()
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
         return np.eye(dim)
@@ -172,15 +173,21 @@ class Power(Everywhere):
 
     def __call__(self, x: Array) -> Array:
         if self._is_integer:
-            return np.asarray(x ** int(self.p))
-        return np.asarray(np.abs(x) ** float(self.p) * np.sign(x))
+            return _array(x ** int(self.p))
+        return _array(np.abs(x) ** float(self.p) * np.sign(x))
 
     def derivative(self, x: Array) -> Array:
         p = float(self.p)
         if self._is_integer:
-            return np.asarray(p * x ** (int(p) - 1))
+            return _array(p * x ** (int(p) - 1))
         with np.errstate(divide="ignore"):  # p < 1 has a vertical tangent at zero
-            return np.asarray(p * np.abs(x) ** (p - 1))
+            return _array(p * np.abs(x) ** (p - 1))
 
     def _kernel(self) -> tuple[str, float]:
         return "power_integer" if self._is_integer else "power_real", float(self.p)
+
+
+def _array(value: Any) -> Array:
+    """Return an array also of a number, which is what NumPy makes of arrays without axes."""
+    result: Array = _arrays.namespace(value).asarray(value)
+    return result

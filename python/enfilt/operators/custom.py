@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import _arrays
 from .base import Array, Operator
 
 
@@ -64,7 +65,7 @@ class Custom(Operator):
 
     def __call__(self, x: Array) -> Array:
         rows = x.reshape(-1, x.shape[-1])
-        result = np.asarray(self.h(rows), dtype=x.dtype)
+        result: Array = _arrays.namespace(x).asarray(self.h(rows), dtype=x.dtype)
         if result.ndim != 2 or result.shape[0] != rows.shape[0]:
             raise ValueError(
                 f"h returned shape {result.shape} for an ensemble of shape {rows.shape}: "
@@ -76,7 +77,8 @@ class Custom(Operator):
         if self.vjp_function is None:
             raise TypeError("vjp of the Custom operator is missing: a gradient is asked for here")
         rows = x.reshape(-1, x.shape[-1])
-        result = np.asarray(self.vjp_function(rows, u.reshape(-1, u.shape[-1])), dtype=x.dtype)
+        gradient = self.vjp_function(rows, u.reshape(-1, u.shape[-1]))
+        result: Array = _arrays.namespace(x).asarray(gradient, dtype=x.dtype)
         if result.shape != rows.shape:
             raise ValueError(
                 f"vjp returned shape {result.shape}: expected {rows.shape}, as the ensemble"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .base import Array, Operator
 
 
@@ -69,5 +70,13 @@ class Linear(Operator):
 def _apply(matrix: Any, x: Array) -> Array:
     """Return matrix @ each row of x, in the dtype of x."""
     rows = x.reshape(-1, x.shape[-1])
-    product = np.asarray((matrix.astype(x.dtype, copy=False) @ rows.T).T)
-    return np.ascontiguousarray(product).reshape(*x.shape[:-1], matrix.shape[0])
+    xp = _arrays.namespace(x)
+    if _arrays.on_device(x):
+        if hasattr(matrix, "tocsr"):
+            raise TypeError(
+                "matrix is sparse, which does not run on CuPy arrays: expected a dense one"
+            )
+        matrix = xp.asarray(matrix)
+    product = xp.asarray((matrix.astype(x.dtype, copy=False) @ rows.T).T)
+    result: Array = xp.ascontiguousarray(product).reshape(*x.shape[:-1], matrix.shape[0])
+    return result

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from .base import Array, Components, Operator, Pointwise
 
 
@@ -27,15 +27,17 @@ class _Selection(Operator):
         return int(chosen.size)
 
     def __call__(self, x: Array) -> Array:
-        return np.array(x[..., self.components(x.shape[-1])])
+        chosen: Array = _arrays.namespace(x).array(x[..., self.components(x.shape[-1])])
+        return chosen
 
     def vjp(self, x: Array, u: Array) -> Array:
-        result = np.zeros_like(x)
+        xp = _arrays.namespace(x)
+        result: Array = xp.zeros_like(x)
         chosen = self.components(x.shape[-1])
         if isinstance(chosen, slice):
             result[..., chosen] = u
         else:  # add.at: an index that stands twice is observed twice
-            np.add.at(np.moveaxis(result, -1, 0), chosen, np.moveaxis(u, -1, 0))
+            xp.add.at(xp.moveaxis(result, -1, 0), xp.asarray(chosen), xp.moveaxis(u, -1, 0))
         return result
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:

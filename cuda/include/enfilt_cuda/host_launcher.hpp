@@ -1,0 +1,124 @@
+// The same kernel bodies on the CPU, for tests: blocks run one after the other, the threads of a
+// block as fibers that switch at barriers.
+//
+// Between two barriers the threads of a block run one after the other, in ascending order or, with
+// `descending`, the other way round: a body that lacks a barrier reads what was not yet written in
+// one of the two. Shared memory holds NaN when a block starts, and has a guarded end.
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "platform.hpp"
+
+namespace enfilt::cuda {
+
+// The threads of a block: call() runs them all to their end.
+class Fibers {
+  public:
+    using Body = void (*)(void* argument, unsigned thread);
+
+    Fibers();
+    ~Fibers();
+    Fibers(const Fibers&) = delete;
+    Fibers& operator=(const Fibers&) = delete;
+
+    // Throws where threads wait for others that have ended or wait elsewhere.
+    void call(unsigned threads, bool descending, Body body, void* argument);
+
+    // From within a body: wait for all threads of the block, or of this thread's warp.
+    void sync_block();
+    void sync_warp(unsigned thread);
+
+    // A number a lane that shuffles go through.
+    double* exchange(unsigned thread);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+class HostContext {
+  public:
+    HostContext(Fibers& fibers, void* shared, Grid grid, unsigned block, unsigned row,
+                unsigned thread)
+        : fibers_(fibers), shared_(shared), grid_(grid), block_(block), row_(row), thread_(thread) {
+    }
+
+    unsigned thread() const { return thread_; }
+    unsigned block() const { return block_; }
+    unsigned blocks() const { return grid_.blocks; }
+    unsigned row() const { return row_; }
+    unsigned rows() const { return grid_.rows; }
+    template <class U>
+    U* shared() const {
+        return static_cast<U*>(shared_);
+    }
+    void sync() const { fibers_.sync_block(); }
+    template <class U>
+    U shuffle_down(U value, unsigned lanes) const {
+        static_assert(sizeof(U) <= sizeof(double));
+        std::memcpy(fibers_.exchange(thread_), &value, sizeof value);
+        fibers_.sync_warp(thread_);
+        if (thread_ % warp_size + lanes < warp_size)
+            std::memcpy(&value, fibers_.exchange(thread_ + lanes), sizeof value);
+        fibers_.sync_warp(thread_);
+        return value;
+    }
+    template <class U>
+    void add(U* to, U value) const {
+        *to += value;
+    }
+
+  private:
+    Fibers& fibers_;
+    void* shared_;
+    Grid grid_;
+    unsigned block_, row_, thread_;
+};
+
+class Launcher {
+  public:
+    // The stand-in for a stream: 0 runs threads ascending, anything else descending.
+    explicit Launcher(std::uintptr_t stream) : descending_(stream != 0) {}
+
+    template <class Body>
+    void operator()(Grid grid, std::size_t shared_bytes, const Body& body) const {
+        static_assert(Body::threads % warp_size == 0);
+        static thread_local Fibers fibers;
+        constexpr std::size_t guard = 64;
+        constexpr unsigned char poison = 0xff;  // a NaN in every floating type
+        std::vector<double> memory((shared_bytes + guard) / sizeof(double) + 1);
+        auto* bytes = reinterpret_cast<unsigned char*>(memory.data());
+        struct Call {
+            const Body* body;
+            Fibers* fibers;
+            void* shared;
+            Grid grid;
+            unsigned block, row;
+        } call{&body, &fibers, memory.data(), grid, 0, 0};
+        const auto run = [](void* argument, unsigned thread) {
+            const Call& now = *static_cast<Call*>(argument);
+            HostContext context(*now.fibers, now.shared, now.grid, now.block, now.row, thread);
+            (*now.body)(context);
+        };
+        for (call.row = 0; call.row < grid.rows; ++call.row) {
+            for (unsigned k = 0; k < grid.blocks; ++k) {
+                call.block = descending_ ? grid.blocks - 1 - k : k;
+                std::memset(bytes, poison, shared_bytes + guard);
+                fibers.call(Body::threads, descending_, run, &call);
+                for (std::size_t g = shared_bytes; g < shared_bytes + guard; ++g)
+                    if (bytes[g] != poison)
+                        throw std::runtime_error("a kernel wrote beyond its shared memory");
+            }
+        }
+    }
+
+  private:
+    bool descending_;
+};
+
+}  // namespace enfilt::cuda

@@ -1,0 +1,208 @@
+// One pass over memory a step, for few points and members: a block makes the points of 128
+// components at a time, writes them, and adds up their share of the distances to the centres of
+// the *next* step while they are in shared memory. Between two steps only N x N sums remain.
+//
+// A thread makes a component of all points; then it turns to a 4 x 4 tile of pairs and a part of
+// the block's components.
+#pragma once
+
+#include "advance.hpp"
+#include "members.hpp"
+#include "mix.hpp"
+
+namespace enfilt::cuda {
+
+// Tiles of pairs are no more than a block has threads, and shared memory no more than every GPU from
+// sm_80 on has for a block: 32 members in float32, 28 in float64.
+constexpr index_t small_members = 32;
+constexpr std::size_t small_memory = 96 * 1024;
+
+// Points as they stand in memory.
+template <class T>
+struct GivenPoints {
+    const T* x;
+    index_t count, dim;
+
+    static constexpr bool mixes = false;
+    static constexpr unsigned resident = 5;
+    ENFILT_BOTH Blend<T> target() const { return {0.0, 0.0}; }
+    template <class Context>
+    ENFILT_DEVICE void prepare(Context&, T*) const {}
+    ENFILT_DEVICE void make(index_t d, const T*, const T*, int stride, T* to) const {
+        for (index_t i = 0; i < count; ++i) to[i * stride] = x[i * dim + d];
+    }
+};
+
+// Points that the weights of a step move.
+template <class T, class Advance>
+struct SteppedPoints {
+    T* z;  // (M, D), in place
+    index_t count, dim, members;
+    Blend<T> mixed;
+    WeightRows<T> weights;
+    Advance advance;
+
+    static constexpr bool mixes = true;
+    static constexpr unsigned resident = Advance::resident;
+    static constexpr int together = 4;
+    ENFILT_BOTH Blend<T> target() const { return mixed; }
+
+    ENFILT_BOTH static index_t padded(index_t rows) { return divide_up(rows, together) * together; }
+
+    // The weights transposed, (N, padded M), and behind them the columns of one-hot rows.
+    template <class Context>
+    ENFILT_DEVICE void prepare(Context& c, T* memory) const {
+        const index_t rows = padded(count);
+        for (index_t e = c.thread(); e < members * rows; e += 128) {
+            const index_t i = e % rows, j = e / rows;
+            memory[e] = i < count ? weights.w[i * members + j] : T(0);
+        }
+        int* const single = reinterpret_cast<int*>(memory + members * rows);
+        for (index_t i = c.thread(); i < rows; i += 128)
+            single[i] = i < count ? weights.single[i] : 0;
+    }
+
+    ENFILT_DEVICE void make(index_t d, const T* memory, const T* target, int stride, T* to) const {
+        const index_t rows = padded(count);
+        const int* const single = reinterpret_cast<const int*>(memory + members * rows);
+        const auto seen = advance.seen(d);
+        for (index_t i = 0; i < count; i += together) {
+            T at[together], pull[together] = {};
+            for (int r = 0; r < together; ++r)
+                at[r] = i + r < count ? z[(i + r) * dim + d] : T(0);
+            // one-hot all four: their signs are clear
+            if ((single[i] | single[i + 1] | single[i + 2] | single[i + 3]) >= 0) {
+                for (int r = 0; r < together; ++r) pull[r] = target[single[i + r] * stride];
+            } else {
+                for (index_t j = 0; j < members; ++j) {
+                    const T value = target[j * stride];
+                    for (int r = 0; r < together; ++r) pull[r] += memory[j * rows + i + r] * value;
+                }
+            }
+            ENFILT_UNROLL(4)
+            for (int r = 0; r < together; ++r) {
+                if (i + r >= count) continue;
+                const T moved = advance(seen, i + r, d, at[r], pull[r]);
+                z[(i + r) * dim + d] = moved;
+                to[(i + r) * stride] = moved;
+            }
+        }
+    }
+};
+
+template <class T, class Points>
+struct SmallPass {
+    static constexpr unsigned threads = 128;
+    static constexpr int columns = 128, stride = columns + 1, tile = 4;
+    // as many as shared memory has room for with 20 members
+    static constexpr unsigned resident = sizeof(T) == sizeof(float) ? Points::resident : 3;
+
+    Points points;
+    Members<T> members;
+    Blend<T> centre;
+    double* partial;  // (M, N, blocks); null: no distances
+
+    static index_t blocks(index_t dim) { return smaller(divide_up(dim, columns), 2112); }
+    Grid grid() const { return {count_of(blocks(members.dim)), 1}; }
+
+    std::size_t shared_bytes() const { return shared_bytes(points.count, members.count); }
+    static std::size_t shared_bytes(index_t points_count, index_t members_count) {
+        const auto m = static_cast<std::size_t>(points_count);
+        const auto n = static_cast<std::size_t>(members_count);
+        std::size_t rows = m + n, weights = 0;
+        if (Points::mixes) {
+            rows += n;
+            weights = (n + 2) * (m + 4) * sizeof(T);
+        }
+        const std::size_t bytes = rows * stride * sizeof(T) + weights;
+        const std::size_t sums = threads * tile * tile * sizeof(double);
+        return bytes > sums ? bytes : sums;
+    }
+
+    template <class Context>
+    ENFILT_DEVICE void operator()(Context& c) const {
+        const int m = static_cast<int>(points.count), n = static_cast<int>(members.count);
+        const int t = static_cast<int>(c.thread());
+        T* const z = c.template shared<T>();
+        T* const centres = z + m * stride;
+        T* const targets = centres + n * stride;
+        T* const weights = targets + (Points::mixes ? n * stride : 0);
+        const Blend<T> target = points.target();
+        const int tiles_across = (n + tile - 1) / tile;
+        const int tiles = (m + tile - 1) / tile * tiles_across;
+        const int groups = columns / tiles;
+        const int group = t / tiles;
+        const bool adds = partial && group < groups;
+        const T *a[tile], *b[tile];
+        for (int r = 0; r < tile; ++r) {
+            const int i = t % tiles / tiles_across * tile + r, j = t % tiles % tiles_across * tile + r;
+            a[r] = z + (i < m ? i : m - 1) * stride;
+            b[r] = centres + (j < n ? j : n - 1) * stride;
+        }
+        double sum[tile][tile] = {};
+        points.prepare(c, weights);
+        c.sync();
+        for (index_t first = static_cast<index_t>(c.block()) * columns; first < members.dim;
+             first += static_cast<index_t>(c.blocks()) * columns) {
+            const index_t d = first + t;
+            if (d < members.dim) {
+                for (int j = 0; j < n; ++j) {
+                    const index_t at = j * members.dim + d;
+                    const T x1 = members.x1[at], x0 = members.x0 ? members.x0[at] : T(0);
+                    if (partial) centres[j * stride + t] = centre(x1, x0);
+                    if (Points::mixes) targets[j * stride + t] = target(x1, x0);
+                }
+                points.make(d, weights, targets + t, stride, z + t);
+            } else if (partial) {
+                for (int i = 0; i < m; ++i) z[i * stride + t] = T(0);
+                for (int j = 0; j < n; ++j) centres[j * stride + t] = T(0);
+            }
+            c.sync();
+            if (adds) add(group, groups, a, b, sum);
+            c.sync();
+        }
+        if (partial) write(c, group, groups, tiles, tiles_across, sum);
+    }
+
+  private:
+    ENFILT_DEVICE void add(int group, int groups, const T* const (&a)[tile],
+                           const T* const (&b)[tile], double (&sum)[tile][tile]) const {
+        T part[tile][tile] = {};
+        for (int k = group; k < columns; k += groups) {
+            T u[tile], v[tile];
+            for (int r = 0; r < tile; ++r) u[r] = a[r][k], v[r] = b[r][k];
+            for (int p = 0; p < tile; ++p)
+                for (int q = 0; q < tile; ++q) {
+                    const T difference = u[p] - v[q];
+                    part[p][q] += difference * difference;
+                }
+        }
+        for (int p = 0; p < tile; ++p)
+            for (int q = 0; q < tile; ++q) sum[p][q] += static_cast<double>(part[p][q]);
+    }
+
+    // The groups' sums of a pair, in their order.
+    template <class Context>
+    ENFILT_DEVICE void write(Context& c, int group, int groups, int tiles, int tiles_across,
+                             const double (&sum)[tile][tile]) const {
+        double* const shared = c.template shared<double>();
+        const int t = static_cast<int>(c.thread());
+        if (group < groups)
+            for (int p = 0; p < tile; ++p)
+                for (int q = 0; q < tile; ++q)
+                    shared[(p * tile + q) * static_cast<int>(threads) + t] = sum[p][q];
+        c.sync();
+        for (int e = t; e < tiles * tile * tile; e += static_cast<int>(threads)) {
+            const int which = e % tiles, place = e / tiles;
+            const index_t i = which / tiles_across * tile + place / tile;
+            const index_t j = which % tiles_across * tile + place % tile;
+            if (i >= points.count || j >= members.count) continue;
+            double total = 0;
+            for (int g = 0; g < groups; ++g)
+                total += shared[place * static_cast<int>(threads) + g * tiles + which];
+            partial[(i * members.count + j) * c.blocks() + c.block()] = total;
+        }
+    }
+};
+
+}  // namespace enfilt::cuda

@@ -1,0 +1,49 @@
+"""Where arrays live: NumPy's on the host, CuPy's on a GPU.
+
+CuPy is not imported to look at an array: whoever has one of its arrays has imported it. An array
+of another library that lies on a GPU becomes one without a copy, `cupy.from_dlpack(array)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def cupy() -> Any:
+    """Return CuPy itself, for those who ask for it by name."""
+    return importlib.import_module("cupy")
+
+
+def on_device(value: Any) -> bool:
+    """Return whether `value` is a CuPy array."""
+    found = sys.modules.get("cupy")
+    return found is not None and isinstance(value, found.ndarray)
+
+
+def namespace(*values: Any) -> Any:
+    """Return the module whose functions make and take such arrays: `numpy`, or `cupy` for CuPy's.
+
+    Values of other types (None, numbers) leave the choice to the others.
+    """
+    found: ModuleType = sys.modules["cupy"] if any(map(on_device, values)) else np
+    return found
+
+
+def kind(value: Any) -> str:
+    """Return what an array is called in messages."""
+    return "a CuPy array" if on_device(value) else "a NumPy array"
+
+
+def address(array: Any) -> int:
+    """Return where an array begins."""
+    return int(array.data.ptr if on_device(array) else array.ctypes.data)
+
+
+def to_host(value: Any) -> Any:
+    """Return a NumPy array with the same numbers; of a CuPy array a copy, which waits for it."""
+    return value.get() if on_device(value) else np.asarray(value)

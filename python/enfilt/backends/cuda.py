@@ -1,0 +1,267 @@
+"""CUDA kernels on CuPy arrays, on CuPy's current stream.
+
+Nothing here waits for the device or copies from it, except where a number is the result
+(`score_sums`, `all_finite`). Scratch memory comes from CuPy's pool, before a kernel is started.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _memory
+from . import reduced_on_device, reference
+from .base import (
+    Array,
+    Backend,
+    DiffusionProblem,
+    FlowProblem,
+    ObservedComponents,
+    ProjectionScheme,
+    ScoreSums,
+    Stage,
+)
+from .letkf import LocalWindow
+from .reduced import ReducedProblem
+
+# In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
+_KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
+
+# Components of an ensemble that are in float64 at a time.
+_BLOCK = 1 << 20
+
+
+def load() -> Any:
+    """Import the extension module.
+
+    Raises
+    ------
+    ImportError
+        If the module, a GPU with its driver, or CuPy is missing; the message says which.
+    """
+    try:
+        core = importlib.import_module("enfilt._cuda")
+    except ImportError as error:
+        raise ImportError(f"this build has no CUDA kernels ({error})") from None
+    count, reason = core.devices()
+    if count == 0:
+        what = "no GPU" if core.driver() else "no NVIDIA driver"
+        raise ImportError(f"{what} ({reason})")
+    return core
+
+
+def _cupy() -> Any:
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        raise ImportError(f"no CuPy ({error}): pip install 'enfilt[cuda]'") from None
+
+
+def _address(array: Array | None) -> int:
+    """Return where a CuPy array stands on the device, 0 for None."""
+    return 0 if array is None else int(array.data.ptr)  # type: ignore[attr-defined]
+
+
+class CudaBackend(Backend):
+    """CUDA kernels."""
+
+    name = "cuda"
+    on_device = True
+    has_flow_analysis = True
+    has_flow_gains = False
+    has_diffusion_analysis = True
+    has_letkf_window = True
+
+    def __init__(self) -> None:
+        self.core = load()
+        self.xp = _cupy()
+
+    def _run(self, operation: Callable[..., int], like: Array, *arguments: Any) -> None:
+        """Start an operation of the module in the dtype of `like`, with the scratch it needs."""
+        stream = self.xp.cuda.get_current_stream().ptr
+        head = (like.dtype == np.float64, *arguments)
+        needed = operation(*head, 0, stream)
+        _memory.check_device(self.xp, needed, "pass out=, fewer members, or part of the state")
+        scratch = self.xp.empty(max(needed, 1), np.uint8)
+        operation(*head, _address(scratch), stream)
+
+    def _parts(self, observed: ObservedComponents | None) -> tuple[tuple[Any, ...], Any] | None:
+        """Return the observations as the module takes them, and what has to be kept meanwhile."""
+        if observed is None:
+            return None
+        o = observed
+        indices = None if o.indices is None else self.xp.asarray(o.indices)
+        # one number needs no copy
+        few = o.precision.size == 1
+        precision = (
+            self.xp.full(1, o.precision[0], o.precision.dtype)
+            if few
+            else self.xp.asarray(o.precision)
+        )
+        parts = (
+            _KINDS.index(o.kind),
+            *(o.parameter, o.offset, o.stride, o.size),
+            *(_address(indices), _address(o.y), _address(precision)),
+            not few,
+        )
+        return parts, (indices, precision)
+
+    def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
+        out: Array = self.xp.empty((x.shape[0], x1.shape[0]))
+        x = self.xp.ascontiguousarray(x)
+        self._run(
+            self.core.squared_distances,
+            x,
+            *(_address(x), x.shape[0], _address(x1), _address(x0), *x1.shape),
+            np.array(stage),
+            _address(out),
+        )
+        return out
+
+    def pairwise_field(
+        self,
+        x: Array,
+        x1: Array,
+        x0: Array | None,
+        stage: Stage,
+        log_weights: Array | None,
+        out: Array,
+    ) -> None:
+        x = self.xp.ascontiguousarray(x)  # of a sampler with functions of the user's
+        self._run(
+            self.core.pairwise_field,
+            x,
+            *(_address(x), x.shape[0], _address(x1), _address(x0), *x1.shape),
+            np.array(stage),
+            *(_address(log_weights), _address(out)),
+        )
+
+    def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
+        p = problem
+        start = None if p.start is None else self.xp.asarray(p.start)
+        for b in range(len(out)):
+            found = self._parts(None if p.observed is None else p.observed.of(b))
+
+            def of(array: Array | None, b: int = b) -> int:
+                return 0 if array is None else _address(array[b])
+
+            self._run(
+                self.core.flow_analysis,
+                out,
+                *(of(p.x1), of(p.x0), *p.x1.shape[1:], of(out)),
+                *(p.start_width, of(start), of(p.noise), p.key, b),
+                *(p.stages, p.heun, of(p.log_weights)),
+                None if found is None else found[0],
+            )
+
+    def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
+        p = problem
+        for b in range(len(out)):
+            found = self._parts(p.observed.of(b))
+            assert found is not None
+            self._run(
+                self.core.diffusion_analysis,
+                out,
+                *(_address(p.x1[b]), *p.x1.shape[1:], _address(out[b])),
+                *(0 if p.noise is None else _address(p.noise[b]), p.key, p.batch + b),
+                *(p.schedule, p.score_limit, p.paired, p.standardize),
+                found[0],
+            )
+
+    def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
+        reduced_on_device.analysis(problem, self.normals, out)
+
+    def letkf_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        most = self.core.letkf_members
+        if len(x) > most:
+            raise ValueError(
+                f"forecast has {len(x)} members: the LETKF on a GPU takes at most {most}, whose "
+                f"local problem fits into shared memory"
+            )
+        found = self._parts(observed)
+        assert found is not None
+        if rotation is not None:  # a product's, which may stand in columns
+            rotation = self.xp.ascontiguousarray(rotation)
+        offsets, weights = self.xp.asarray(window.offsets), self.xp.asarray(window.weights)
+        self._run(
+            self.core.letkf_window,
+            x,
+            *(_address(x), *x.shape, _address(out), _address(rotation)),
+            *(window.rows, window.columns, window.periodic, len(window.weights)),
+            *(_address(offsets), _address(weights), found[0]),
+        )
+
+    def misfit(self, x: Array, observed: ObservedComponents) -> Array:
+        out: Array = self.xp.empty(x.shape[0])
+        found = self._parts(observed)
+        assert found is not None
+        self._run(self.core.misfit, x, _address(x), *x.shape, found[0], _address(out))
+        return out
+
+    def anomaly_grams(self, x: Array, observed: ObservedComponents) -> tuple[Array, Array]:
+        states = self.xp.zeros((len(x), len(x)))
+        for first in range(0, x.shape[1], _BLOCK):
+            block = x[:, first : first + _BLOCK].astype(np.float64)
+            block -= block.mean(axis=0)
+            states += block @ block.T
+        values = reference.observe(x, observed)
+        precision = self.xp.asarray(observed.precision).astype(np.float64)
+        seen = self.xp.where(self.xp.isnan(observed.y), 0.0, precision)
+        grams = self.xp.zeros_like(states)
+        for first in range(0, values.shape[1], _BLOCK):
+            part = slice(first, first + _BLOCK)
+            block = values[:, part].astype(np.float64)
+            block -= block.mean(axis=0)
+            grams += (block * seen[part]) @ block.T
+        return states, grams
+
+    def score_sums(self, x: Array, truth: Array) -> ScoreSums:
+        members, xp = x.shape[0], self.xp
+        sums, to_members, to_truth = xp.empty(3), xp.empty((members, members)), xp.empty(members)
+        ranks = xp.empty(members + 1, np.int64)
+        self._run(
+            self.core.ensemble_scores,
+            x,
+            *(_address(x), _address(truth), *x.shape),
+            *map(_address, (sums, to_members, to_truth, ranks)),
+        )
+        squared_error, variance, crps = (float(s) for s in sums.get())
+        return ScoreSums(
+            squared_error, variance, crps, to_members.get(), to_truth.get(), ranks.get()
+        )
+
+    def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
+        self._run(
+            self.core.lorenz96, x, *(_address(x), *x.shape, _address(out), dt, steps, forcing)
+        )
+
+    def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
+        # NumPy's functions are CuPy's on CuPy arrays
+        on_device = scheme._replace(forcing=self.xp.asarray(scheme.forcing))
+        reference.NumpyBackend().navier_stokes(x, out, on_device, steps)
+
+    def normals(self, key: int, batch: int, step: int, out: Array) -> None:
+        self._run(self.core.normals, out, key, batch, step, *out.shape, _address(out))
+
+    def copy_where(self, flags: Array, x: Array, out: Array) -> None:
+        for flag, ensemble, to in zip(flags, x, out, strict=True):  # the host does not ask which
+            self._run(self.core.copy_where, x, *map(_address, (flag, ensemble, to)), to.size)
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        out: Array = self.xp.empty(shape, dtype)
+        return out
+
+    def all_finite(self, x: Array) -> bool:
+        rows = [self.xp.isfinite(row).all() for row in x.reshape(-1, x.shape[-1])]
+        return bool(self.xp.stack(rows).all())

@@ -1,0 +1,219 @@
+"""How CuPy arrays go through the library: what follows them, what waits, and what is refused."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import enfilt as ef
+from enfilt import _config, backends
+
+
+def small(cuda, dim=40, members=6):
+    rng = np.random.default_rng(0)
+    forecast = cuda.asarray(rng.standard_normal((members, dim)))
+    previous = cuda.asarray(rng.standard_normal((members, dim)))
+    y = cuda.asarray(np.arctan(rng.standard_normal(dim)))
+    return forecast, previous, y, ef.Observation(ef.operators.Arctan(), std=0.5)
+
+
+def test_backends_are_listed_by_what_they_run_on(cuda):
+    assert "cuda" not in backends.available()
+    assert backends.available(on_device=True) == ["cuda"]
+    assert backends.get().name != "cuda"
+
+
+FILTERS = {
+    "EnFF": ef.EnFF(steps=3),
+    "EnFF heun": ef.EnFF(steps=3, sampler="heun", path="ot", guidance="monte-carlo"),
+    "EnFF covariance": ef.EnFF(steps=3, path="ot", guidance="covariance"),
+    "EnSF": ef.EnSF(steps=3),
+    "EnSF paired": ef.EnSF(steps=3, score="paired"),
+    "ETKF": ef.ETKF(inflation=ef.inflation.RTPS(0.5)),
+    "LETKF": ef.LETKF(ef.localization.GaspariCohn(cutoff=4.0)),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_nothing_waits_for_the_device(stand_in, name):
+    forecast, previous, y, obs = small(stand_in.cupy)
+    obs = ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
+    out = stand_in.cupy.empty_like(forecast)
+    before = stand_in.waits
+    result = FILTERS[name].analysis(forecast, y, obs, previous=previous, rng=1, out=out)
+    assert result is out
+    assert stand_in.waits == before
+    assert np.isfinite(out.get()).all()
+
+
+def test_models_and_kernels_do_not_wait(stand_in):
+    cupy = stand_in.cupy
+    x = cupy.asarray(np.random.default_rng(1).standard_normal((3, 12)))
+    before = stand_in.waits
+    ef.models.Lorenz96(dim=12, model_noise=0.1).step(x, 3, rng=2)
+    ef.kernels.flow_field(x, x, 0.5, path="ot")
+    ef.kernels.mixture_score(x, x, 1.0, 0.5)
+    ef.kernels.pairwise_log_weights(x, x, 1.0, 0.5)
+    assert stand_in.waits == before
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("members", [6, 36])
+def test_results_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch, name, members):
+    forecast, previous, y, obs = small(stand_in.cupy, members=members)
+    obs = ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
+    filt = FILTERS[name]
+    up = filt.analysis(forecast, y, obs, previous=previous, rng=1).get()
+    monkeypatch.setattr(stand_in, "stream_pointer", 1)
+    down = filt.analysis(forecast, y, obs, previous=previous, rng=1).get()
+    assert np.array_equal(up, down)
+
+
+def test_out_may_be_the_forecast(cuda):
+    forecast, previous, y, obs = small(cuda)
+    expected = ef.EnFF(steps=3).analysis(forecast, y, obs, previous=previous, rng=1).get()
+    result = ef.EnFF(steps=3).analysis(forecast, y, obs, previous=previous, rng=1, out=forecast)
+    assert result is forecast
+    assert np.array_equal(result.get(), expected)
+
+
+def test_arrays_that_are_not_contiguous(cuda):
+    forecast, previous, y, obs = small(cuda)
+    expected = ef.EnFF(steps=3).analysis(forecast, y, obs, previous=previous, rng=1).get()
+    turned = cuda.asarray(np.asfortranarray(forecast.get()))
+    result = ef.EnFF(steps=3).analysis(turned, y, obs, previous=previous, rng=1)
+    assert np.array_equal(result.get(), expected)
+    out = cuda.empty((40, 6)).T
+    with pytest.raises(ValueError, match="out must be C-contiguous"):
+        ef.EnFF(steps=3).analysis(forecast, y, obs, previous=previous, out=out)
+
+
+def test_twin_experiment_is_that_of_the_cpu(cuda):
+    results = []
+    for device in ("cpu", "cuda"):
+        twin = ef.TwinExperiment(
+            ef.models.Lorenz96(dim=40, model_noise=0.1),
+            ef.Observation(ef.operators.Arctan(), std=0.05),
+            cycles=3,
+            steps_per_cycle=5,
+            spinup=150,
+            device=device,
+        )
+        results.append(twin.run(ef.EnFF(steps=5), members=10, seed=0))
+    host, device = results
+    assert not device.stopped
+    # three cycles of a chaotic model multiply rounding by about ten
+    assert np.abs(device.rmse.analysis / host.rmse.analysis - 1).max() < 1e-9
+    assert np.array_equal(device.rank_histogram.analysis, host.rank_histogram.analysis)
+    assert isinstance(device.truth, np.ndarray)
+    assert np.abs(device.truth - host.truth).max() < 1e-9
+
+
+def test_errors(cuda):
+    forecast, previous, y, obs = small(cuda)
+    host = forecast.get()
+    filt = ef.EnFF(steps=2)
+    with pytest.raises(
+        TypeError, match=r"backend='cuda' runs on CuPy.*cupy.asarray\(forecast\).*device"
+    ):
+        ef.EnFF(steps=2, backend="cuda").analysis(host, y.get(), obs, previous=host)
+    with pytest.raises(
+        TypeError, match="backend='numpy' runs on NumPy arrays, but forecast is a CuPy"
+    ):
+        ef.EnFF(steps=2, backend="numpy").analysis(forecast, y, obs, previous=previous)
+    with pytest.raises(TypeError, match="y is a NumPy array, but forecast is a CuPy array"):
+        filt.analysis(forecast, y.get(), obs, previous=previous)
+    with pytest.raises(TypeError, match="previous is a CuPy array, but forecast is a NumPy array"):
+        filt.analysis(host, y.get(), obs, previous=previous)
+    with pytest.raises(TypeError, match="LEnFF does not run on"):
+        ef.LEnFF(ef.localization.GaspariCohn(4.0)).analysis(
+            forecast, y, ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
+        )
+    with pytest.raises(TypeError, match="truth is a NumPy array, but ensemble is a CuPy array"):
+        ef.metrics.score(forecast, host[0])
+    with pytest.raises(TypeError, match="forecast is a NumPy array, but x is a CuPy array"):
+        ef.kernels.flow_field(forecast, host, 0.5, path="ot")
+    many = cuda.asarray(np.zeros((65, 40)))
+    local = ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
+    with pytest.raises(ValueError, match="at most 64"):
+        ef.LETKF(ef.localization.GaspariCohn(4.0)).analysis(many, y, local)
+
+
+def test_functions_compiled_for_the_cpu_are_refused(cuda):
+    pytest.importorskip("numba")
+    forecast, previous, y, _ = small(cuda)
+    obs = ef.Observation(ef.operators.Componentwise(lambda x: x, lambda x: 1.0), std=0.5)
+    with pytest.raises(TypeError, match="compiled for the CPU"):
+        ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous)
+
+
+def test_two_devices(stand_in):
+    forecast, previous, y, obs = small(stand_in.cupy)
+    previous.place = 1
+    with pytest.raises(ValueError, match="previous lies on GPU 1, but forecast on GPU 0"):
+        ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous)
+    for array in (forecast, previous, y):
+        array.place = 1
+    with pytest.raises(ValueError, match=r"with cupy.cuda.Device\(1\)"):
+        ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous)
+
+
+def test_too_little_memory_is_said_before_anything_is_written(stand_in, monkeypatch):
+    forecast, previous, y, obs = small(stand_in.cupy, dim=400_000)
+    out = stand_in.cupy.ones((6, 400_000))
+    monkeypatch.setattr(stand_in.Device, "mem_info", (1 << 20, 1 << 30))
+    monkeypatch.setattr("enfilt._memory._ALWAYS_TRIED", 0)
+    with pytest.raises(MemoryError, match=r"GiB of memory of GPU 0, and 0.0 GiB are free"):
+        ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous)
+    with pytest.raises(MemoryError, match="memory of GPU 0"):  # of the predictor
+        ef.EnFF(steps=2, sampler="heun").analysis(forecast, y, obs, previous=previous, out=out)
+    assert (out.get() == 1).all()
+
+
+def test_twin_experiment_asks_for_memory_first(stand_in, monkeypatch):
+    monkeypatch.setattr(stand_in.Device, "mem_info", (1 << 20, 1 << 30))
+    model = ef.models.Lorenz96(dim=1_000_000)
+    obs = ef.Observation(ef.operators.Arctan(), std=0.05)
+    twin = ef.TwinExperiment(model, obs, device="cuda")
+    with pytest.raises(MemoryError, match=r"memory of GPU 0.*fewer members"):
+        twin.run(ef.EnFF(), members=20)
+
+
+class _Core:
+    """A module of kernels on a machine without a GPU."""
+
+    toolkit, architectures = "13.0", "80-real 90-real 100"
+
+    def __init__(self, driver):
+        self.driver = lambda: driver
+
+    def devices(self):
+        return 0, "no CUDA-capable device is detected"
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ({"enfilt._cuda": None}, "this build has no CUDA kernels"),
+        ({"enfilt._cuda": _Core(0)}, "no NVIDIA driver"),
+        ({"enfilt._cuda": _Core(13000)}, "no GPU"),
+        ({"cupy": None}, "no CuPy"),
+    ],
+)
+def test_what_is_missing_is_said(cuda, monkeypatch, modules, message):
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    backends._load.cache_clear()
+    with pytest.raises(ValueError, match=f"backend='cuda' can't be used.*{message}"):
+        ef.EnFF(backend="cuda")
+    with pytest.raises(ValueError, match=f"device='cuda' can't be used.*{message}"):
+        ef.TwinExperiment(
+            ef.models.Lorenz96(), ef.Observation(ef.operators.Arctan(), std=0.1), device="cuda"
+        )
+    assert message in _config.config()["no cuda"]
+
+
+def test_info_says_what_there_is(cuda):
+    facts = _config.config()
+    assert facts["CUDA kernels"].startswith("toolkit")
+    assert "no cuda" not in facts

@@ -1,0 +1,39 @@
+"""The launcher that runs CUDA kernel bodies on the CPU: it must do what a GPU does, and notice
+what a GPU would suffer from."""
+
+import pytest
+
+ASCENDING, DESCENDING = 0, 1
+
+
+@pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
+def test_threads_meet_at_barriers(cuda_host, order):
+    threads, blocks, rows = 96, 3, 2
+    expected = [
+        1000.0 * block + (thread + 1) % threads
+        for _ in range(rows)
+        for block in range(blocks)
+        for thread in range(threads)
+    ]
+    assert cuda_host.neighbours(True, blocks, rows, order) == expected
+
+
+def test_a_missing_barrier_shows(cuda_host):
+    """Shared memory is NaN before it is written, and one of the two orders reads it before."""
+    for order in (ASCENDING, DESCENDING):
+        found = cuda_host.neighbours(False, 1, 1, order)
+        assert any(value != value for value in found)
+
+
+@pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
+def test_shuffles_and_atomic_additions(cuda_host, order):
+    assert cuda_host.total(5, order) == 5 * sum(range(1, 129))
+
+
+@pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
+def test_errors_of_kernels(cuda_host, order):
+    with pytest.raises(RuntimeError, match="barrier that others never reach"):
+        cuda_host.deadlock(order)
+    with pytest.raises(RuntimeError, match="beyond its shared memory"):
+        cuda_host.overflow(order)
+    assert cuda_host.total(1, order) == sum(range(1, 129))  # and goes on

@@ -1,0 +1,374 @@
+"""CUDA kernels, run on the CPU, against the NumPy oracle; on a GPU with `-m gpu`.
+
+Sizes: one component, one below and above a warp, one below and above a block, many blocks with a
+rest; members up to 32 (in float64 28) take the fused form, more the tiled one.
+
+Tolerances, where nothing else is said: of pairwise sums those of test_kernels_pairwise.py, 20 eps
+of the norms of the terms; of samplers and models those of test_enff_backends.py, 2e-6 in float32
+and 1e-12 in float64.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import enfilt as ef
+from enfilt.backends import DiffusionStep
+
+SIZES = [(m, d) for m in (2, 20, 33, 257) for d in (1, 31, 33)] + [
+    *((2, 129), (20, 1000), (28, 257), (32, 257), (33, 65)),
+    *((2, 1_000_003), (20, 1_000_003)),
+]
+LARGE = 1_000_000
+RTOL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-6}
+
+
+def eps(dtype):
+    return float(np.finfo(dtype).eps)
+
+
+def draw(members, dim, dtype):
+    """Points among members about 1 apart in norm, so that several weights matter."""
+    rng = np.random.default_rng([members, dim])
+    x1 = 0.5 / np.sqrt(dim) * rng.standard_normal((members, dim)) + rng.uniform(-1, 1, dim)
+    x0 = x1 - 0.3 + 0.3 / np.sqrt(dim) * rng.standard_normal((members, dim))
+    z = 0.5 * (x1 + x0).mean(axis=0) + 0.5 / np.sqrt(dim) * rng.standard_normal((members, dim))
+    return z.astype(dtype), x1.astype(dtype), x0.astype(dtype), rng.standard_normal(members)
+
+
+def distance(result, expected):
+    return np.linalg.norm((result - expected).astype(np.float64))
+
+
+def close(result, expected, rtol):
+    return distance(result, expected) <= rtol * np.linalg.norm(expected.astype(np.float64))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_pairwise_kernels(cuda, dtype, size):
+    if size == (20, 1_000_003):
+        return  # which the flow filter has below
+    z, x1, x0, log_weights = draw(*size, dtype)
+    on = cuda.asarray
+    field, expected = (
+        ef.kernels.flow_field(
+            to(z),
+            to(x1),
+            0.4,
+            path="f2p",
+            sigma_min=0.3,
+            previous=to(x0),
+            log_weights=log_weights,
+            backend=backend,
+        )
+        for to, backend in ((on, "auto"), (np.asarray, "numpy"))
+    )
+    assert isinstance(field, cuda.ndarray)
+    assert distance(field.get(), expected) <= 20 * eps(dtype) * np.linalg.norm(expected)
+    centers = (x1 / dtype.type(0.8)).astype(dtype)  # so that x - scale c stays about 1 in norm
+    score = ef.kernels.mixture_score(on(z), on(centers), 0.8, 0.5)
+    expected = ef.kernels.mixture_score(z, centers, 0.8, 0.5, backend="numpy")
+    assert distance(score.get(), expected) <= 20 * eps(dtype) * np.linalg.norm(z / 0.5**2)
+    logits = ef.kernels.pairwise_log_weights(on(z), on(x1), -0.7, 0.25)
+    expected = ef.kernels.pairwise_log_weights(z, x1, -0.7, 0.25, backend="numpy")
+    assert logits.dtype == np.float64
+    assert np.abs(logits.get() / expected - 1).max() <= 20 * eps(dtype)
+
+
+@pytest.mark.parametrize(("points", "members"), [(1, 40), (40, 1), (1, 1), (5, 31), (70, 3)])
+def test_numbers_of_points_and_members_that_differ(cuda, dtype, points, members):
+    z = draw(points, 77, dtype)[0]
+    x1 = draw(members, 77, dtype)[1]
+    score = ef.kernels.mixture_score(cuda.asarray(z), cuda.asarray(x1), 0.8, 0.9).get()
+    expected = ef.kernels.mixture_score(z, x1, 0.8, 0.9, backend="numpy")
+    assert distance(score, expected) <= 20 * eps(dtype) * np.linalg.norm(z / 0.9**2)
+
+
+@pytest.mark.parametrize("members", [5, 40])
+def test_far_from_every_centre(cuda, dtype, members):
+    """One-hot rows, though every exponential underflows."""
+    x1 = draw(members, 50, dtype)[1]
+    x = np.concatenate([100 + x1[:1], -100 + x1[:1]]).astype(dtype)
+    score = ef.kernels.mixture_score(cuda.asarray(x), cuda.asarray(x1), 1.0, 0.1).get()
+    picked = x + 0.1**2 * score.astype(np.float64)
+    projected = x1.astype(np.float64).sum(axis=1)
+    nearest = x1[[projected.argmax(), projected.argmin()]]
+    assert np.abs(picked - nearest).max() <= 4 * eps(dtype) * 100
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 15), (2, 64), (20, 1000), (2, 40_000)], ids=str)
+@pytest.mark.parametrize("key", [0, 2**64 - 1])
+def test_normals_are_the_words_of_the_cpu(cuda, dtype, shape, key):
+    """A word that differed by one bit would move a normal by 2^-32 at least: 1e-10, not 1e-14."""
+    options = {"step": 3, "batch": 9, "dtype": dtype}
+    x = ef.kernels.standard_normal(key, shape, **options, backend="cuda").get()
+    expected = ef.kernels.standard_normal(key, shape, **options, backend="numpy")
+    assert x.dtype == dtype
+    # as in test_kernels_pairwise.py: in float32 the uniform numbers are rounded
+    size = np.abs(expected) + 1
+    assert (np.abs(x - expected) <= 4 * eps(dtype) * (1 + 2 * np.pi * 7 * size + 1e3)).all()
+
+
+PATHS = {
+    "ot": {"path": "ot", "sigma_min": 0.3},
+    "f2p": {"path": "f2p", "sigma_min": 0.3},
+}
+
+
+def squares(x):
+    return x[:, ::2] ** 2
+
+
+def pull_of_squares(x, u):
+    gradient = np.zeros_like(x)
+    gradient[:, ::2] = 2 * x[:, ::2] * u
+    return gradient
+
+
+def means(dim):
+    return np.random.default_rng(9).standard_normal((7, dim)) / np.sqrt(dim)
+
+
+OPERATORS = {
+    "Identity": lambda dim: ef.operators.Identity(),
+    "Arctan": lambda dim: ef.operators.Arctan(),
+    "Tanh": lambda dim: ef.operators.Tanh(),
+    "Sigmoid": lambda dim: ef.operators.Sigmoid(alpha=1.5),
+    "Power(3)": lambda dim: ef.operators.Power(3),
+    "Power(1.5)": lambda dim: ef.operators.Power(1.5),
+    "Subset": lambda dim: ef.operators.Subset(
+        np.random.default_rng(6).permutation(dim)[: dim // 2 + 1]
+    ),
+    "Every": lambda dim: ef.operators.Every(3, offset=min(1, dim - 1)),
+    "Arctan@Every": lambda dim: ef.operators.Arctan() @ ef.operators.Every(2),
+    "Linear": lambda dim: ef.operators.Linear(means(dim)),
+    "Custom": lambda dim: ef.operators.Custom(squares, pull_of_squares),
+}
+
+
+def problem(members, dim, dtype, operator, batch=None):
+    """Forecast, previous analysis, y with a missing value, and the observation."""
+    rng = np.random.default_rng([members, dim, 1])
+    shape = (members, dim) if batch is None else (batch, members, dim)
+    truth = rng.standard_normal(dim)
+    previous = truth + rng.standard_normal(shape) / np.sqrt(dim)
+    forecast = previous + 0.2 + 0.2 * rng.standard_normal(shape) / np.sqrt(dim)
+    m = operator.size(dim)
+    std = 0.5 + rng.random(m)
+    y = operator(truth[None])[0] + 0.5 * rng.standard_normal((*shape[:-2], m))
+    if m > 2:
+        y[..., 1] = np.nan
+    arrays = (a.astype(dtype) for a in (forecast, previous, y))
+    return *arrays, ef.Observation(operator, std=std)
+
+
+def both(cuda, filt, forecast, y, obs, **arrays):
+    """The analysis on the device and the oracle's, as NumPy arrays."""
+    on = {k: cuda.asarray(v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}
+    result = filt.analysis(cuda.asarray(forecast), cuda.asarray(y), obs, **on)
+    assert isinstance(result, cuda.ndarray)
+    oracle = dataclasses.replace(filt, backend="numpy")
+    return result.get(), oracle.analysis(forecast, y, obs, **arrays)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_flow_filter(cuda, dtype, size, path, sampler):
+    members, dim = size
+    if dim > LARGE and (sampler, path) != ("euler", "f2p"):
+        return  # the oracle takes long: the one of the main job is enough
+    forecast, previous, y, obs = problem(members, dim, dtype, ef.operators.Arctan())
+    noise = np.random.default_rng(3).standard_normal(forecast.shape).astype(dtype)
+    steps = 1 if dim > LARGE else 3
+    filt = ef.EnFF(**PATHS[path], steps=steps, strength=0.05, sampler=sampler)
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, noise=noise)
+    assert close(result, expected, RTOL[dtype])
+    assert not np.array_equal(expected, forecast)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("members", [4, 40])
+def test_operators(cuda, dtype, operator, members):
+    dim = 131
+    forecast, previous, y, obs = problem(members, dim, dtype, OPERATORS[operator](dim))
+    # stronger, the cube would throw members away, and multiply rounding by thousands
+    filt = ef.EnFF(**PATHS["f2p"], steps=3, strength=0.005, algorithm="streaming")
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=5)
+    assert close(result, expected, RTOL[dtype])
+    unguided = ef.EnFF(**PATHS["f2p"], steps=3, guidance="none").analysis(
+        forecast, y, obs, previous=previous, rng=5
+    )
+    assert distance(expected, unguided) > 1e-3
+
+
+@pytest.mark.parametrize("guidance", ["none", "local", "monte-carlo", "covariance"])
+@pytest.mark.parametrize("members", [6, 36])
+def test_guidance_and_batches(cuda, dtype, guidance, members):
+    forecast, _, y, obs = problem(members, 65, dtype, ef.operators.Arctan(), batch=2)
+    filt = ef.EnFF(**PATHS["ot"], guidance=guidance, steps=3, inflation=ef.inflation.RTPS(0.3))
+    result, expected = both(cuda, filt, forecast, y, obs, rng=2)
+    # Gram matrices inverted with a condition of 1e2
+    assert close(result, expected, 10 * RTOL[dtype])
+
+
+REDUCED = {
+    "EnFF": ef.EnFF(**PATHS["f2p"], steps=4),
+    "EnFF heun": ef.EnFF(**PATHS["ot"], steps=4, sampler="heun"),
+    "EnFF covariance": ef.EnFF(**PATHS["ot"], steps=4, guidance="covariance"),
+    "EnFF without": ef.EnFF(**PATHS["ot"], steps=4, guidance="none"),
+    "EnSF": ef.EnSF(steps=5, sampler="ode"),
+    "EnSF paired": ef.EnSF(steps=5, sampler="ode", score="paired", standardize_start=True),
+}
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["drawn", "noise"])
+@pytest.mark.parametrize("operator", ["Identity", "Subset"])
+@pytest.mark.parametrize("name", REDUCED)
+def test_reduced_form(cuda, dtype, monkeypatch, name, operator, given):
+    """Against the oracle's streaming form, in several blocks of the state."""
+    monkeypatch.setattr("enfilt.backends.reduced_on_device._BLOCK", 50)
+    dim, members = 131, 5
+    forecast, previous, y, obs = problem(members, dim, dtype, OPERATORS[operator](dim), batch=2)
+    obs = ef.Observation(obs.operator, std=0.5)
+    options = {"noise": np.random.default_rng(8).standard_normal(forecast.shape).astype(dtype)}
+    options = options if given else {"rng": 3}
+    filt = dataclasses.replace(REDUCED[name], algorithm="reduced")
+    on = {k: cuda.asarray(v) if given else v for k, v in options.items()}
+    result = filt.analysis(
+        cuda.asarray(forecast), cuda.asarray(y), obs, previous=cuda.asarray(previous), **on
+    )
+    streaming = dataclasses.replace(filt, algorithm="streaming", backend="numpy")
+    expected = streaming.analysis(forecast, y, obs, previous=previous, **options)
+    assert close(result.get(), expected, 10 * RTOL[dtype])
+
+
+def test_independent_coupling(cuda, dtype):
+    forecast, previous, y, obs = problem(9, 70, dtype, ef.operators.Tanh())
+    filt = ef.EnFF(**PATHS["f2p"], steps=4, coupling="independent")
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=7)
+    assert close(result, expected, RTOL[dtype])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"score_limit": 3.0}, {"standardize_start": True}], ids=str
+)
+@pytest.mark.parametrize("sampler", ["sde", "ode"])
+@pytest.mark.parametrize("score", ["mixture", "paired"])
+@pytest.mark.parametrize("size", [(2, 1), (3, 31), (20, 129), (36, 65)], ids=str)
+def test_score_filter(cuda, dtype, size, score, sampler, options):
+    forecast, _, y, obs = problem(*size, dtype, ef.operators.Arctan(), batch=2)
+    filt = ef.EnSF(steps=6, score=score, sampler=sampler, algorithm="streaming", **options)
+    result, expected = both(cuda, filt, forecast, y, obs, rng=4)
+    # a step multiplies what went before by up to (1 + dt g^2 / (2 beta^2)), in all by some ten
+    assert close(result, expected, 30 * RTOL[dtype])
+
+
+def test_long_schedule_of_the_paired_score(cuda):
+    """More steps than the arguments of one kernel hold."""
+    forecast, _, y, obs = problem(3, 40, np.float64, ef.operators.Arctan())
+    filt = ef.EnSF(steps=300, score="paired")
+    result, expected = both(cuda, filt, forecast, y, obs, rng=4)
+    assert close(result, expected, 1e-10)
+
+
+def test_large_paired_score(cuda, dtype):
+    forecast, _, y, obs = problem(2, 1_000_003, dtype, ef.operators.Arctan())
+    filt = ef.EnSF(steps=2, score="paired")
+    result, expected = both(cuda, filt, forecast, y, obs, rng=4)
+    assert close(result, expected, 30 * RTOL[dtype])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 10, 11, 23])
+@pytest.mark.parametrize("size", [(1, 4), (2, 31), (20, 33), (33, 1025), (1, 1_000_003)], ids=str)
+def test_lorenz96(cuda, dtype, size, steps):
+    if size[1] > LARGE and steps != 11:
+        return
+    x = 3 * np.random.default_rng(size).standard_normal(size).astype(dtype)
+    model = ef.models.Lorenz96(dim=size[1])
+    expected = ef.models.Lorenz96(dim=size[1], backend="numpy").step(x, steps)
+    on_device = cuda.asarray(x)
+    result = model.step(on_device, steps)
+    assert close(result.get(), expected, 4 * RTOL[dtype])
+    assert np.array_equal(on_device.get(), x)
+    assert model.step(on_device, steps, out=on_device) is on_device
+    assert np.array_equal(on_device.get(), result.get())
+
+
+MODELS = {
+    "KuramotoSivashinsky": ef.models.KuramotoSivashinsky(dim=64, domain=16.0),
+    "KolmogorovFlow": ef.models.KolmogorovFlow(n=16),
+    "NavierStokes2D": ef.models.NavierStokes2D(n=16),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_array_operations(cuda, dtype, name):
+    model = MODELS[name]
+    rng = np.random.default_rng(4)
+    x = model.initial_state(1) + 0.1 * rng.standard_normal((3, model.dim))
+    x[1] *= 2  # one member that takes more inner steps
+    x = x.astype(dtype)
+    result = model.step(cuda.asarray(x), 3)
+    expected = model.step(x, 3)
+    # SciPy's and NumPy's transforms differ in the last bits; steps are some hundred operations
+    assert close(result.get(), expected, 10 * RTOL[dtype])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 31), (20, 33), (33, 257), (20, 100_003)], ids=str)
+def test_metrics(cuda, dtype, size):
+    rng = np.random.default_rng(size)
+    truth = rng.standard_normal(size[1])
+    x = (truth + rng.standard_normal(size)).astype(dtype)
+    found = ef.metrics.score(cuda.asarray(x), cuda.asarray(truth.astype(dtype)))
+    expected = ef.metrics.score(x, truth.astype(dtype), backend="numpy")
+    assert np.array_equal(found.rank_histogram, expected.rank_histogram)
+    for name in ("rmse", "spread", "crps", "energy_score"):
+        assert abs(getattr(found, name) - getattr(expected, name)) <= 20 * eps(dtype) * (
+            1 + abs(getattr(expected, name))
+        )
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize("operator", ["Identity", "Arctan@Every", "Subset"])
+@pytest.mark.parametrize("members", [2, 5, 20, 33])
+@pytest.mark.parametrize("shape", [(40,), (6, 7)], ids=str)
+@pytest.mark.parametrize("periodic", [True, False])
+def test_letkf(cuda, dtype, members, operator, shape, periodic, rotate):
+    dim = int(np.prod(shape))
+    forecast, _, y, obs = problem(members, dim, dtype, OPERATORS[operator](dim))
+    grid = ef.grids.RegularGrid(shape, periodic=periodic)
+    obs = ef.Observation(obs.operator, std=0.3 * np.asarray(obs.std), grid=grid)
+    filt = ef.LETKF(ef.localization.GaspariCohn(cutoff=3.5), rotate=rotate)
+    result, expected = both(cuda, filt, forecast, y, obs, rng=2)
+    # as in test_letkf.py: of the largest value
+    assert (
+        np.abs(result - expected).max()
+        <= {4: 2e-5, 8: 1e-12}[dtype.itemsize] * np.abs(expected).max()
+    )
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize("operator", ["Arctan", "Subset"])
+def test_etkf(cuda, dtype, operator, rotate):
+    forecast, _, y, obs = problem(8, 300, dtype, OPERATORS[operator](300), batch=2)
+    filt = ef.ETKF(inflation=1.1, rotate=rotate)
+    result, expected = both(cuda, filt, forecast, y, obs, rng=2)
+    assert close(result, expected, RTOL[dtype])
+
+
+@pytest.mark.parametrize(
+    "filt", [ef.EnFF(steps=2), ef.EnSF(steps=2), ef.ETKF()], ids=lambda f: type(f).__name__
+)
+def test_without_observations_the_analysis_is_the_forecast(cuda, dtype, filt):
+    forecast, previous, y, obs = problem(5, 40, dtype, ef.operators.Arctan(), batch=2)
+    y[0] = np.nan
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=1)
+    assert np.array_equal(result[0], forecast[0])
+    assert not np.array_equal(result[1], forecast[1])
+    assert close(result, expected, 30 * RTOL[dtype])
+
+
+def test_schedule_has_the_columns_that_the_kernels_read():
+    assert DiffusionStep._fields[-2:] == ("gain", "spread")
