@@ -252,6 +252,8 @@ def _timed(
     row: Row, peer: Peer, timer: Timer, result: Array, size: Size, repeat: int, quick: bool
 ) -> Row:
     call: Callable[[], Any] = peer.make()
+    if core().threads() != row.threads:  # set by a library when it is imported
+        raise RuntimeError(f"{peer.name} has left {core().threads()} of {row.threads} threads")
     begin = time.perf_counter()
     other, used = peak(call)
     once = time.perf_counter() - begin

@@ -7,11 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from dapper.da_methods.ensemble import EnKF_analysis, local_analyses
+import threadpoolctl
 from scipy import sparse
 
 from ...localization import GaspariCohn
 from ..case import Array
+
+with threadpoolctl.threadpool_limits(limits=None):  # its import would leave one thread to everyone
+    from dapper.da_methods.ensemble import EnKF_analysis, local_analyses
 
 
 def letkf(taper: GaspariCohn, problem: dict[str, Any]) -> Callable[[], Array]:
