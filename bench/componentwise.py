@@ -1,9 +1,9 @@
 """Time functions of the user's inside the kernels beside the built-in operator that they equal.
 
 The case: the flow filter, f2p, local guidance, arctan of every component. Beside `Arctan`:
-``Componentwise(arctan)``, whose target is at most twice its time; a function with a sine, which the
-C library takes a number at a time; and arctan as `Custom`, in NumPy, which is called with the whole
-ensemble once a step.
+``Componentwise(arctan)``, whose target is at most twice its time; one of exp and log, which become
+vector code as arctan does; a function with a sine, which the C library takes a number at a time;
+and arctan as `Custom`, in NumPy, which is called with the whole ensemble once a step.
 
     python bench/componentwise.py --json bench/results/componentwise.json
 """
@@ -37,8 +37,17 @@ def wavy_slope(x: float) -> float:
     return 1 + 0.3 * math.cos(x)
 
 
+def softplus(x: float) -> float:
+    return math.log(1 + math.exp(x))
+
+
+def softplus_slope(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
 OPERATORS: dict[str, Operator] = {
     "Componentwise(arctan)": Componentwise(np.arctan, slope),
+    "Componentwise(log(1 + exp x))": Componentwise(softplus, softplus_slope),
     "Componentwise(x + 0.3 sin x)": Componentwise(wavy, wavy_slope),
     "Custom(arctan)": Custom(np.arctan, lambda x, u: u * slope(x)),
 }

@@ -100,7 +100,7 @@ def tanh_of(x: Any, kind: Any) -> Any:
 def exp_of(x: Any, kind: Any) -> Any:
     # 2^n exp(r), |r| <= ln(2)/2. The polynomial is 2 exp(r), lest 2^1024 be needed; below the
     # least normal number the result is 0. Always in float64.
-    a = np.float64(x)
+    a: Any = np.float64(x)
     a = 709.9 if a > 709.9 else a
     a = -708.5 if a < -708.5 else a
     shift = _SHIFT + 1022.0

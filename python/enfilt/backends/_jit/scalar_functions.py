@@ -95,7 +95,7 @@ class _ForVectors(compiler_machinery.FunctionPass):
             if isinstance(a.value, ir.Expr) and a.value.op == "binop" and a.value.fn in _ARITHMETIC
             for v in (a.value.lhs, a.value.rhs)
         }
-        changes = []
+        changes: list[tuple[Any, Any]] = []
         for a in assigned:
             name, value = a.target.name, _constant(state.func_ir, a.value)
             # names with $ are of a single use: a loop's counter keeps its type
