@@ -162,8 +162,9 @@ class EnFF(EnsembleFilter):
         start = None
         if self.coupling == "independent":
             start = np.array([cycle.rng.permutation(members) for _ in range(batch)], np.int64)
-        contexts = [
-            Context(
+
+        def context(b: int) -> Context:
+            return Context(
                 x1=x1[b],
                 x0=None if x0 is None else x0[b],
                 y=cycle.y[b],
@@ -172,8 +173,7 @@ class EnFF(EnsembleFilter):
                 stages=stages,
                 backend=cycle.backend,
             )
-            for b in range(batch)
-        ]
+
         fits = cycle.observed is not None or not guidance.observes_in_steps
         reduce = guidance.in_kernels and reduced.chosen(
             self.algorithm,
@@ -188,8 +188,6 @@ class EnFF(EnsembleFilter):
         if guidance.has_gains and not cycle.backend.has_flow_gains:
             fused = False
         if reduce or fused:
-            weights = [guidance.log_weights(c) for c in contexts]
-            gains = [guidance.gains(c) for c in contexts]
             problem = FlowProblem(
                 x1=x1,
                 x0=x0,
@@ -199,8 +197,8 @@ class EnFF(EnsembleFilter):
                 key=cycle.key,
                 stages=np.array(stages),
                 heun=self.sampler == "heun",
-                log_weights=_stack(weights),
-                gains=_stack(gains),
+                log_weights=_of_all(guidance.log_weights, context, batch),
+                gains=_of_all(guidance.gains, context, batch),
                 observed=cycle.observed if guidance.observes_in_steps else None,
             )
             if reduce:
@@ -208,14 +206,14 @@ class EnFF(EnsembleFilter):
             else:
                 cycle.backend.flow_analysis(problem, out)
             return
-        for b, context in enumerate(contexts):
+        for b in range(batch):
             if cycle.noise is not None:
                 noise = cycle.noise[b]
             else:
                 noise = cycle.backend.empty((members, dim), x1.dtype)
                 cycle.backend.normals(cycle.key, b, 0, noise)
             flow_sampler.sample(
-                context,
+                context(b),
                 guidance,
                 np.arange(members) if start is None else start[b],
                 noise,
@@ -225,6 +223,17 @@ class EnFF(EnsembleFilter):
             )
 
 
-def _stack(parts: list[Array | None]) -> Array | None:
-    found = [p for p in parts if p is not None]
-    return _arrays.namespace(*found).stack(found) if found else None
+def _of_all(
+    part: Callable[[Context], Array | None], context: Callable[[int], Context], batch: int
+) -> Array | None:
+    """Return a part of the guidance for each ensemble of a batch, stacked.
+
+    A guidance that has none for the first has none for any: of a batch of hundreds of small
+    ensembles no other is looked at.
+    """
+    first = part(context(0))
+    if first is None:
+        return None
+    found = [first, *(part(context(b)) for b in range(1, batch))]
+    stacked: Array = _arrays.namespace(first).stack(found)
+    return stacked
