@@ -63,7 +63,7 @@ def _cupy() -> Any:
 
 def _address(array: Array | None) -> int:
     """Return where a CuPy array stands on the device, 0 for None."""
-    return 0 if array is None else int(array.data.ptr)  # type: ignore[attr-defined]
+    return 0 if array is None else int(array.data.ptr)  # type: ignore[attr-defined] # CuPy's
 
 
 class CudaBackend(Backend):
