@@ -79,7 +79,7 @@ PROBLEMS = {
         Problem("lorenz96-1m", 150, 12, 2, 3, (1.0, 0.05), changes={"model.dim": 1000}),
         Problem("lorenz96-40", 300, 12, 2, 3, (1.0, 0.05), small=True),
         Problem("lorenz96-partial", 200, 12, 2, 3, (1.0, 0.05), small=True),
-        Problem("ks-1024", 100, 12, 2, 3, (0.1, 0.1)),
+        Problem("ks-1024", 100, 12, 2, 3, (0.1, 0.1), cap=300.0),
         Problem("navier-stokes-64", 40, 8, 1, 2, (0.1, 0.1), cap=600.0),
         Problem("kolmogorov-128", 10, 6, 1, 2, (0.1, 0.1), cap=600.0, far=True),
     )
