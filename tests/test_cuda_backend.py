@@ -1,5 +1,6 @@
 """How CuPy arrays go through the library: what follows them, what waits, and what is refused."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -67,6 +68,51 @@ def test_results_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch, na
     monkeypatch.setattr(stand_in, "stream_pointer", 1)
     down = filt.analysis(forecast, y, obs, previous=previous, rng=1).get()
     assert np.array_equal(up, down)
+
+
+GRAPHS = {
+    "EnFF": ef.EnFF(steps=4, strength=0.05),
+    "EnFF heun": ef.EnFF(steps=3, strength=0.05, sampler="heun"),
+    "EnSF": ef.EnSF(steps=4),
+}
+
+
+def analyses(cuda, filt, sizes):
+    """Analyses of arrays that are all alive, so at other addresses, beside the oracle's."""
+    kept = []
+    for seed, (members, dim) in enumerate(sizes):
+        rng = np.random.default_rng(seed)
+        forecast, previous = rng.standard_normal((2, members, dim)) / np.sqrt(dim)
+        y = np.arctan(rng.standard_normal(dim))
+        obs = ef.Observation(ef.operators.Arctan(), std=0.3 + 0.1 * seed)
+        arrays = [cuda.asarray(a) for a in (forecast, y, previous)]
+        result = filt.analysis(*arrays[:2], obs, previous=arrays[2], rng=seed)
+        kept.append((arrays, result))
+        oracle = dataclasses.replace(filt, backend="numpy")
+        expected = oracle.analysis(forecast, y, obs, previous=previous, rng=seed)
+        # as in test_cuda_kernels.py
+        assert np.linalg.norm(result.get() - expected) <= 3e-11 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("members", [6, 36])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_an_analysis_of_sizes_seen_before_is_a_graph(cuda, name, members):
+    graphs = backends.get("cuda").graphs[0]
+    before = np.array(graphs.counts())
+    analyses(cuda, GRAPHS[name], [(members, 40)] * 4)
+    built, changed, started = graphs.counts() - before
+    assert (built, started) == (1, 3)  # the first is started kernel by kernel
+    assert changed > 0  # of arrays elsewhere, and other normals
+
+
+def test_graphs_of_many_sizes(cuda):
+    """More than are kept, and the same again."""
+    graphs = backends.get("cuda").graphs[0]
+    before = np.array(graphs.counts())
+    sizes = [(members, 40) for members in range(3, 43)]
+    analyses(cuda, GRAPHS["EnFF"], [*sizes, *sizes[::-1][:5], *sizes[:2], *sizes[::-1][:5]])
+    built, _, started = graphs.counts() - before
+    assert (built, started) == (5, 10)
 
 
 def test_out_may_be_the_forecast(cuda):

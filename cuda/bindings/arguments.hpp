@@ -2,6 +2,7 @@
 // sizes, checked in Python; nothing here looks at them.
 #pragma once
 
+#include <enfilt_cuda/graphs.hpp>
 #include <enfilt_cuda/kernels.hpp>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -37,13 +38,21 @@ Observed<T> observed_of(const py::tuple& parts) {
     return o;
 }
 
-// Calls run(Run) with the caller's scratch memory and stream, which come last; returns how many
-// bytes of scratch it takes. With scratch 0 it only counts.
+// Where an operation works: scratch memory, a stream, and the graphs of the stream's device.
+struct Place {
+    address scratch, stream;
+    Graphs* graphs;
+};
+
+// Calls run(Run) and starts the kernels that it writes down; returns how many bytes of scratch it
+// takes. Without scratch it only counts.
 template <class Body>
-std::size_t with_scratch(address scratch, address stream, Body&& run) {
+std::size_t with_scratch(const Place& place, Body&& run) {
     py::gil_scoped_release release;
-    Workspace workspace(scratch);
-    run(Run{workspace, stream});
+    Workspace workspace(place.scratch);
+    Launches launch;
+    run(Run{workspace, launch});
+    if (!workspace.counts_only()) place.graphs->start(std::move(launch.all), place.stream);
     return workspace.used();
 }
 

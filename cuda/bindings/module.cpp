@@ -19,24 +19,24 @@ PairwiseProblem<T> pairwise_of(address x, index_t points, address x1, address x0
 void register_pairwise(py::module_& m) {
     m.def("squared_distances", [](bool is_double, address x, index_t points, address x1, address x0,
                                   index_t members, index_t dim, const table& stage, address out,
-                                  address scratch, address stream) {
+                                  const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
             auto p = pairwise_of<T>(x, points, x1, x0, members, dim, stage);
             p.squared_distances = at<double>(out);
-            return with_scratch(scratch, stream,
+            return with_scratch(place,
                                 [&](Run run) { Kernels<T>::squared_distances(p, run); });
         });
     });
     m.def("pairwise_field", [](bool is_double, address x, index_t points, address x1, address x0,
                                index_t members, index_t dim, const table& stage,
-                               address log_weights, address out, address scratch, address stream) {
+                               address log_weights, address out, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
             auto p = pairwise_of<T>(x, points, x1, x0, members, dim, stage);
             p.log_weights = at<double>(log_weights);
             p.out = at<T>(out);
-            return with_scratch(scratch, stream,
+            return with_scratch(place,
                                 [&](Run run) { Kernels<T>::pairwise_field(p, run); });
         });
     });
@@ -47,7 +47,7 @@ void register_samplers(py::module_& m) {
           [](bool is_double, address x1, address x0, index_t members, index_t dim, address out,
              double start_width, address start, address noise, std::uint64_t key,
              std::uint32_t batch, const table& stages, bool heun, address log_weights,
-             const std::optional<py::tuple>& observed, address scratch, address stream) {
+             const std::optional<py::tuple>& observed, const Place& place) {
               return with_type(is_double, [&](auto zero) {
                   using T = decltype(zero);
                   FlowProblem<T> p;
@@ -64,7 +64,7 @@ void register_samplers(py::module_& m) {
                   std::optional<Observed<T>> seen;
                   if (observed) seen = observed_of<T>(*observed);
                   p.observed = seen ? &*seen : nullptr;
-                  return with_scratch(scratch, stream,
+                  return with_scratch(place,
                                       [&](Run run) { Kernels<T>::flow_analysis(p, run); });
               });
           });
@@ -72,7 +72,7 @@ void register_samplers(py::module_& m) {
                                    address out, address noise, std::uint64_t key,
                                    std::uint32_t batch, const table& schedule, double score_limit,
                                    bool paired, bool standardize, const py::tuple& observed,
-                                   address scratch, address stream) {
+                                   const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
             DiffusionProblem<T> p;
@@ -85,16 +85,15 @@ void register_samplers(py::module_& m) {
             p.paired = paired, p.standardize = standardize;
             const Observed<T> seen = observed_of<T>(observed);
             p.observed = &seen;
-            return with_scratch(scratch, stream,
+            return with_scratch(place,
                                 [&](Run run) { Kernels<T>::diffusion_analysis(p, run); });
         });
     });
     m.def("normals", [](bool is_double, std::uint64_t key, std::uint32_t batch, std::uint32_t step,
-                        index_t members, index_t dim, address out, address scratch,
-                        address stream) {
+                        index_t members, index_t dim, address out, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
-            return with_scratch(scratch, stream, [&](Run run) {
+            return with_scratch(place, [&](Run run) {
                 Kernels<T>::normals(key, batch, step, members, dim, at<T>(out), run);
             });
         });
@@ -103,11 +102,11 @@ void register_samplers(py::module_& m) {
 
 void register_rest(py::module_& m) {
     m.def("misfit", [](bool is_double, address x, index_t members, index_t dim,
-                       const py::tuple& observed, address out, address scratch, address stream) {
+                       const py::tuple& observed, address out, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
             const Observed<T> seen = observed_of<T>(observed);
-            return with_scratch(scratch, stream, [&](Run run) {
+            return with_scratch(place, [&](Run run) {
                 Kernels<T>::misfit(at<T>(x), members, dim, seen, at<double>(out), run);
             });
         });
@@ -117,7 +116,7 @@ void register_rest(py::module_& m) {
           [](bool is_double, address x, index_t members, index_t dim, address out,
              address rotation, index_t grid_rows, index_t grid_columns, bool periodic,
              index_t count, address offsets, address rho, const py::tuple& observed,
-             address scratch, address stream) {
+             const Place& place) {
               return with_type(is_double, [&](auto zero) {
                   using T = decltype(zero);
                   LetkfWindow<T> p;
@@ -129,25 +128,24 @@ void register_rest(py::module_& m) {
                   p.offsets = at<std::int64_t>(offsets), p.rho = at<double>(rho);
                   const Observed<T> seen = observed_of<T>(observed);
                   p.observed = &seen;
-                  return with_scratch(scratch, stream,
+                  return with_scratch(place,
                                       [&](Run run) { Kernels<T>::letkf_window(p, run); });
               });
           });
     m.def("lorenz96", [](bool is_double, address x, index_t rows, index_t dim, address out,
-                         double dt, index_t steps, double forcing, address scratch,
-                         address stream) {
+                         double dt, index_t steps, double forcing, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
             Lorenz96Problem<T> p;
             p.rows = rows, p.dim = dim, p.steps = steps;
             p.dt = dt, p.forcing = forcing;
             p.x = at<T>(x), p.out = at<T>(out);
-            return with_scratch(scratch, stream, [&](Run run) { Kernels<T>::lorenz96(p, run); });
+            return with_scratch(place, [&](Run run) { Kernels<T>::lorenz96(p, run); });
         });
     });
     m.def("ensemble_scores", [](bool is_double, address x, address truth, index_t members,
                                 index_t dim, address sums, address to_members, address to_truth,
-                                address ranks, address scratch, address stream) {
+                                address ranks, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
             ScoreProblem<T> p;
@@ -155,20 +153,29 @@ void register_rest(py::module_& m) {
             p.x = at<T>(x), p.truth = at<T>(truth);
             p.to_members = at<double>(to_members), p.to_truth = at<double>(to_truth);
             p.ranks = at<std::int64_t>(ranks);
-            return with_scratch(scratch, stream, [&](Run run) {
+            return with_scratch(place, [&](Run run) {
                 Kernels<T>::ensemble_scores(p, at<double>(sums), run);
             });
         });
     });
     m.def("copy_where", [](bool is_double, address flag, address x, address out, index_t count,
-                           address scratch, address stream) {
+                           const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
-            return with_scratch(scratch, stream, [&](Run run) {
+            return with_scratch(place, [&](Run run) {
                 Kernels<T>::copy_where(at<bool>(flag), at<T>(x), at<T>(out), count, run);
             });
         });
     });
+}
+
+void register_place(py::module_& m) {
+    py::class_<Graphs>(m, "Graphs").def(py::init()).def("counts", [](const Graphs& graphs) {
+        const Graphs::Counts counts = graphs.counts();
+        return py::make_tuple(counts.built, counts.changed, counts.started);
+    });
+    py::class_<Place>(m, "Place")
+        .def(py::init<address, address, Graphs*>(), py::keep_alive<1, 4>());
 }
 
 }  // namespace
@@ -178,6 +185,7 @@ void register_rest(py::module_& m) {
 PYBIND11_MODULE(ENFILT_CUDA_MODULE, m, pybind11::mod_gil_not_used()) {
     using namespace enfilt::cuda::bindings;
     m.doc() = "enfilt's CUDA kernels. Internal: arguments are not checked here.";
+    register_place(m);
     register_pairwise(m);
     register_samplers(m);
     register_rest(m);

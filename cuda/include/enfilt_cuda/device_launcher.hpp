@@ -1,13 +1,12 @@
-// Kernel bodies as __global__ functions on a CUDA stream.
+// Kernel bodies as __global__ functions.
 #pragma once
 
 #include <cuda_runtime.h>
 
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 
-#include "platform.hpp"
+#include "errors.hpp"
+#include "launches.hpp"
 
 namespace enfilt::cuda {
 
@@ -45,34 +44,21 @@ struct Resident<Body, std::void_t<decltype(Body::resident)>> {
 };
 
 template <class Body>
-__global__ void __launch_bounds__(Body::threads, Resident<Body>::value) run_body(const __grid_constant__ Body body) {
+__global__ void __launch_bounds__(Body::threads, Resident<Body>::value)
+    run_body(const __grid_constant__ Body body) {
     DeviceContext context;
     body(context);
 }
 
-inline void check(cudaError_t status, const char* what) {
-    if (status != cudaSuccess)
-        throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
+template <class Body>
+const void* kernel_of(std::size_t shared_bytes) {
+    const auto kernel = reinterpret_cast<const void*>(&run_body<Body>);
+    constexpr std::size_t always_allowed = 48 * 1024;
+    if (shared_bytes > always_allowed)
+        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(shared_bytes)),
+              "asking for shared memory");
+    return kernel;
 }
-
-// Starts kernels one after the other on a stream; nothing here waits for the device.
-class Launcher {
-  public:
-    explicit Launcher(std::uintptr_t stream) : stream_(reinterpret_cast<cudaStream_t>(stream)) {}
-
-    template <class Body>
-    void operator()(Grid grid, std::size_t shared_bytes, const Body& body) const {
-        constexpr std::size_t always_allowed = 48 * 1024;
-        if (shared_bytes > always_allowed)
-            check(cudaFuncSetAttribute(run_body<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       static_cast<int>(shared_bytes)),
-                  "asking for shared memory");
-        run_body<Body><<<dim3(grid.blocks, grid.rows), Body::threads, shared_bytes, stream_>>>(body);
-        check(cudaGetLastError(), "starting a kernel");
-    }
-
-  private:
-    cudaStream_t stream_;
-};
 
 }  // namespace enfilt::cuda

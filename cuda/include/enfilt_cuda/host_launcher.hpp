@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "platform.hpp"
+#include "launches.hpp"
 
 namespace enfilt::cuda {
 
@@ -80,45 +80,51 @@ class HostContext {
     unsigned block_, row_, thread_;
 };
 
-class Launcher {
-  public:
-    // The stand-in for a stream: 0 runs threads ascending, anything else descending.
-    explicit Launcher(std::uintptr_t stream) : descending_(stream != 0) {}
+// One for all kernels that a thread runs, as its stacks are large.
+inline Fibers& fibers_of_this_thread() {
+    static thread_local Fibers fibers;
+    return fibers;
+}
 
-    template <class Body>
-    void operator()(Grid grid, std::size_t shared_bytes, const Body& body) const {
-        static_assert(Body::threads % warp_size == 0);
-        static thread_local Fibers fibers;
-        constexpr std::size_t guard = 64;
-        constexpr unsigned char poison = 0xff;  // a NaN in every floating type
-        std::vector<double> memory((shared_bytes + guard) / sizeof(double) + 1);
-        auto* bytes = reinterpret_cast<unsigned char*>(memory.data());
-        struct Call {
-            const Body* body;
-            Fibers* fibers;
-            void* shared;
-            Grid grid;
-            unsigned block, row;
-        } call{&body, &fibers, memory.data(), grid, 0, 0};
-        const auto run = [](void* argument, unsigned thread) {
-            const Call& now = *static_cast<Call*>(argument);
-            HostContext context(*now.fibers, now.shared, now.grid, now.block, now.row, thread);
-            (*now.body)(context);
-        };
-        for (call.row = 0; call.row < grid.rows; ++call.row) {
-            for (unsigned k = 0; k < grid.blocks; ++k) {
-                call.block = descending_ ? grid.blocks - 1 - k : k;
-                std::memset(bytes, poison, shared_bytes + guard);
-                fibers.call(Body::threads, descending_, run, &call);
-                for (std::size_t g = shared_bytes; g < shared_bytes + guard; ++g)
-                    if (bytes[g] != poison)
-                        throw std::runtime_error("a kernel wrote beyond its shared memory");
-            }
+using HostKernel = void (*)(const Launch&, bool descending);
+
+template <class Body>
+void run_on_host(const Launch& launch, bool descending) {
+    static_assert(Body::threads % warp_size == 0);
+    Fibers& fibers = fibers_of_this_thread();
+    constexpr std::size_t guard = 64;
+    constexpr unsigned char poison = 0xff;  // a NaN in every floating type
+    const Grid grid = launch.grid;
+    const std::size_t shared_bytes = launch.shared_bytes;
+    std::vector<double> memory((shared_bytes + guard) / sizeof(double) + 1);
+    auto* bytes = reinterpret_cast<unsigned char*>(memory.data());
+    struct Call {
+        const Body* body;
+        Fibers* fibers;
+        void* shared;
+        Grid grid;
+        unsigned block, row;
+    } call{reinterpret_cast<const Body*>(launch.body.data()), &fibers, memory.data(), grid, 0, 0};
+    const auto run = [](void* argument, unsigned thread) {
+        const Call& now = *static_cast<Call*>(argument);
+        HostContext context(*now.fibers, now.shared, now.grid, now.block, now.row, thread);
+        (*now.body)(context);
+    };
+    for (call.row = 0; call.row < grid.rows; ++call.row) {
+        for (unsigned k = 0; k < grid.blocks; ++k) {
+            call.block = descending ? grid.blocks - 1 - k : k;
+            std::memset(bytes, poison, shared_bytes + guard);
+            fibers.call(Body::threads, descending, run, &call);
+            for (std::size_t g = shared_bytes; g < shared_bytes + guard; ++g)
+                if (bytes[g] != poison)
+                    throw std::runtime_error("a kernel wrote beyond its shared memory");
         }
     }
+}
 
-  private:
-    bool descending_;
-};
+template <class Body>
+const void* kernel_of(std::size_t) {
+    return reinterpret_cast<const void*>(static_cast<HostKernel>(&run_on_host<Body>));
+}
 
 }  // namespace enfilt::cuda

@@ -1,20 +1,21 @@
-// What the kernels do for those who call them: whole operations on a stream. Pointers are the
-// device's (the host's, where the bodies run on the CPU) except where said.
+// What the kernels do for those who call them: whole operations. Pointers are the device's (the
+// host's, where the bodies run on the CPU) except where said.
 //
-// Each operation takes its scratch memory from a workspace; with one that only counts, it starts
-// nothing. None waits for the device, and sums do not depend on scheduling.
+// Each operation takes its scratch memory from a workspace and writes down the kernels to start;
+// with a workspace that only counts, none. Sums do not depend on scheduling.
 #pragma once
 
 #include <enfilt/problem.hpp>
 
+#include "launches.hpp"
 #include "workspace.hpp"
 
 namespace enfilt::cuda {
 
-// How an operation is run: scratch memory and a stream.
+// How an operation is run: scratch memory, and where its kernels are written down.
 struct Run {
     Workspace& workspace;
-    std::uintptr_t stream;
+    Launches& launch;
 };
 
 template <class T>

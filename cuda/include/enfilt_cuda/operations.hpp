@@ -1,5 +1,5 @@
-// The operations of kernels.hpp in terms of passes; a Launcher, of the device or of the host, has
-// to be declared before this file is included.
+// The operations of kernels.hpp in terms of passes; the launcher of the device or of the host has to
+// be included before this file.
 #pragma once
 
 #include <utility>
@@ -28,7 +28,7 @@ template <class T>
 class Pairs {
   public:
     Pairs(index_t points, index_t members, index_t dim, Run run)
-        : points_(points), members_(members), dim_(dim), launch_(run.stream),
+        : points_(points), members_(members), dim_(dim), launch_(run.launch),
           distance(run.workspace.take<double>(points * members)),
           partial_(run.workspace.take<double>(points * members * chunks())),
           w_(run.workspace.take<T>(points * members)), single_(run.workspace.take<int>(points)) {}
@@ -74,7 +74,7 @@ class Pairs {
     }
 
     index_t points_, members_, dim_;
-    Launcher launch_;
+    Launches& launch_;
 
   public:
     double* distance;  // (M, N)
@@ -86,7 +86,7 @@ class Pairs {
 };
 
 template <class T, class Advance>
-void mix(const Launcher& launch, const T* from, T* to, index_t points, const Members<T>& members,
+void mix(Launches& launch, const T* from, T* to, index_t points, const Members<T>& members,
          const Blend<T>& target, const WeightRows<T>& weights, const Advance& advance) {
     const MixPass<T, Advance> pass{from, to, points, members, target, weights, advance};
     launch(pass.grid(), pass.shared_bytes, pass);
@@ -94,11 +94,10 @@ void mix(const Launcher& launch, const T* from, T* to, index_t points, const Mem
 
 template <class T>
 void Kernels<T>::squared_distances(const PairwiseProblem<T>& p, Run run) {
-    const Pairs<T> pairs(p.points, p.members, p.dim, run);
+    Pairs<T> pairs(p.points, p.members, p.dim, run);
     if (run.workspace.counts_only()) return;
-    Pairs<T> to = pairs;
-    to.distance = p.squared_distances;
-    to.measure(p.x, {p.x1, p.x0, p.members, p.dim}, {p.stage.a1, p.stage.a0});
+    pairs.distance = p.squared_distances;
+    pairs.measure(p.x, {p.x1, p.x0, p.members, p.dim}, {p.stage.a1, p.stage.a0});
 }
 
 template <class T>
@@ -109,7 +108,7 @@ void Kernels<T>::pairwise_field(const PairwiseProblem<T>& p, Run run) {
     pairs.measure(p.x, members, {p.stage.a1, p.stage.a0});
     const WeightRows<T> weights = pairs.weigh(p.stage.half_precision, p.log_weights);
     const FieldForm form(p.stage);
-    mix<T>(Launcher(run.stream), p.x, p.out, p.points, members, {form.c1, form.c0}, weights,
+    mix<T>(run.launch, p.x, p.out, p.points, members, {form.c1, form.c0}, weights,
            FieldAdvance<T>(form));
 }
 
@@ -118,7 +117,7 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
     const Pairs<T> pairs(p.members, p.members, p.dim, run);
     T* const ahead = p.heun ? run.workspace.template take<T>(p.members * p.dim) : nullptr;
     if (run.workspace.counts_only()) return;
-    const Launcher launch(run.stream);
+    Launches& launch = run.launch;
     const Members<T> members{p.x1, p.x0, p.members, p.dim};
     const double dt = 1.0 / static_cast<double>(p.steps);
     const Stage* const s = p.stages;
@@ -164,7 +163,7 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
 
 // The start of a reverse diffusion: normals, standardized where that is asked for.
 template <class T>
-void start_diffusion(const DiffusionProblem<T>& p, const Launcher& launch) {
+void start_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
     const StartPass<T> start{{p.noise, {p.key, p.batch, 0}, p.dim},
                              nullptr,
                              nullptr,
@@ -182,7 +181,7 @@ void start_diffusion(const DiffusionProblem<T>& p, const Launcher& launch) {
 }
 
 template <class T>
-void paired_diffusion(const DiffusionProblem<T>& p, const Launcher& launch) {
+void paired_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
     if (p.standardize) start_diffusion(p, launch);
     PairedPass<T> pass{};
     pass.x1 = p.x1, pass.x = p.x;
@@ -203,7 +202,7 @@ void paired_diffusion(const DiffusionProblem<T>& p, const Launcher& launch) {
 
 template <class T>
 void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
-    const Launcher launch(run.stream);
+    Launches& launch = run.launch;
     if (p.paired) {
         if (!run.workspace.counts_only()) paired_diffusion(p, launch);
         return;
@@ -239,7 +238,7 @@ template <class T>
 void Kernels<T>::letkf_window(const LetkfWindow<T>& p, Run run) {
     T* const rows = run.workspace.template take<T>((p.members + 1) * p.dim);
     if (run.workspace.counts_only()) return;
-    const Launcher launch(run.stream);
+    Launches& launch = run.launch;
     const LocalRowsPass<T> observe{*p.observed, p.x, p.members, p.dim, rows};
     launch(observe.grid(), 0, observe);
     LetkfPass<T> pass{p, rows};
@@ -253,7 +252,7 @@ void Kernels<T>::misfit(const T* x, index_t members, index_t dim, const Observed
     using Pass = MisfitPass<T>;
     double* const partial = run.workspace.template take<double>(members * Pass::chunks(dim));
     if (run.workspace.counts_only()) return;
-    const Launcher launch(run.stream);
+    Launches& launch = run.launch;
     const Pass pass{observed, x, members, dim, partial};
     launch(pass.grid(), pass.shared_bytes, pass);
     const SumPass sum(partial, members, Pass::chunks(dim), out);
@@ -274,7 +273,7 @@ void Kernels<T>::normals(std::uint64_t key, std::uint32_t batch, std::uint32_t s
                             members,
                             dim,
                             out};
-    Launcher(run.stream)(pass.grid(), 0, pass);
+    run.launch(pass.grid(), 0, pass);
 }
 
 template <class T>
@@ -286,7 +285,7 @@ void Kernels<T>::lorenz96(const Lorenz96Problem<T>& p, Run run) {
     T* const scratch =
         passes > 1 ? run.workspace.template take<T>(p.rows * p.dim) : nullptr;
     if (run.workspace.counts_only()) return;
-    const Launcher launch(run.stream);
+    Launches& launch = run.launch;
     const T* from = p.x;
     for (index_t left = passes, steps = p.steps; left > 0; --left) {
         const index_t now = divide_up(steps, left);
@@ -309,10 +308,10 @@ void Kernels<T>::ensemble_scores(const ScoreProblem<T>& p, double* sums, Run run
     using Pass = ScorePass<T>;
     const index_t chunks = Pass::chunks(p.dim);
     double* const partial = run.workspace.template take<double>(3 * chunks);
-    const Pairs<T> among(p.members, p.members, p.dim, run);
-    const Pairs<T> beside(p.members, 1, p.dim, run);
+    Pairs<T> among(p.members, p.members, p.dim, run);
+    Pairs<T> beside(p.members, 1, p.dim, run);
     if (run.workspace.counts_only()) return;
-    const Launcher launch(run.stream);
+    Launches& launch = run.launch;
     auto* const ranks = reinterpret_cast<unsigned long long*>(p.ranks);
     const ZeroPass<unsigned long long> zero{ranks, p.members + 1};
     launch(zero.grid(), 0, zero);
@@ -320,19 +319,17 @@ void Kernels<T>::ensemble_scores(const ScoreProblem<T>& p, double* sums, Run run
     launch(pass.grid(), pass.shared_bytes(), pass);
     const SumPass sum(partial, 3, chunks, sums);
     launch(sum.grid(), sum.shared_bytes, sum);
-    Pairs<T> to = among;
-    to.distance = p.to_members;
-    to.measure(p.x, {p.x, nullptr, p.members, p.dim}, {1.0, 0.0});
-    to = beside;
-    to.distance = p.to_truth;
-    to.measure(p.x, {p.truth, nullptr, 1, p.dim}, {1.0, 0.0});
+    among.distance = p.to_members;
+    among.measure(p.x, {p.x, nullptr, p.members, p.dim}, {1.0, 0.0});
+    beside.distance = p.to_truth;
+    beside.measure(p.x, {p.truth, nullptr, 1, p.dim}, {1.0, 0.0});
 }
 
 template <class T>
 void Kernels<T>::copy_where(const bool* flag, const T* x, T* out, index_t count, Run run) {
     if (run.workspace.counts_only()) return;
     const CopyWherePass<T> pass{flag, x, out, count};
-    Launcher(run.stream)(pass.grid(), 0, pass);
+    run.launch(pass.grid(), 0, pass);
 }
 
 }  // namespace enfilt::cuda

@@ -7,6 +7,7 @@ Nothing here waits for the device or copies from it, except where a number is th
 from __future__ import annotations
 
 import importlib
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -79,15 +80,17 @@ class CudaBackend(Backend):
     def __init__(self) -> None:
         self.core = load()
         self.xp = _cupy()
+        self.graphs: defaultdict[int, Any] = defaultdict(self.core.Graphs)  # by device
 
     def _run(self, operation: Callable[..., int], like: Array, *arguments: Any) -> None:
         """Start an operation of the module in the dtype of `like`, with the scratch it needs."""
+        graphs = self.graphs[like.device.id]  # type: ignore[attr-defined] # CuPy's
         stream = self.xp.cuda.get_current_stream().ptr
         head = (like.dtype == np.float64, *arguments)
-        needed = operation(*head, 0, stream)
+        needed = operation(*head, self.core.Place(0, stream, graphs))
         _memory.check_device(self.xp, needed, "pass out=, fewer members, or part of the state")
         scratch = self.xp.empty(max(needed, 1), np.uint8)
-        operation(*head, _address(scratch), stream)
+        operation(*head, self.core.Place(_address(scratch), stream, graphs))
 
     def _parts(self, observed: ObservedComponents | None) -> tuple[tuple[Any, ...], Any] | None:
         """Return the observations as the module takes them, and what has to be kept meanwhile."""
