@@ -244,6 +244,38 @@ def flow_step_torch_compiled(cupy: Any, dim: int, copy: float) -> Row:
     return _torch_step(cupy, dim, copy, "the same under torch.compile", compiled=True)
 
 
+def _small(cupy: Any, copy: float, name: str, before: Callable[[], None]) -> Row:
+    """Time a whole call where the host's share of it is large, `before` each."""
+    dim, steps = 40, 19
+    forecast, previous, y = ensembles(cupy, dim)
+    out = cupy.empty_like(forecast)
+
+    def run(backend: str, x: Any, y: Any, x0: Any, to: Any = None) -> Any:
+        return _filter(steps, backend).analysis(x, y, _observed(), previous=x0, rng=1, out=to)
+
+    def call() -> None:
+        before()
+        run("auto", forecast, y, previous, out)
+
+    took = seconds(cupy, call, 50)
+    expected = run("numpy", forecast.get(), y.get(), previous.get())
+    moved = 4.0 * (4 * MEMBERS + 1) * dim * steps
+    flops = (3.0 * MEMBERS**2 + 20 * MEMBERS) * dim * steps
+    size = f"N {MEMBERS}, D {dim}, {steps} steps"
+    return row(name, size, moved, flops, took, copy, relative(out.get(), expected))
+
+
+def small_analysis(cupy: Any, _: int, copy: float) -> Row:
+    return _small(cupy, copy, "small EnFF as a graph", lambda: None)
+
+
+def small_analysis_without_graphs(cupy: Any, _: int, copy: float) -> Row:
+    from enfilt import backends
+
+    graphs = backends.get("cuda").graphs  # type: ignore[attr-defined] # the CUDA backend's
+    return _small(cupy, copy, "the same, kernel by kernel", graphs.clear)
+
+
 def score_paired(cupy: Any, dim: int, copy: float) -> Row:
     import enfilt as ef
 
@@ -400,6 +432,8 @@ KERNELS = (
     flow_step_plain,
     flow_step_torch,
     flow_step_torch_compiled,
+    small_analysis,
+    small_analysis_without_graphs,
     score_paired,
     lorenz96,
     field,
