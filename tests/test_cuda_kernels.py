@@ -17,7 +17,7 @@ import enfilt as ef
 from enfilt.backends import DiffusionStep
 
 SIZES = [(m, d) for m in (2, 20, 33, 257) for d in (1, 31, 33)] + [
-    *((2, 129), (20, 1000), (28, 257), (32, 257), (33, 65)),
+    *((2, 129), (20, 1000), (28, 257), (32, 257), (33, 65), (257, 1025)),
     *((2, 1_000_003), (20, 1_000_003)),
 ]
 LARGE = 1_000_000
@@ -172,20 +172,29 @@ def both(cuda, filt, forecast, y, obs, **arrays):
     return result.get(), oracle.analysis(forecast, y, obs, **arrays)
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun"])
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_flow_filter(cuda, dtype, size, path, sampler):
-    members, dim = size
-    if dim > LARGE and (sampler, path) != ("euler", "f2p"):
-        return  # the oracle takes long: the one of the main job is enough
-    forecast, previous, y, obs = problem(members, dim, dtype, ef.operators.Arctan())
+def check_flow_filter(cuda, size, dtype, path, sampler, steps):
+    forecast, previous, y, obs = problem(*size, dtype, ef.operators.Arctan())
     noise = np.random.default_rng(3).standard_normal(forecast.shape).astype(dtype)
-    steps = 1 if dim > LARGE else 3
     filt = ef.EnFF(**PATHS[path], steps=steps, strength=0.05, sampler=sampler)
     result, expected = both(cuda, filt, forecast, y, obs, previous=previous, noise=noise)
     assert close(result, expected, RTOL[dtype])
     assert not np.array_equal(expected, forecast)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_flow_filter(cuda, dtype, size, path, sampler):
+    if size[1] > LARGE and (sampler, path) != ("euler", "f2p"):
+        return  # the oracle takes long: the one of the main job is enough
+    check_flow_filter(cuda, size, dtype, path, sampler, steps=1 if size[1] > LARGE else 3)
+
+
+# a CPU in the GPU's place would take minutes
+@pytest.mark.parametrize("cuda", [pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True)
+@pytest.mark.parametrize("members", [33, 257])
+def test_flow_filter_of_many_members_and_components(cuda, dtype, members):
+    check_flow_filter(cuda, (members, 1_000_003), dtype, "f2p", "euler", steps=1)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
