@@ -154,7 +154,9 @@ def test_inflation_widens_about_the_mean(method):
 @methods
 @pytest.mark.parametrize("iterations", [1, 2, 5])
 @pytest.mark.parametrize(
-    "operator", [Identity(), Arctan() @ Every(2), Custom(lambda x: x[:, :2] ** 2 / 20)], ids=repr
+    "operator",
+    [Identity(), Arctan() @ Every(2), Custom(lambda x: x[:, :2] ** 2 / 20)],
+    ids=["Identity", "Arctan@Every", "Custom"],
 )
 def test_equals_gauss_newton_written_out(backend, method, iterations, operator):
     previous, y, obs, steps = bent_problem(operator=operator)

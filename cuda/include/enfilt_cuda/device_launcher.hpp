@@ -18,7 +18,7 @@ struct DeviceContext {
     __device__ __forceinline__ unsigned rows() const { return gridDim.y; }
     template <class U>
     __device__ __forceinline__ U* shared() const {
-        extern __shared__ double memory[];
+        extern __shared__ __align__(16) unsigned char memory[];
         return reinterpret_cast<U*>(memory);
     }
     __device__ __forceinline__ void sync() const { __syncthreads(); }

@@ -8,7 +8,7 @@
 //     thread()                 threadIdx.x
 //     block(), blocks()        blockIdx.x, gridDim.x
 //     row(), rows()            blockIdx.y, gridDim.y
-//     shared<U>()              the block's shared memory, aligned for double
+//     shared<U>()              the block's shared memory, aligned to 16 bytes
 //     sync()                   a barrier of the block, which all of its threads reach
 //     shuffle_down(v, n)       v of the lane n above in the warp, or the own where there is none
 //     add(pointer, v)          an atomic addition

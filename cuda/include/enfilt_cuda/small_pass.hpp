@@ -17,6 +17,12 @@ namespace enfilt::cuda {
 constexpr index_t small_members = 32;
 constexpr std::size_t small_memory = 96 * 1024;
 
+// Weights that a thread reads at once: they, not memory, would else be what a step waits for.
+template <class T>
+struct alignas(16) Four {
+    T of[4];
+};
+
 // Points as they stand in memory.
 template <class T>
 struct GivenPoints {
@@ -27,8 +33,8 @@ struct GivenPoints {
     static constexpr unsigned resident = 5;
     ENFILT_BOTH Blend<T> target() const { return {0.0, 0.0}; }
     template <class Context>
-    ENFILT_DEVICE void prepare(Context&, T*) const {}
-    ENFILT_DEVICE void make(index_t d, const T*, const T*, int stride, T* to) const {
+    ENFILT_DEVICE void prepare(Context&, Four<T>*) const {}
+    ENFILT_DEVICE void make(index_t d, const Four<T>*, const T*, int stride, T* to) const {
         for (index_t i = 0; i < count; ++i) to[i * stride] = x[i * dim + d];
     }
 };
@@ -51,20 +57,22 @@ struct SteppedPoints {
 
     // The weights transposed, (N, padded M), and behind them the columns of one-hot rows.
     template <class Context>
-    ENFILT_DEVICE void prepare(Context& c, T* memory) const {
+    ENFILT_DEVICE void prepare(Context& c, Four<T>* memory) const {
         const index_t rows = padded(count);
         for (index_t e = c.thread(); e < members * rows; e += 128) {
             const index_t i = e % rows, j = e / rows;
-            memory[e] = i < count ? weights.w[i * members + j] : T(0);
+            memory[e / together].of[e % together] = i < count ? weights.w[i * members + j] : T(0);
         }
-        int* const single = reinterpret_cast<int*>(memory + members * rows);
+        int* const single = reinterpret_cast<int*>(memory + members * rows / together);
         for (index_t i = c.thread(); i < rows; i += 128)
             single[i] = i < count ? weights.single[i] : 0;
     }
 
-    ENFILT_DEVICE void make(index_t d, const T* memory, const T* target, int stride, T* to) const {
+    ENFILT_DEVICE void make(index_t d, const Four<T>* memory, const T* target, int stride,
+                            T* to) const {
         const index_t rows = padded(count);
-        const int* const single = reinterpret_cast<const int*>(memory + members * rows);
+        const int* const single =
+            reinterpret_cast<const int*>(memory + members * rows / together);
         const auto seen = advance.seen(d);
         for (index_t i = 0; i < count; i += together) {
             T at[together], pull[together] = {};
@@ -76,7 +84,8 @@ struct SteppedPoints {
             } else {
                 for (index_t j = 0; j < members; ++j) {
                     const T value = target[j * stride];
-                    for (int r = 0; r < together; ++r) pull[r] += memory[j * rows + i + r] * value;
+                    const Four<T> weight = memory[(j * rows + i) / together];
+                    for (int r = 0; r < together; ++r) pull[r] += weight.of[r] * value;
                 }
             }
             ENFILT_UNROLL(4)
@@ -105,16 +114,17 @@ struct SmallPass {
     static index_t blocks(index_t dim) { return smaller(divide_up(dim, columns), 2112); }
     Grid grid() const { return {count_of(blocks(members.dim)), 1}; }
 
+    // Room for what Points::prepare() makes, in numbers.
+    ENFILT_BOTH static index_t weight_count(index_t points_count, index_t members_count) {
+        return Points::mixes ? (members_count + 2) * divide_up(points_count, 4) * 4 : 0;
+    }
     std::size_t shared_bytes() const { return shared_bytes(points.count, members.count); }
     static std::size_t shared_bytes(index_t points_count, index_t members_count) {
         const auto m = static_cast<std::size_t>(points_count);
         const auto n = static_cast<std::size_t>(members_count);
-        std::size_t rows = m + n, weights = 0;
-        if (Points::mixes) {
-            rows += n;
-            weights = (n + 2) * (m + 4) * sizeof(T);
-        }
-        const std::size_t bytes = rows * stride * sizeof(T) + weights;
+        const std::size_t rows = m + n + (Points::mixes ? n : 0);
+        const auto weights = static_cast<std::size_t>(weight_count(points_count, members_count));
+        const std::size_t bytes = (rows * stride + weights) * sizeof(T);
         const std::size_t sums = threads * tile * tile * sizeof(double);
         return bytes > sums ? bytes : sums;
     }
@@ -123,10 +133,10 @@ struct SmallPass {
     ENFILT_DEVICE void operator()(Context& c) const {
         const int m = static_cast<int>(points.count), n = static_cast<int>(members.count);
         const int t = static_cast<int>(c.thread());
-        T* const z = c.template shared<T>();
+        Four<T>* const weights = c.template shared<Four<T>>();
+        T* const z = c.template shared<T>() + weight_count(m, n);
         T* const centres = z + m * stride;
         T* const targets = centres + n * stride;
-        T* const weights = targets + (Points::mixes ? n * stride : 0);
         const Blend<T> target = points.target();
         const int tiles_across = (n + tile - 1) / tile;
         const int tiles = (m + tile - 1) / tile * tiles_across;
