@@ -63,6 +63,7 @@ def cuda_host(tmp_path_factory):
 def stand_in(cuda_host, monkeypatch):
     """The stand-in for CuPy, with which the CUDA backend runs on the CPU."""
     monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.cupy)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.sparse", stand_in_cupy.sparse)
     monkeypatch.setitem(sys.modules, "enfilt._cuda", cuda_host)
     backends._load.cache_clear()
     yield stand_in_cupy

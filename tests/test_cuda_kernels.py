@@ -143,6 +143,11 @@ OPERATORS = {
     "Every": lambda dim: ef.operators.Every(3, offset=min(1, dim - 1)),
     "Arctan@Every": lambda dim: ef.operators.Arctan() @ ef.operators.Every(2),
     "Linear": lambda dim: ef.operators.Linear(means(dim)),
+    "Linear sparse": lambda dim: ef.operators.Linear(
+        pytest.importorskip("scipy.sparse").random_array(
+            (9, dim), density=0.2, rng=np.random.default_rng(9)
+        )
+    ),
     "Custom": lambda dim: ef.operators.Custom(squares, pull_of_squares),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ class Linear(Operator):
     Parameters
     ----------
     matrix : array_like or scipy.sparse matrix, (m, D)
-        H. A sparse one stays sparse. It is used in the dtype of the ensemble.
+        H. A sparse one stays sparse. It is used in the dtype of the ensemble, and on CuPy arrays
+        kept on their GPU from the first use on.
 
     Examples
     --------
@@ -30,6 +32,7 @@ class Linear(Operator):
     """
 
     matrix: Any
+    _on_devices: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         matrix = self.matrix
@@ -56,7 +59,7 @@ class Linear(Operator):
         return int(self.matrix.shape[0])
 
     def __call__(self, x: Array) -> Array:
-        return _apply(self.matrix, x)
+        return _apply(self._beside(x), x)
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
         self.size(dim)
@@ -64,19 +67,27 @@ class Linear(Operator):
         return np.array(dense, dtype=np.float64)
 
     def vjp(self, x: Array, u: Array) -> Array:
-        return _apply(self.matrix.T, u)
+        return _apply(self._beside(u).T, u)
+
+    def _beside(self, x: Array) -> Any:
+        """Return H in the dtype of x, where x is; on a GPU it stays for the calls to come."""
+        if not _arrays.on_device(x):
+            return self.matrix.astype(x.dtype, copy=False)
+        key = (x.device.id, x.dtype)  # type: ignore[attr-defined] # CuPy's
+        if key not in self._on_devices:
+            matrix = self.matrix.astype(x.dtype)
+            if hasattr(matrix, "tocsr"):
+                matrix = importlib.import_module("cupyx.scipy.sparse").csr_matrix(matrix)
+            else:
+                matrix = _arrays.namespace(x).asarray(matrix)
+            self._on_devices[key] = matrix
+        return self._on_devices[key]
 
 
 def _apply(matrix: Any, x: Array) -> Array:
-    """Return matrix @ each row of x, in the dtype of x."""
+    """Return matrix @ each row of x."""
     rows = x.reshape(-1, x.shape[-1])
     xp = _arrays.namespace(x)
-    if _arrays.on_device(x):
-        if hasattr(matrix, "tocsr"):
-            raise TypeError(
-                "matrix is sparse, which does not run on CuPy arrays: expected a dense one"
-            )
-        matrix = xp.asarray(matrix)
-    product = xp.asarray((matrix.astype(x.dtype, copy=False) @ rows.T).T)
+    product = xp.asarray((matrix @ rows.T).T)
     result: Array = xp.ascontiguousarray(product).reshape(*x.shape[:-1], matrix.shape[0])
     return result
