@@ -28,7 +28,7 @@ FUNCTIONS = {
     *("einsum", "diag", "outer", "add", "maximum", "abs", "flatnonzero", "from_dlpack"),
 }
 OPERATIONS = {
-    *("astype", "reshape", "copy", "mean", "sum", "std", "all", "any", "max", "min", "ravel"),
+    *("astype", "reshape", "copy", "mean", "sum", "std", "var", "all", "any", "max", "min", "ravel"),
     *("transpose", "fill", "view"),
 }
 

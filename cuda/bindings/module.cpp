@@ -133,6 +133,27 @@ void register_rest(py::module_& m) {
                                       [&](Run run) { Kernels<T>::letkf_window(p, run); });
               });
           });
+    m.attr("lenff_group") = Kernels<float>::lenff_group();
+    m.def("lenff_window",
+          [](bool is_double, address x, index_t members, index_t dim, address out,
+             const table& pseudo_times, index_t grid_rows, index_t grid_columns, bool periodic,
+             index_t reach_rows, index_t reach_columns, index_t count, address places, address rho,
+             const py::tuple& observed, address scratch, address stream) {
+              return with_type(is_double, [&](auto zero) {
+                  using T = decltype(zero);
+                  LenffGroups<T> p;
+                  p.members = members, p.dim = dim, p.steps = pseudo_times.shape(0);
+                  p.x = at<T>(x), p.out = at<T>(out);
+                  p.pseudo_times = pseudo_times.data();
+                  p.rows = grid_rows, p.columns = grid_columns, p.periodic = periodic;
+                  p.reach_rows = reach_rows, p.reach_columns = reach_columns;
+                  p.count = count;
+                  p.places = at<std::int64_t>(places), p.rho = at<double>(rho);
+                  p.observed = observed_of<T>(observed);
+                  return with_scratch(scratch, stream,
+                                      [&](Run run) { Kernels<T>::lenff_window(p, run); });
+              });
+          });
     m.def("lorenz96", [](bool is_double, address x, index_t rows, index_t dim, address out,
                          double dt, index_t steps, double forcing, address scratch,
                          address stream) {

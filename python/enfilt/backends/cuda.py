@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _memory
-from . import reduced_on_device, reference
+from . import lenff, reduced_on_device, reference
 from .base import (
     Array,
     Backend,
@@ -75,6 +75,7 @@ class CudaBackend(Backend):
     has_flow_gains = False
     has_diffusion_analysis = True
     has_letkf_window = True
+    has_lenff_window = True
 
     def __init__(self) -> None:
         self.core = load()
@@ -200,6 +201,29 @@ class CudaBackend(Backend):
             *(_address(x), *x.shape, _address(out), _address(rotation)),
             *(window.rows, window.columns, window.periodic, len(window.weights)),
             *(_address(offsets), _address(weights), found[0]),
+        )
+
+    def lenff_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        pseudo_times: npt.NDArray[np.float64],
+        out: Array,
+    ) -> None:
+        found = self._parts(observed)
+        assert found is not None
+        reach = np.abs(window.offsets).max(axis=0)
+        seen = lenff.grouped(window, self.core.lenff_group)
+        if seen.columns != window.columns:
+            reach = reach[::-1]
+        places, weights = self.xp.asarray(seen.offsets), self.xp.asarray(seen.weights)
+        self._run(
+            self.core.lenff_window,
+            x,
+            *(_address(x), *x.shape, _address(out), pseudo_times),
+            *(seen.rows, seen.columns, seen.periodic, *map(int, reach), len(seen.weights)),
+            *(_address(places), _address(weights), found[0]),
         )
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..backends import LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..localization import GaspariCohn
@@ -26,8 +26,10 @@ SETTLED = 0.05
 FEWEST_STEPS = 2
 MOST_STEPS = 64
 
-# Components compared at a time: temporaries stay small beside an ensemble.
+# Components compared at a time: temporaries stay small beside an ensemble. On a GPU a block has to
+# be worth starting kernels for.
 _BLOCK = 1 << 14
+_DEVICE_BLOCK = 1 << 20
 
 #: Takes the weights of pseudo-time and an ensemble (N, D) that the analysis is written to.
 Flow = Callable[[npt.NDArray[np.float64], Array], None]
@@ -67,7 +69,7 @@ class LEnFF(EnsembleFilter, Localized):
         The last step over the first, above zero: small steps first, where innovations are large.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run.
 
     Raises
@@ -96,6 +98,8 @@ class LEnFF(EnsembleFilter, Localized):
 
     steps: int | str = 10
     growth: float = 10.0
+
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         self._check_localization()
@@ -142,9 +146,7 @@ class LEnFF(EnsembleFilter, Localized):
             )
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        window = None
-        if cycle.backend.has_lenff_window and cycle.observed is not None:
-            window = neighbours.common_window(cycle.obs, out.shape[-1], self.localization)
+        window = self._window(cycle, cycle.backend.has_lenff_window)
         taken = []
         for b, x in enumerate(out):
             flow = self._on_lists(cycle, b) if window is None else _on_window(cycle, b, window)
@@ -223,12 +225,15 @@ def _on_window(cycle: Cycle, b: int, window: LocalWindow) -> Flow:
 
 def _change(x: Array, coarse: Array, forecast: Array) -> float:
     """Return how far two analyses are apart, over the spread of the first."""
-    apart = variance = 0.0
-    for start in range(0, x.shape[-1], _BLOCK):
-        block = (slice(None), slice(start, start + _BLOCK))
+    apart: Any = 0.0  # on a GPU numbers that are there until the end
+    variance: Any = 0.0
+    length = _DEVICE_BLOCK if _arrays.on_device(x) else _BLOCK
+    for start in range(0, x.shape[-1], length):
+        block = (slice(None), slice(start, start + length))
         # what no observation moves would hide how others change
         moved = (x[block] != forecast[block]).any(axis=0)
-        fine = x[block][:, moved].astype(np.float64)
-        apart += float(np.sum((fine - coarse[block][:, moved]) ** 2)) / len(x)
-        variance += float(fine.var(axis=0, ddof=1).sum())
-    return float(np.sqrt(apart / variance)) if apart else 0.0
+        fine = x[block].astype(np.float64)
+        apart = apart + (moved * (fine - coarse[block]) ** 2).sum()
+        variance = variance + (moved * fine.var(axis=0, ddof=1)).sum()
+    apart = float(apart) / len(x)
+    return float(np.sqrt(apart / float(variance))) if apart else 0.0
