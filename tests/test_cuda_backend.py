@@ -31,6 +31,9 @@ FILTERS = {
     "EnSF paired": ef.EnSF(steps=3, score="paired"),
     "ETKF": ef.ETKF(inflation=ef.inflation.RTPS(0.5)),
     "LETKF": ef.LETKF(ef.localization.GaspariCohn(cutoff=4.0)),
+    "LEnFF": ef.LEnFF(
+        ef.localization.GaspariCohn(cutoff=4.0), steps=3, inflation=ef.inflation.RTPS(0.3)
+    ),
 }
 
 
@@ -125,10 +128,8 @@ def test_errors(cuda):
         filt.analysis(forecast, y.get(), obs, previous=previous)
     with pytest.raises(TypeError, match="previous is a CuPy array, but forecast is a NumPy array"):
         filt.analysis(host, y.get(), obs, previous=previous)
-    with pytest.raises(TypeError, match="LEnFF does not run on"):
-        ef.LEnFF(ef.localization.GaspariCohn(4.0)).analysis(
-            forecast, y, ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
-        )
+    with pytest.raises(TypeError, match="EnKF does not run on"):
+        ef.EnKF().analysis(forecast, y, obs)
     with pytest.raises(TypeError, match="truth is a NumPy array, but ensemble is a CuPy array"):
         ef.metrics.score(forecast, host[0])
     with pytest.raises(TypeError, match="forecast is a NumPy array, but x is a CuPy array"):
