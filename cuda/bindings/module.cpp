@@ -154,6 +154,23 @@ void register_rest(py::module_& m) {
                                       [&](Run run) { Kernels<T>::lenff_window(p, run); });
               });
           });
+    m.def("lenff_lists",
+          [](bool is_double, address rows, index_t count, index_t members, address starts,
+             address indices, address rho, address anomalies, address gains, address moves,
+             address bounds, address scratch, address stream) {
+              return with_type(is_double, [&](auto zero) {
+                  using T = decltype(zero);
+                  LenffLists<T> p;
+                  p.count = count, p.members = members;
+                  p.rows = at<T>(rows);
+                  p.starts = at<std::int64_t>(starts), p.indices = at<std::int64_t>(indices);
+                  p.rho = at<double>(rho);
+                  p.anomalies = at<T>(anomalies), p.gains = at<T>(gains);
+                  p.moves = at<T>(moves), p.bounds = at<double>(bounds);
+                  return with_scratch(scratch, stream,
+                                      [&](Run run) { Kernels<T>::lenff_lists(p, run); });
+              });
+          });
     m.def("lorenz96", [](bool is_double, address x, index_t rows, index_t dim, address out,
                          double dt, index_t steps, double forcing, address scratch,
                          address stream) {

@@ -55,6 +55,9 @@ struct Kernels {
     static void lenff_window(const LenffGroups<T>&, Run);
     static index_t lenff_group();
 
+    // All on the device.
+    static void lenff_lists(const LenffLists<T>&, Run);
+
     static void misfit(const T* x, index_t members, index_t dim, const Observed<T>&, double* out,
                        Run);
     static void normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,

@@ -7,6 +7,7 @@
 #include "distances.hpp"
 #include "kernels.hpp"
 #include "lenff.hpp"
+#include "lenff_lists.hpp"
 #include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "mix.hpp"
@@ -272,6 +273,13 @@ void Kernels<T>::lenff_window(const LenffGroups<T>& p, Run run) {
         launch(move.grid(), move.shared_bytes, move);
         from = p.out;
     }
+}
+
+template <class T>
+void Kernels<T>::lenff_lists(const LenffLists<T>& p, Run run) {
+    if (run.workspace.counts_only()) return;
+    const LenffListsPass<T> pass{p};
+    Launcher(run.stream)(pass.grid(), pass.shared_bytes, pass);
 }
 
 template <class T>

@@ -25,7 +25,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
-from .letkf import LocalWindow
+from .letkf import LocalLists, LocalWindow
 from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
@@ -224,6 +224,27 @@ class CudaBackend(Backend):
             *(_address(x), *x.shape, _address(out), pseudo_times),
             *(seen.rows, seen.columns, seen.periodic, *map(int, reach), len(seen.weights)),
             *(_address(places), _address(weights), found[0]),
+        )
+
+    def resident(self, lists: LocalLists) -> LocalLists:
+        starts, indices, weights = map(self.xp.asarray, lists[1:])
+        return LocalLists(lists.first, starts, indices, weights)
+
+    def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
+        out: Array = self.xp.empty(len(rows))
+        self._lenff_lists(rows, lists, anomalies, None, None, out)
+        return out
+
+    def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
+        out: Array = self.xp.empty_like(rows)
+        self._lenff_lists(rows, lists, anomalies, gains, out, None)
+        return out
+
+    def _lenff_lists(self, rows: Array, lists: LocalLists, *arrays: Array | None) -> None:
+        self._run(
+            self.core.lenff_lists,
+            rows,
+            *(_address(rows), *rows.shape, *map(_address, lists[1:]), *map(_address, arrays)),
         )
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:

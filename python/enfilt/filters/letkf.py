@@ -94,8 +94,16 @@ class LETKF(EnsembleFilter, Localized):
             obs.state_grid(0)  # says what is missing, also where nothing was observed
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        batch, members, _ = out.shape
-        window = self._window(cycle, cycle.backend.has_letkf_window)
+        batch, members, dim = out.shape
+        window = None
+        if cycle.backend.has_letkf_window and cycle.observed is not None:
+            window = neighbours.common_window(cycle.obs, dim, self.localization)
+        if window is None and cycle.backend.on_device:
+            raise TypeError(
+                "forecast is a CuPy array, on which the LETKF runs where observations stand at "
+                "components of a RegularGrid of one variable, without locations=: expected these, "
+                "or NumPy arrays, such as cupy.asnumpy(forecast)"
+            )
         for b in range(batch):
             rotation = None
             if self.rotate:
