@@ -414,8 +414,19 @@ def test_lenff_with_errors_tiny_and_huge(cuda, dtype, shape, std):
     error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
     assert error <= lenff.tolerance(result, 6, grid, taper)
     assert (np.abs(result - forecast).max() < 1e-20) == (std > 1)
-    flat = ef.LEnFF(taper).analysis(cuda.asarray(0 * forecast), cuda.asarray(y), obs)
-    assert not flat.get().any()  # without a spread nothing moves
+
+
+@pytest.mark.parametrize("where", ["window", "lists"])
+def test_lenff_moves_nothing_where_products_leave_the_range_of_normal_numbers(cuda, dtype, where):
+    """A precision that makes up for it would move members by their rounding."""
+    places = np.arange(100.0)[:, None] if where == "lists" else None
+    grid = ef.grids.RegularGrid((100,))
+    least = np.sqrt(np.finfo(dtype).tiny)
+    obs = ef.Observation(ef.operators.Identity(), std=10 * least, grid=grid, locations=places)
+    forecast = (least / 50 * np.random.default_rng(0).standard_normal((6, 100))).astype(dtype)
+    y = cuda.asarray(np.ones(100, dtype))
+    result = ef.LEnFF(ef.localization.GaspariCohn(3.5)).analysis(cuda.asarray(forecast), y, obs)
+    assert np.array_equal(result.get(), forecast)
 
 
 @pytest.mark.parametrize("shape", [(300,), (15, 20)], ids=str)
@@ -432,6 +443,47 @@ def test_lenff_leaves_what_no_observation_reaches(cuda, dtype, shape):
     assert np.array_equal(same, (result[1] == forecast[1]).all(axis=0))
     alone = filt.analysis(cuda.asarray(forecast[2]), cuda.asarray(y[2]), obs)
     assert np.array_equal(result[2], alone.get())
+
+
+def pairs_of_neighbours(x):
+    return 0.5 * (x[..., 1:] + x[..., :-1]) ** 3
+
+
+PAIRS = 0.5 * (np.eye(69, 70) + np.eye(69, 70, 1))
+BETWEEN = np.arange(69.0)[:, None] + 0.5
+LINE = ef.grids.RegularGrid((70,))
+LISTS = {
+    "coordinates": (
+        ef.operators.Arctan(),
+        {"grid": ef.grids.Points(np.random.default_rng(0).uniform(0, 8, (70, 2)))},
+    ),
+    "variables": (
+        ef.operators.Tanh() @ ef.operators.Subset([60, 3, 4, 5, 49, 11, 0, 30, 31, 33]),
+        {"grid": ef.grids.RegularGrid((5, 7), variables=2, between_variables=False)},
+    ),
+    "Linear": (ef.operators.Linear(PAIRS), {"grid": LINE, "locations": BETWEEN}),
+    "Custom": (ef.operators.Custom(pairs_of_neighbours), {"grid": LINE, "locations": BETWEEN}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
+@pytest.mark.parametrize(
+    ("members", "cutoff"), [(2, 2.5), (20, 0.01), (20, np.inf), (130, 2.5)], ids=str
+)
+@pytest.mark.parametrize("name", LISTS)
+def test_lenff_from_lists(cuda, dtype, name, members, cutoff):
+    """Tolerance: as in test_lenff_lists.py, with all observations in a list."""
+    operator, places = LISTS[name]
+    obs = ef.Observation(operator, std=0.3, **places)
+    parts = [lenff.problem(members, 70, obs, dtype, spread=0.5, seed=s) for s in range(2)]
+    forecast, y = (np.array(a) for a in zip(*parts, strict=True))
+    y[0, :] = np.nan
+    filt = ef.LEnFF(ef.localization.GaspariCohn(cutoff), steps=lenff.STEPS)
+    result, expected = both(cuda, filt, forecast, y, obs)
+    assert np.array_equal(result[0], forecast[0])
+    assert cutoff < 1 or np.abs(expected[1] - forecast[1]).max() > 0.1
+    error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
+    assert error <= lenff.STEPS * (2 * members + y.shape[1]) * eps(dtype)
 
 
 @pytest.mark.parametrize("rotate", [False, True])
