@@ -160,9 +160,7 @@ def test_arrays_that_are_not_contiguous(cuda):
     "filt",
     [
         ef.EnFF(steps=5),
-        ef.LEnFF(
-            ef.localization.GaspariCohn(8.0), steps="auto", inflation=ef.inflation.RTPS(0.2)
-        ),
+        ef.LEnFF(ef.localization.GaspariCohn(8.0), steps="auto", inflation=ef.inflation.RTPS(0.2)),
     ],
     ids=lambda f: type(f).__name__,
 )

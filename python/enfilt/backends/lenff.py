@@ -27,7 +27,7 @@ def grouped(window: LocalWindow, size: int) -> LocalWindow:
     places, index = np.unique(seen.reshape(-1, 2), axis=0, return_inverse=True)
     weights = np.zeros((len(places), size))
     weights[index.reshape(seen.shape[:2]), np.arange(size)[:, None]] = window.weights
-    return window._replace(offsets=places, weights=weights)
+    return window._replace(offsets=places.astype(np.int64), weights=weights)
 
 
 def products(a: Array, b: Array, lists: LocalLists) -> Array:

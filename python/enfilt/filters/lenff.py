@@ -203,9 +203,7 @@ class _Lists(NamedTuple):
             return cls(seen, [], [])
 
         def found(of: Array | None) -> list[LocalLists]:
-            parts = neighbours.lists(
-                grid, places, localization, of=of, on_device=kernels.on_device
-            )
+            parts = neighbours.lists(grid, places, localization, of=of, on_device=kernels.on_device)
             return [kernels.resident(part) for part in parts]
 
         return cls(seen, found(None), found(places))
