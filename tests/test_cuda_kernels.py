@@ -435,7 +435,7 @@ def test_lenff_leaves_what_no_observation_reaches(cuda, dtype, shape):
     parts = [lenff.problem(6, 300, obs, dtype, seed=s) for s in range(3)]
     forecast, y = (np.array(a) for a in zip(*parts, strict=True))
     y[0], y[1, :150], y[1, 160:] = np.nan, np.nan, np.nan
-    filt = ef.LEnFF(ef.localization.GaspariCohn(3.5), steps=lenff.STEPS, inflation=1.0)
+    filt = ef.LEnFF(ef.localization.GaspariCohn(3.5), steps=lenff.STEPS)
     result, expected = both(cuda, filt, forecast, y, obs)
     assert np.array_equal(result[0], forecast[0])
     assert np.array_equal(result[1, :, :60], forecast[1, :, :60])  # at least four rows away

@@ -167,8 +167,8 @@ class LEnFF(EnsembleFilter, Localized):
     def _settle(self, flow: Flow, forecast: Array, x: Array) -> int:
         """Write the analysis whose number of steps is enough; return that."""
         steps = FEWEST_STEPS
+        coarse = np.empty_like(x)  # where there is no memory for it, `x` is untouched
         flow(self._weights(steps), x)
-        coarse = np.empty_like(x)
         while steps < MOST_STEPS:
             steps *= 2
             coarse[...] = x
