@@ -350,29 +350,99 @@ def field(cupy: Any, dim: int, copy: float) -> Row:
     )
 
 
-def letkf(cupy: Any, dim: int, copy: float) -> Row:
+def _localized(
+    cupy: Any,
+    dim: int,
+    copy: float,
+    name: str,
+    numbers: float,
+    flops: float,
+    filt: Callable[[str], Any],
+) -> Row:
+    """Time a localized filter that observes the arctan of a ring's components.
+
+    `numbers` are what it has to move for a component, `flops` what it has to do.
+    """
     import enfilt as ef
 
     def run(x: Any, y: Any, backend: str = "auto") -> Any:
         grid = ef.grids.RegularGrid((x.shape[-1],))
         obs = ef.Observation(ef.operators.Arctan(), std=0.05, grid=grid)
-        taper = ef.localization.GaspariCohn(cutoff=14.0)
-        return ef.LETKF(taper, backend=backend).analysis(x, y, obs)
+        return filt(backend).analysis(x, y, obs)
 
-    dim //= 100
     forecast, _, y = ensembles(cupy, dim)
     took = seconds(cupy, lambda: run(forecast, y), 3)
     x, part = cupy.ascontiguousarray(forecast[:, :2000]), y[:2000]
     difference = relative(run(x, part).get(), run(x.get(), part.get(), "numpy"))
-    return row(
-        "LETKF, cutoff 14",
-        f"N {MEMBERS}, D {dim:.0e}",
-        4.0 * (3 * MEMBERS + 1) * dim,
-        (50.0 * MEMBERS**3 + 27 * 2 * MEMBERS**2) * dim,
-        took,
+    size = f"N {MEMBERS}, D {dim:.0e}"
+    return row(name, size, 4.0 * numbers * dim, flops * dim, took, copy, difference)
+
+
+def letkf(cupy: Any, dim: int, copy: float) -> Row:
+    import enfilt as ef
+
+    taper = ef.localization.GaspariCohn(cutoff=14.0)
+    flops = 50.0 * MEMBERS**3 + 27 * 2 * MEMBERS**2
+    return _localized(
+        cupy,
+        dim // 100,
         copy,
-        difference,
+        "LETKF, cutoff 14",
+        3.0 * MEMBERS + 1,
+        flops,
+        lambda backend: ef.LETKF(taper, backend=backend),
     )
+
+
+def lenff(cupy: Any, dim: int, copy: float) -> Row:
+    import enfilt as ef
+
+    taper = ef.localization.GaspariCohn(cutoff=12.0)
+    return _localized(
+        cupy,
+        dim // 10,
+        copy,
+        "LEnFF, cutoff 12, 10 steps",
+        10 * (2.0 * MEMBERS + 1),
+        10 * 6.0 * 23 * MEMBERS,
+        lambda backend: ef.LEnFF(taper, backend=backend),
+    )
+
+
+def lenff_plain(cupy: Any, dim: int, copy: float) -> Row:
+    """Time ten such steps in CuPy's own operations, the ring turned by each distance."""
+    import enfilt as ef
+
+    dim //= 10
+    forecast, _, y = ensembles(cupy, dim)
+    away = range(-11, 12)
+    distance = np.abs(np.array(away, dtype=float))
+    rho = ef.localization.GaspariCohn(cutoff=12.0).weight(distance) / (MEMBERS - 1)
+    rho = [np.float32(r) for r in rho]
+    variance = np.float32(10 * 0.05**2)
+
+    def run() -> Any:
+        x = forecast
+        for _ in range(10):
+            h = cupy.arctan(x)
+            mean = h.mean(axis=0)
+            values, state = h - mean, x - x.mean(axis=0)
+            bound = cupy.zeros_like(mean)
+            for r, d in zip(rho, away, strict=True):
+                bound += abs(r * (values * cupy.roll(values, d, axis=1)).sum(axis=0))
+            gain = (y - np.float32(0.5) * (h + mean)) / (bound + variance)
+            moves = cupy.zeros_like(x)
+            for r, d in zip(rho, away, strict=True):
+                product = r * (state * cupy.roll(values, d, axis=1)).sum(axis=0)
+                moves += product * cupy.roll(gain, d, axis=1)
+            x = x + moves
+        return x
+
+    took = seconds(cupy, run, 3)
+    moved = 4.0 * 10 * (2 * MEMBERS + 1) * dim
+    flops = 10 * 6.0 * 23 * MEMBERS * dim
+    size = f"N {MEMBERS}, D {dim:.0e}"
+    return row("the same in plain CuPy", size, moved, flops, took, copy, None)
 
 
 def scores(cupy: Any, dim: int, copy: float) -> Row:
@@ -438,6 +508,8 @@ KERNELS = (
     lorenz96,
     field,
     letkf,
+    lenff,
+    lenff_plain,
     scores,
     cycle,
 )

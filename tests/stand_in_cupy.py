@@ -28,8 +28,8 @@ FUNCTIONS = {
     *("einsum", "diag", "outer", "add", "maximum", "abs", "flatnonzero", "from_dlpack"),
 }
 OPERATIONS = {
-    *("astype", "reshape", "copy", "mean", "sum", "std", "all", "any", "max", "min", "ravel"),
-    *("transpose", "fill", "view"),
+    *("astype", "reshape", "copy", "mean", "sum", "std", "var", "all", "any", "max", "min"),
+    *("transpose", "fill", "view", "ravel"),
 }
 
 waits = 0

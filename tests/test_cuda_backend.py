@@ -32,6 +32,9 @@ FILTERS = {
     "EnSF paired": ef.EnSF(steps=3, score="paired"),
     "ETKF": ef.ETKF(inflation=ef.inflation.RTPS(0.5)),
     "LETKF": ef.LETKF(ef.localization.GaspariCohn(cutoff=4.0)),
+    "LEnFF": ef.LEnFF(
+        ef.localization.GaspariCohn(cutoff=4.0), steps=3, inflation=ef.inflation.RTPS(0.3)
+    ),
 }
 
 
@@ -45,6 +48,71 @@ def test_nothing_waits_for_the_device(stand_in, name):
     assert result is out
     assert stand_in.waits == before
     assert np.isfinite(out.get()).all()
+
+
+def located(obs):
+    """The same observations, at places that are told: filters look them up in lists."""
+    places = np.arange(40.0)[:, None]
+    grid = ef.grids.RegularGrid((40,))
+    return ef.Observation(obs.operator, std=0.5, grid=grid, locations=places)
+
+
+def test_lists_do_not_wait_and_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch):
+    forecast, _, y, obs = small(stand_in.cupy, members=36)
+    y[3:7] = np.nan
+    filt, before = FILTERS["LEnFF"], stand_in.waits
+    up = filt.analysis(forecast, y, located(obs))
+    assert stand_in.waits == before
+    monkeypatch.setattr(stand_in, "stream_pointer", 1)
+    assert np.array_equal(up.get(), filt.analysis(forecast, y, located(obs)).get())
+
+
+@pytest.mark.parametrize("std", [3.0, 0.05])
+def test_steps_are_chosen_as_on_the_cpu(cuda, std):
+    forecast, _, y, _ = small(cuda)
+    obs = ef.Observation(ef.operators.Arctan(), std=std, grid=ef.grids.RegularGrid((40,)))
+    both = cuda.asarray(np.stack([forecast.get(), 0.1 * forecast.get()]))
+    y = cuda.asarray(np.stack([y.get(), np.full(40, np.nan)]))
+    filt = ef.LEnFF(ef.localization.GaspariCohn(4.0), steps="auto", inflation=1.1)
+    result, facts = filt.analysis(both, y, obs).get(), filt.facts
+    expected = filt.analysis(both.get(), y.get(), obs)
+    assert facts == filt.facts
+    assert (facts["steps"] > 4) == (std < 1)
+    assert np.abs(result - expected).max() < 1e-12
+    assert np.array_equal(result[1], both.get()[1])
+
+
+def test_choosing_steps_reads_two_numbers_a_trial(stand_in):
+    forecast, _, y, obs = small(stand_in.cupy)
+    obs = ef.Observation(obs.operator, std=3.0, grid=ef.grids.RegularGrid((40,)))
+    before = stand_in.waits
+    filt = ef.LEnFF(ef.localization.GaspariCohn(4.0), steps="auto")
+    filt.analysis(forecast, y, obs)
+    assert filt.facts == {"steps": 4}
+    assert stand_in.waits == before + 2
+
+
+@pytest.mark.parametrize("name", ["ETKF", "LEnFF"])
+def test_adaptive_inflation_is_that_of_the_cpu(cuda, name):
+    filters = {
+        "ETKF": ef.ETKF(inflation=ef.inflation.Adaptive()),
+        "LEnFF": ef.LEnFF(
+            ef.localization.GaspariCohn(4.0), steps=3, inflation=ef.inflation.Adaptive()
+        ),
+    }
+    forecast, _, y, obs = small(cuda)
+    y[5:9] = np.nan
+    obs = ef.Observation(obs.operator, std=np.full(40, 0.1), grid=ef.grids.RegularGrid((40,)))
+    filt = filters[name]
+    for _ in range(2):
+        result = filt.analysis(0.1 * forecast, y, obs)
+    told = filt.facts["inflation"]
+    filt.reset()
+    for _ in range(2):
+        expected = filt.analysis(0.1 * forecast.get(), y.get(), obs)
+    assert told > 1.01
+    assert abs(told - filt.facts["inflation"]) < 1e-12
+    assert np.abs(result.get() - expected).max() < 1e-12
 
 
 def test_models_and_kernels_do_not_wait(stand_in):
@@ -74,6 +142,7 @@ GRAPHS = {
     "EnFF": ef.EnFF(steps=4, strength=0.05),
     "EnFF heun": ef.EnFF(steps=3, strength=0.05, sampler="heun"),
     "EnSF": ef.EnSF(steps=4),
+    "LEnFF": ef.LEnFF(ef.localization.GaspariCohn(4.0), steps=3),
 }
 
 
@@ -84,7 +153,8 @@ def analyses(cuda, filt, sizes):
         rng = np.random.default_rng(seed)
         forecast, previous = rng.standard_normal((2, members, dim)) / np.sqrt(dim)
         y = np.arctan(rng.standard_normal(dim))
-        obs = ef.Observation(ef.operators.Arctan(), std=0.3 + 0.1 * seed)
+        grid = ef.grids.RegularGrid((dim,))
+        obs = ef.Observation(ef.operators.Arctan(), std=0.3 + 0.1 * seed, grid=grid)
         arrays = [cuda.asarray(a) for a in (forecast, y, previous)]
         result = filt.analysis(*arrays[:2], obs, previous=arrays[2], rng=seed)
         kept.append((arrays, result))
@@ -134,7 +204,15 @@ def test_arrays_that_are_not_contiguous(cuda):
         ef.EnFF(steps=3).analysis(forecast, y, obs, previous=previous, out=out)
 
 
-def test_twin_experiment_is_that_of_the_cpu(cuda):
+@pytest.mark.parametrize(
+    "filt",
+    [
+        ef.EnFF(steps=5),
+        ef.LEnFF(ef.localization.GaspariCohn(8.0), steps="auto", inflation=ef.inflation.RTPS(0.2)),
+    ],
+    ids=lambda f: type(f).__name__,
+)
+def test_twin_experiment_is_that_of_the_cpu(cuda, filt):
     results = []
     for device in ("cpu", "cuda"):
         twin = ef.TwinExperiment(
@@ -145,12 +223,15 @@ def test_twin_experiment_is_that_of_the_cpu(cuda):
             spinup=150,
             device=device,
         )
-        results.append(twin.run(ef.EnFF(steps=5), members=10, seed=0))
+        results.append(twin.run(filt, members=10, seed=0))
     host, device = results
     assert not device.stopped
     # three cycles of a chaotic model multiply rounding by about ten
     assert np.abs(device.rmse.analysis / host.rmse.analysis - 1).max() < 1e-9
     assert np.array_equal(device.rank_histogram.analysis, host.rank_histogram.analysis)
+    assert {k: v.tolist() for k, v in device.facts.items()} == {
+        k: v.tolist() for k, v in host.facts.items()
+    }
     assert isinstance(device.truth, np.ndarray)
     assert np.abs(device.truth - host.truth).max() < 1e-9
 
@@ -171,10 +252,10 @@ def test_errors(cuda):
         filt.analysis(forecast, y.get(), obs, previous=previous)
     with pytest.raises(TypeError, match="previous is a CuPy array, but forecast is a NumPy array"):
         filt.analysis(host, y.get(), obs, previous=previous)
-    with pytest.raises(TypeError, match="LEnFF does not run on"):
-        ef.LEnFF(ef.localization.GaspariCohn(4.0)).analysis(
-            forecast, y, ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
-        )
+    with pytest.raises(TypeError, match="EnKF does not run on"):
+        ef.EnKF().analysis(forecast, y, obs)
+    with pytest.raises(TypeError, match="LETKF runs where observations stand at components"):
+        ef.LETKF(ef.localization.GaspariCohn(4.0)).analysis(forecast, y, located(obs))
     with pytest.raises(TypeError, match="truth is a NumPy array, but ensemble is a CuPy array"):
         ef.metrics.score(forecast, host[0])
     with pytest.raises(TypeError, match="forecast is a NumPy array, but x is a CuPy array"):

@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import test_lenff_backends as lenff
 
 import enfilt as ef
 from enfilt.backends import DiffusionStep
@@ -361,6 +362,142 @@ def test_letkf(cuda, dtype, members, operator, shape, periodic, rotate):
         np.abs(result - expected).max()
         <= {4: 2e-5, 8: 1e-12}[dtype.itemsize] * np.abs(expected).max()
     )
+
+
+def assert_lenff(cuda, members, dtype, operator, grid, cutoff=3.5, std=0.4):
+    """Compare with the oracle, within the tolerance that test_lenff_backends.py derives."""
+    obs = ef.Observation(operator, std=std, grid=grid)
+    forecast, y = lenff.problem(members, grid.size, obs, dtype)
+    taper = ef.localization.GaspariCohn(cutoff=cutoff)
+    filt = ef.LEnFF(taper, steps=lenff.STEPS)
+    result, expected = both(cuda, filt, forecast, y, obs)
+    error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
+    assert error <= lenff.tolerance(result, members, grid, taper)
+    assert grid.size < 31 or np.abs(expected - forecast).max() > 0.1
+
+
+# A group has four components, a block 64 groups; 4,099 are several blocks with a rest.
+@pytest.mark.parametrize("members", [2, 20, 33])
+@pytest.mark.parametrize(
+    "shape", [(1,), (2,), (31,), (33,), (4099,), (9, 1), (2, 3), (7, 9), (5, 40)], ids=str
+)
+@pytest.mark.parametrize("periodic", [True, False], ids=["ring", "edges"])
+def test_lenff(cuda, dtype, shape, members, periodic):
+    if shape == (4099,) and members != 20 and not periodic:
+        return
+    grid = ef.grids.RegularGrid(shape, periodic=periodic)
+    assert_lenff(cuda, members, dtype, ef.operators.Arctan(), grid)
+
+
+@pytest.mark.parametrize("cutoff", [1.01, 9.0, 20.0, np.inf])
+@pytest.mark.parametrize("shape", [(40,), (41,), (6, 7)], ids=str)
+@pytest.mark.parametrize("periodic", [True, False], ids=["ring", "edges"])
+def test_lenff_up_to_all_that_the_grid_has(cuda, dtype, shape, periodic, cutoff):
+    """Windows of several slabs, up to one that meets itself on the other side of a ring."""
+    grid = ef.grids.RegularGrid(shape, periodic=periodic)
+    assert_lenff(cuda, 130 if cutoff == 9 else 5, dtype, ef.operators.Arctan(), grid, cutoff)
+
+
+FUNCTIONS = ["Identity", "Arctan", "Tanh", "Sigmoid", "Power(3)", "Power(1.5)"]
+
+
+@pytest.mark.parametrize("choice", ["all", "Subset", "Every", "Mask", "far apart"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_lenff_operators(cuda, dtype, function, choice):
+    dim = 90
+    choices = {
+        "Mask": ef.operators.Mask(np.random.default_rng(5).random(dim) < 0.4),
+        "far apart": ef.operators.Every(30, offset=2),
+        "all": ef.operators.Identity(),
+    }
+    operator = OPERATORS[function](dim) @ (choices.get(choice) or OPERATORS[choice](dim))
+    std = 0.5 + np.random.default_rng(2).random(operator.size(dim))
+    for shape in ((dim,), (9, 10)):
+        assert_lenff(cuda, 6, dtype, operator, ef.grids.RegularGrid(shape), std=std)
+
+
+@pytest.mark.parametrize("std", [1e-18, 1e15])
+@pytest.mark.parametrize("shape", [(300,), (15, 20)], ids=str)
+def test_lenff_with_errors_tiny_and_huge(cuda, dtype, shape, std):
+    grid = ef.grids.RegularGrid(shape)
+    obs = ef.Observation(ef.operators.Identity(), std=std, grid=grid)
+    near = ef.Observation(ef.operators.Identity(), std=0.1, grid=grid)
+    forecast, y = lenff.problem(6, 300, near, dtype)
+    taper = ef.localization.GaspariCohn(cutoff=3.5)
+    result, expected = both(cuda, ef.LEnFF(taper, steps=lenff.STEPS), forecast, y, obs)
+    error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
+    assert error <= lenff.tolerance(result, 6, grid, taper)
+    assert (np.abs(result - forecast).max() < 1e-20) == (std > 1)
+
+
+@pytest.mark.parametrize("where", ["window", "lists"])
+def test_lenff_moves_nothing_where_products_leave_the_range_of_normal_numbers(cuda, dtype, where):
+    """A precision that makes up for it would move members by their rounding."""
+    places = np.arange(100.0)[:, None] if where == "lists" else None
+    grid = ef.grids.RegularGrid((100,))
+    least = np.sqrt(np.finfo(dtype).tiny)
+    obs = ef.Observation(ef.operators.Identity(), std=10 * least, grid=grid, locations=places)
+    forecast = (least / 50 * np.random.default_rng(0).standard_normal((6, 100))).astype(dtype)
+    y = cuda.asarray(np.ones(100, dtype))
+    result = ef.LEnFF(ef.localization.GaspariCohn(3.5)).analysis(cuda.asarray(forecast), y, obs)
+    assert np.array_equal(result.get(), forecast)
+
+
+@pytest.mark.parametrize("shape", [(300,), (15, 20)], ids=str)
+def test_lenff_leaves_what_no_observation_reaches(cuda, dtype, shape):
+    obs = ef.Observation(ef.operators.Arctan(), std=0.4, grid=ef.grids.RegularGrid(shape))
+    parts = [lenff.problem(6, 300, obs, dtype, seed=s) for s in range(3)]
+    forecast, y = (np.array(a) for a in zip(*parts, strict=True))
+    y[0], y[1, :150], y[1, 160:] = np.nan, np.nan, np.nan
+    filt = ef.LEnFF(ef.localization.GaspariCohn(3.5), steps=lenff.STEPS)
+    result, expected = both(cuda, filt, forecast, y, obs)
+    assert np.array_equal(result[0], forecast[0])
+    assert np.array_equal(result[1, :, :60], forecast[1, :, :60])  # at least four rows away
+    same = (expected[1] == forecast[1]).all(axis=0)
+    assert np.array_equal(same, (result[1] == forecast[1]).all(axis=0))
+    alone = filt.analysis(cuda.asarray(forecast[2]), cuda.asarray(y[2]), obs)
+    assert np.array_equal(result[2], alone.get())
+
+
+def pairs_of_neighbours(x):
+    return 0.5 * (x[..., 1:] + x[..., :-1]) ** 3
+
+
+PAIRS = 0.5 * (np.eye(69, 70) + np.eye(69, 70, 1))
+BETWEEN = np.arange(69.0)[:, None] + 0.5
+LINE = ef.grids.RegularGrid((70,))
+LISTS = {
+    "coordinates": (
+        ef.operators.Arctan(),
+        {"grid": ef.grids.Points(np.random.default_rng(0).uniform(0, 8, (70, 2)))},
+    ),
+    "variables": (
+        ef.operators.Tanh() @ ef.operators.Subset([60, 3, 4, 5, 49, 11, 0, 30, 31, 33]),
+        {"grid": ef.grids.RegularGrid((5, 7), variables=2, between_variables=False)},
+    ),
+    "Linear": (ef.operators.Linear(PAIRS), {"grid": LINE, "locations": BETWEEN}),
+    "Custom": (ef.operators.Custom(pairs_of_neighbours), {"grid": LINE, "locations": BETWEEN}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
+@pytest.mark.parametrize(
+    ("members", "cutoff"), [(2, 2.5), (20, 0.01), (20, np.inf), (130, 2.5)], ids=str
+)
+@pytest.mark.parametrize("name", LISTS)
+def test_lenff_from_lists(cuda, dtype, name, members, cutoff):
+    """Tolerance: as in test_lenff_lists.py, with all observations in a list."""
+    operator, places = LISTS[name]
+    obs = ef.Observation(operator, std=0.3, **places)
+    parts = [lenff.problem(members, 70, obs, dtype, spread=0.5, seed=s) for s in range(2)]
+    forecast, y = (np.array(a) for a in zip(*parts, strict=True))
+    y[0, :] = np.nan
+    filt = ef.LEnFF(ef.localization.GaspariCohn(cutoff), steps=lenff.STEPS)
+    result, expected = both(cuda, filt, forecast, y, obs)
+    assert np.array_equal(result[0], forecast[0])
+    assert cutoff < 1 or np.abs(expected[1] - forecast[1]).max() > 0.1
+    error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
+    assert error <= lenff.STEPS * (2 * members + y.shape[1]) * eps(dtype)
 
 
 @pytest.mark.parametrize("rotate", [False, True])

@@ -234,16 +234,16 @@ class Adaptive(Inflation):
         known : float
             lambda after the cycles before.
         """
-        precision = obs.precision(np.float64)
+        xp = _arrays.namespace(forecast)
         mean, variance = _moments(forecast, obs)
         seen = ~np.isnan(y)
-        precision = np.broadcast_to(precision, y.shape)[seen]
+        precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[seen]
         ratio = variance[seen] * precision
         total = float(ratio.sum())
         if not total > 0:  # nothing is seen, or nothing can be widened
             return known
         excess = (y[seen] - mean[seen]) ** 2 * precision - 1
-        deviation = float(np.sqrt(2 * np.sum((known * ratio + 1) ** 2))) / total
+        deviation = float(np.sqrt(2 * ((known * ratio + 1) ** 2).sum())) / total
         moved = float(excess.sum()) / total - known
         moved = min(max(moved, -2 * deviation), 2 * deviation)
         return max(1.0, known + moved * MEMORY**2 / (MEMORY**2 + deviation**2))

@@ -12,6 +12,24 @@
 
 namespace enfilt::cuda {
 
+// The localized flow filter on a regular grid whose components stand in groups, one behind the
+// other: along the row of a grid that has one, else along a column.
+template <class T>
+struct LenffGroups {
+    index_t members = 0, dim = 0, steps = 0;
+    const T* x = nullptr;  // (N, D) forecast
+    T* out = nullptr;      // (N, D); does not overlap it
+    const double* pseudo_times = nullptr;  // (steps,) w_k, on the host
+
+    index_t rows = 1, columns = 0;  // rows columns = D
+    bool periodic = true;
+    index_t reach_rows = 0, reach_columns = 0;  // of a component's window, to either side
+    index_t count = 0;                          // places that a group sees
+    const std::int64_t* places = nullptr;       // (count, 2): rows and columns from its first
+    const double* rho = nullptr;                // (count, lenff_group()), of each with the place
+    Observed<T> observed;
+};
+
 // How an operation is run: scratch memory, and where its kernels are written down.
 struct Run {
     Workspace& workspace;
@@ -33,6 +51,13 @@ struct Kernels {
     // which shared memory sets.
     static void letkf_window(const LetkfWindow<T>&, Run);
     static index_t letkf_members() { return 64; }
+
+    // Any number of members.
+    static void lenff_window(const LenffGroups<T>&, Run);
+    static index_t lenff_group();
+
+    // All on the device.
+    static void lenff_lists(const LenffLists<T>&, Run);
 
     static void misfit(const T* x, index_t members, index_t dim, const Observed<T>&, double* out,
                        Run);

@@ -6,6 +6,8 @@
 
 #include "distances.hpp"
 #include "kernels.hpp"
+#include "lenff.hpp"
+#include "lenff_lists.hpp"
 #include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "mix.hpp"
@@ -244,6 +246,39 @@ void Kernels<T>::letkf_window(const LetkfWindow<T>& p, Run run) {
     LetkfPass<T> pass{p, rows};
     pass.p.observed = nullptr;  // which stands on the host
     launch(pass.grid(), pass.shared_bytes(p.members), pass);
+}
+
+template <class T>
+index_t Kernels<T>::lenff_group() {
+    return enfilt::cuda::lenff_group;
+}
+
+template <class T>
+void Kernels<T>::lenff_window(const LenffGroups<T>& p, Run run) {
+    const LenffPanel panel(p.rows, p.columns, p.periodic, p.reach_rows, p.reach_columns);
+    const LenffScratch<T> scratch(panel, p.members, p.count, run.workspace);
+    if (run.workspace.counts_only()) return;
+    Launches& launch = run.launch;
+    const LenffWindowPass<T> window{panel, scratch, p.count, p.places, p.rho};
+    launch(window.grid(), 0, window);
+    const T* from = p.x;
+    for (index_t k = 0; k < p.steps; ++k) {
+        const LenffRowsPass<T> observe{panel, scratch, p.observed,
+                                       from,  p.dim,   static_cast<T>(p.pseudo_times[k])};
+        launch(observe.grid(), 0, observe);
+        const LenffGainPass<T> gains{panel, scratch};
+        launch(gains.grid(), 0, gains);
+        const LenffMovePass<T> move{panel, scratch, from, p.out, p.dim};
+        launch(move.grid(), move.shared_bytes, move);
+        from = p.out;
+    }
+}
+
+template <class T>
+void Kernels<T>::lenff_lists(const LenffLists<T>& p, Run run) {
+    if (run.workspace.counts_only()) return;
+    const LenffListsPass<T> pass{p};
+    run.launch(pass.grid(), pass.shared_bytes, pass);
 }
 
 template <class T>

@@ -272,6 +272,10 @@ class Backend(ABC):
         """Write the LEnFF's analysis of (N, D) on a regular grid to `out`, before inflation."""
         raise TypeError(f"the backend {self.name!r} has no localized flow filter on grids")
 
+    def resident(self, lists: LocalLists) -> LocalLists:
+        """Return lists for `lenff_bounds` and `lenff_moves`, where this backend runs."""
+        return lists
+
     def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
         """Return b of the places of `lists` in a step of the LEnFF, (n,) in float64."""
         return lenff.bounds(rows, lists, anomalies)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _memory
-from . import reduced_on_device, reference
+from . import lenff, reduced_on_device, reference
 from .base import (
     Array,
     Backend,
@@ -26,7 +26,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
-from .letkf import LocalWindow
+from .letkf import LocalLists, LocalWindow
 from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
@@ -76,6 +76,7 @@ class CudaBackend(Backend):
     has_flow_gains = False
     has_diffusion_analysis = True
     has_letkf_window = True
+    has_lenff_window = True
 
     def __init__(self) -> None:
         self.core = load()
@@ -203,6 +204,50 @@ class CudaBackend(Backend):
             *(_address(x), *x.shape, _address(out), _address(rotation)),
             *(window.rows, window.columns, window.periodic, len(window.weights)),
             *(_address(offsets), _address(weights), found[0]),
+        )
+
+    def lenff_window(
+        self,
+        x: Array,
+        window: LocalWindow,
+        observed: ObservedComponents,
+        pseudo_times: npt.NDArray[np.float64],
+        out: Array,
+    ) -> None:
+        found = self._parts(observed)
+        assert found is not None
+        reach = np.abs(window.offsets).max(axis=0)
+        seen = lenff.grouped(window, self.core.lenff_group)
+        if seen.columns != window.columns:
+            reach = reach[::-1]
+        places, weights = self.xp.asarray(seen.offsets), self.xp.asarray(seen.weights)
+        self._run(
+            self.core.lenff_window,
+            x,
+            *(_address(x), *x.shape, _address(out), pseudo_times),
+            *(seen.rows, seen.columns, seen.periodic, *map(int, reach), len(seen.weights)),
+            *(_address(places), _address(weights), found[0]),
+        )
+
+    def resident(self, lists: LocalLists) -> LocalLists:
+        starts, indices, weights = map(self.xp.asarray, lists[1:])
+        return LocalLists(lists.first, starts, indices, weights)
+
+    def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
+        out: Array = self.xp.empty(len(rows))
+        self._lenff_lists(rows, lists, anomalies, None, None, out)
+        return out
+
+    def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
+        out: Array = self.xp.empty_like(rows)
+        self._lenff_lists(rows, lists, anomalies, gains, out, None)
+        return out
+
+    def _lenff_lists(self, rows: Array, lists: LocalLists, *arrays: Array | None) -> None:
+        self._run(
+            self.core.lenff_lists,
+            rows,
+            *(_address(rows), *rows.shape, *map(_address, lists[1:]), *map(_address, arrays)),
         )
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:

@@ -7,9 +7,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .letkf import LocalLists
+from .letkf import LocalLists, LocalWindow
 
 Array = npt.NDArray[Any]
+
+
+def grouped(window: LocalWindow, size: int) -> LocalWindow:
+    """Return what groups of `size` components see of a regular grid of one row, or two axes.
+
+    A group follows the row of a grid that has one, else a column. Offsets (n, 2) are from its
+    first component, weights (n, size) are rho of each with that place, zero beyond the cutoff; a
+    grid of one column is returned as one of one row.
+    """
+    if window.columns == 1:
+        rows, columns, turned = 1, window.rows, window.offsets[:, ::-1]
+        window = window._replace(rows=rows, columns=columns, offsets=turned)
+    step = np.array([0, 1] if window.rows == 1 else [1, 0])
+    seen = window.offsets + step * np.arange(size)[:, None, None]
+    places, index = np.unique(seen.reshape(-1, 2), axis=0, return_inverse=True)
+    weights = np.zeros((len(places), size))
+    weights[index.reshape(seen.shape[:2]), np.arange(size)[:, None]] = window.weights
+    return window._replace(offsets=places.astype(np.int64), weights=weights)
 
 
 def products(a: Array, b: Array, lists: LocalLists) -> Array:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..backends import LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..localization import GaspariCohn
@@ -26,8 +26,10 @@ SETTLED = 0.05
 FEWEST_STEPS = 2
 MOST_STEPS = 64
 
-# Components compared at a time: temporaries stay small beside an ensemble.
+# Components compared at a time: temporaries stay small beside an ensemble. On a GPU a block has to
+# be worth starting kernels for.
 _BLOCK = 1 << 14
+_DEVICE_BLOCK = 1 << 20
 
 #: Takes the weights of pseudo-time and an ensemble (N, D) that the analysis is written to.
 Flow = Callable[[npt.NDArray[np.float64], Array], None]
@@ -67,7 +69,7 @@ class LEnFF(EnsembleFilter, Localized):
         The last step over the first, above zero: small steps first, where innovations are large.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run.
 
     Raises
@@ -96,6 +98,8 @@ class LEnFF(EnsembleFilter, Localized):
 
     steps: int | str = 10
     growth: float = 10.0
+
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         self._check_localization()
@@ -145,9 +149,14 @@ class LEnFF(EnsembleFilter, Localized):
         window = None
         if cycle.backend.has_lenff_window and cycle.observed is not None:
             window = neighbours.common_window(cycle.obs, out.shape[-1], self.localization)
-        taken = []
+        taken, lists = [], None
         for b, x in enumerate(out):
-            flow = self._on_lists(cycle, b) if window is None else _on_window(cycle, b, window)
+            if window is not None:
+                flow = _on_window(cycle, b, window)
+            else:
+                if lists is None or not cycle.backend.on_device:
+                    lists = _Lists.of(cycle, b, self.localization)
+                flow = _on_lists(cycle, b, lists)
             if isinstance(self.steps, str):
                 taken.append(self._settle(flow, cycle.forecast[b], x))
             else:
@@ -158,8 +167,8 @@ class LEnFF(EnsembleFilter, Localized):
     def _settle(self, flow: Flow, forecast: Array, x: Array) -> int:
         """Write the analysis whose number of steps is enough; return that."""
         steps = FEWEST_STEPS
+        coarse = np.empty_like(x)  # where there is no memory for it, `x` is untouched
         flow(self._weights(steps), x)
-        coarse = np.empty_like(x)
         while steps < MOST_STEPS:
             steps *= 2
             coarse[...] = x
@@ -168,46 +177,72 @@ class LEnFF(EnsembleFilter, Localized):
                 break
         return steps
 
-    def _on_lists(self, cycle: Cycle, b: int) -> Flow:
-        """Return the flow of one ensemble where each component has a list of observations."""
-        obs, y, forecast = cycle.obs, cycle.y[b], cycle.forecast[b]
-        grid, places = obs.places(forecast.shape[-1])
-        seen = np.flatnonzero(~np.isnan(y))
-        precision = np.broadcast_to(obs.precision(np.float64), y.shape)[seen]
-        places, y = places[seen], y[seen, None]
-        kernels, least = cycle.backend, 4 * np.finfo(forecast.dtype).tiny
-        of_state: list[LocalLists] = []
-        of_observations: list[LocalLists] = []
-        if seen.size:
-            of_state += neighbours.lists(grid, places, self.localization)
-            of_observations += neighbours.lists(grid, places, self.localization, of=places)
 
-        def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
-            x[...] = forecast
-            for w in weights if seen.size else ():
-                values = np.ascontiguousarray(obs.operator(x)[:, seen].T)
-                mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
-                anomalies = (values - mean).astype(x.dtype)
-                bound = np.concatenate(
-                    [
-                        kernels.lenff_bounds(anomalies[p.places], p, anomalies)
-                        for p in of_observations
-                    ]
-                )
-                innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w))[:, None]
-                # where the bound is no normal number Y is zero to rounding, and nothing moves
-                innovations[bound <= least] = 0
-                gains = innovations.astype(x.dtype)
-                shifts = []
-                for part in of_state:
-                    column = x[:, part.places].T
-                    rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
-                    rows = np.ascontiguousarray(rows, x.dtype)
-                    shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
-                for part, shift in zip(of_state, shifts, strict=True):
-                    x[:, part.places] += shift.T
+class _Lists(NamedTuple):
+    """Which observations components, and observations, see of those that are looked at.
 
-        return flow
+    Attributes
+    ----------
+    seen : ndarray of int64, or slice
+        Those of an ensemble that hold a value; on a GPU, where the host does not know, all.
+    of_state, of_observations : list of LocalLists
+    """
+
+    seen: Any
+    of_state: list[LocalLists]
+    of_observations: list[LocalLists]
+
+    @classmethod
+    def of(cls, cycle: Cycle, b: int, localization: GaspariCohn) -> _Lists:
+        """Make them for one ensemble, or on a GPU for all of a batch."""
+        grid, places = cycle.obs.places(cycle.forecast.shape[-1])
+        kernels = cycle.backend
+        seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(cycle.y[b]))
+        places = places[seen]
+        if not len(places):
+            return cls(seen, [], [])
+
+        def found(of: Array | None) -> list[LocalLists]:
+            parts = neighbours.lists(grid, places, localization, of=of, on_device=kernels.on_device)
+            return [kernels.resident(part) for part in parts]
+
+        return cls(seen, found(None), found(places))
+
+
+def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
+    """Return the flow of one ensemble where each component has a list of observations."""
+    obs, y, forecast = cycle.obs, cycle.y[b], cycle.forecast[b]
+    kernels, least = cycle.backend, 4 * np.finfo(forecast.dtype).tiny
+    xp = _arrays.namespace(forecast)
+    precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[lists.seen]
+    y = y[lists.seen, None]
+    missing = xp.isnan(y)  # on a GPU; elsewhere none
+
+    def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
+        x[...] = forecast
+        for w in weights if lists.of_state else ():
+            values = xp.ascontiguousarray(obs.operator(x)[:, lists.seen].T)
+            mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
+            anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
+            bound = xp.concatenate(
+                [
+                    kernels.lenff_bounds(anomalies[p.places], p, anomalies)
+                    for p in lists.of_observations
+                ]
+            )[:, None]
+            innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w)[:, None])
+            # where the bound is no normal number Y is zero to rounding, and nothing moves
+            gains = xp.where(missing | (bound <= least), 0, innovations).astype(x.dtype)
+            shifts = []
+            for part in lists.of_state:
+                column = x[:, part.places].T
+                rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
+                rows = xp.ascontiguousarray(rows, x.dtype)
+                shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
+            for part, shift in zip(lists.of_state, shifts, strict=True):
+                x[:, part.places] += shift.T
+
+    return flow
 
 
 def _on_window(cycle: Cycle, b: int, window: LocalWindow) -> Flow:
@@ -223,12 +258,15 @@ def _on_window(cycle: Cycle, b: int, window: LocalWindow) -> Flow:
 
 def _change(x: Array, coarse: Array, forecast: Array) -> float:
     """Return how far two analyses are apart, over the spread of the first."""
-    apart = variance = 0.0
-    for start in range(0, x.shape[-1], _BLOCK):
-        block = (slice(None), slice(start, start + _BLOCK))
+    apart: Any = 0.0  # on a GPU numbers that are there until the end
+    variance: Any = 0.0
+    length = _DEVICE_BLOCK if _arrays.on_device(x) else _BLOCK
+    for start in range(0, x.shape[-1], length):
+        block = (slice(None), slice(start, start + length))
         # what no observation moves would hide how others change
         moved = (x[block] != forecast[block]).any(axis=0)
-        fine = x[block][:, moved].astype(np.float64)
-        apart += float(np.sum((fine - coarse[block][:, moved]) ** 2)) / len(x)
-        variance += float(fine.var(axis=0, ddof=1).sum())
-    return float(np.sqrt(apart / variance)) if apart else 0.0
+        fine = x[block].astype(np.float64)
+        apart = apart + (moved * (fine - coarse[block]) ** 2).sum()
+        variance = variance + (moved * fine.var(axis=0, ddof=1)).sum()
+    apart = float(apart) / len(x)
+    return float(np.sqrt(apart / float(variance))) if apart else 0.0

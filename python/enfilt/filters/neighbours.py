@@ -18,6 +18,8 @@ Places = npt.NDArray[np.float64]
 # Components of one list, and pairs of component and observation where all are looked at: their
 # temporaries stay small beside an ensemble.
 _COMPONENTS = 1024
+# On a GPU a list has to be worth starting kernels for.
+_DEVICE_COMPONENTS = 1 << 16
 _PAIRS = 1 << 20
 
 
@@ -68,7 +70,12 @@ def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> Loca
 
 
 def lists(
-    grid: Grid, places: Places, localization: GaspariCohn, *, of: Places | None = None
+    grid: Grid,
+    places: Places,
+    localization: GaspariCohn,
+    *,
+    of: Places | None = None,
+    on_device: bool = False,
 ) -> Iterator[LocalLists]:
     """Yield, for runs of components, the observations that each of them sees.
 
@@ -85,10 +92,14 @@ def lists(
         The taper.
     of : ndarray, (n, k), optional
         Other places that observations are looked for about; default: those of the components.
+    on_device : bool
+        Whether the lists are for a GPU, on which they are longer.
     """
     size = grid.size if of is None else len(of)
     near = _tree(grid, places, localization)
-    length = _COMPONENTS if near is not None else max(1, min(_COMPONENTS, _PAIRS // len(places)))
+    length = _DEVICE_COMPONENTS if on_device else _COMPONENTS
+    if near is None:
+        length = max(1, min(length, _PAIRS // len(places)))
     for first in range(0, size, length):
         count = min(length, size - first)
         chosen = slice(first, first + count)

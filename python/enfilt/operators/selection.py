@@ -27,8 +27,12 @@ class _Selection(Operator):
         return int(chosen.size)
 
     def __call__(self, x: Array) -> Array:
-        chosen: Array = _arrays.namespace(x).array(x[..., self.components(x.shape[-1])])
-        return chosen
+        xp = _arrays.namespace(x)
+        chosen = self.components(x.shape[-1])
+        if not isinstance(chosen, slice):
+            chosen = xp.asarray(chosen)
+        result: Array = xp.array(x[..., chosen])
+        return result
 
     def vjp(self, x: Array, u: Array) -> Array:
         xp = _arrays.namespace(x)
