@@ -57,10 +57,11 @@ def located(obs):
     return ef.Observation(obs.operator, std=0.5, grid=grid, locations=places)
 
 
-def test_lists_do_not_wait_and_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch):
+@pytest.mark.parametrize("name", ["LEnFF", "LETKF"])
+def test_lists_do_not_wait_and_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch, name):
     forecast, _, y, obs = small(stand_in.cupy, members=36)
     y[3:7] = np.nan
-    filt, before = FILTERS["LEnFF"], stand_in.waits
+    filt, before = FILTERS[name], stand_in.waits
     up = filt.analysis(forecast, y, located(obs))
     assert stand_in.waits == before
     monkeypatch.setattr(stand_in, "stream_pointer", 1)
@@ -254,16 +255,15 @@ def test_errors(cuda):
         filt.analysis(host, y.get(), obs, previous=previous)
     with pytest.raises(TypeError, match="EnKF does not run on"):
         ef.EnKF().analysis(forecast, y, obs)
-    with pytest.raises(TypeError, match="LETKF runs where observations stand at components"):
-        ef.LETKF(ef.localization.GaspariCohn(4.0)).analysis(forecast, y, located(obs))
     with pytest.raises(TypeError, match="truth is a NumPy array, but ensemble is a CuPy array"):
         ef.metrics.score(forecast, host[0])
     with pytest.raises(TypeError, match="forecast is a NumPy array, but x is a CuPy array"):
         ef.kernels.flow_field(forecast, host, 0.5, path="ot")
     many = cuda.asarray(np.zeros((65, 40)))
     local = ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
-    with pytest.raises(ValueError, match="at most 64"):
-        ef.LETKF(ef.localization.GaspariCohn(4.0)).analysis(many, y, local)
+    for there in (local, located(obs)):
+        with pytest.raises(ValueError, match="at most 64"):
+            ef.LETKF(ef.localization.GaspariCohn(4.0)).analysis(many, y, there)
 
 
 def test_functions_compiled_for_the_cpu_are_refused(cuda):

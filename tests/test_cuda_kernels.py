@@ -500,6 +500,27 @@ def test_lenff_from_lists(cuda, dtype, name, members, cutoff):
     assert error <= lenff.STEPS * (2 * members + y.shape[1]) * eps(dtype)
 
 
+@pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
+@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize(("members", "cutoff"), [(2, 2.5), (20, 0.01), (33, np.inf)], ids=str)
+@pytest.mark.parametrize("name", LISTS)
+def test_letkf_from_lists(cuda, dtype, name, members, cutoff, rotate):
+    operator, places = LISTS[name]
+    obs = ef.Observation(operator, std=0.3, **places)
+    parts = [lenff.problem(members, 70, obs, dtype, spread=0.5, seed=s) for s in range(2)]
+    forecast, y = (np.array(a) for a in zip(*parts, strict=True))
+    y[0, :], y[1, 2] = np.nan, np.nan
+    filt = ef.LETKF(ef.localization.GaspariCohn(cutoff), rotate=rotate)
+    result, expected = both(cuda, filt, forecast, y, obs, rng=2)
+    assert np.array_equal(result[0], forecast[0])
+    assert cutoff < 1 or np.abs(expected[1] - forecast[1]).max() > 0.1
+    # as above
+    assert (
+        np.abs(result - expected).max()
+        <= {4: 2e-5, 8: 1e-12}[dtype.itemsize] * np.abs(expected).max()
+    )
+
+
 @pytest.mark.parametrize("rotate", [False, True])
 @pytest.mark.parametrize("operator", ["Arctan", "Subset"])
 def test_etkf(cuda, dtype, operator, rotate):

@@ -132,6 +132,21 @@ void register_rest(py::module_& m) {
                                       [&](Run run) { Kernels<T>::letkf_window(p, run); });
               });
           });
+    m.def("letkf_lists", [](bool is_double, address x, index_t members, index_t dim, address out,
+                            address rotation, index_t first, index_t count, address starts,
+                            address indices, address rho, address rows, const Place& place) {
+        return with_type(is_double, [&](auto zero) {
+            using T = decltype(zero);
+            LetkfLists<T> p;
+            p.members = members, p.dim = dim;
+            p.x = at<T>(x), p.out = at<T>(out);
+            p.rotation = at<double>(rotation);
+            p.first = first, p.count = count;
+            p.starts = at<std::int64_t>(starts), p.indices = at<std::int64_t>(indices);
+            p.rho = at<double>(rho), p.rows = at<T>(rows);
+            return with_scratch(place, [&](Run run) { Kernels<T>::letkf_lists(p, run); });
+        });
+    });
     m.attr("lenff_group") = Kernels<float>::lenff_group();
     m.def("lenff_window",
           [](bool is_double, address x, index_t members, index_t dim, address out,

@@ -47,9 +47,10 @@ struct Kernels {
     // `schedule` on the host.
     static void diffusion_analysis(const DiffusionProblem<T>&, Run);
 
-    // On a regular grid; offsets, rho and rotation on the device as well. Up to letkf_members(),
-    // which shared memory sets.
+    // On a regular grid, and from lists; offsets, lists, rho and rotation on the device as well.
+    // Up to letkf_members(), which shared memory sets. `power` is not needed.
     static void letkf_window(const LetkfWindow<T>&, Run);
+    static void letkf_lists(const LetkfLists<T>&, Run);
     static index_t letkf_members() { return 64; }
 
     // Any number of members.

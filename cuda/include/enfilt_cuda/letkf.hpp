@@ -1,4 +1,4 @@
-// The local ensemble transform Kalman filter on a regular grid (Hunt, Kostelich, Szunyogh 2007), a
+// The local ensemble transform Kalman filter (Hunt, Kostelich, Szunyogh 2007), a
 // block a component: its own N x N eigenproblem in shared memory, in float64.
 //
 // With Y and d the anomalies of h(x) and the innovations, each times sqrt(rho / ((N - 1) r^2)), and
@@ -113,29 +113,18 @@ ENFILT_DEVICE void jacobi(Context& c, int n, double* a, double* v, double* rotat
     }
 }
 
+// What a component sees on a grid: the same places about each, and their LocalRowsPass.
 template <class T>
-struct LetkfPass {
-    static constexpr unsigned threads = 64;
-    static constexpr int slab = 32;
+struct SeenInWindow {
+    LetkfWindow<T> p;  // offsets and rho on the device
+    const T* rows;     // (N + 1, D)
 
-    LetkfWindow<T> p;  // offsets, rho and rotation on the device
-    const T* rows;     // of LocalRowsPass
+    ENFILT_DEVICE index_t begin(index_t) const { return 0; }
+    ENFILT_DEVICE index_t end(index_t) const { return p.count; }
+    ENFILT_DEVICE T row(index_t i, index_t place) const { return rows[i * p.dim + place]; }
 
-    Grid grid() const { return {count_of(smaller(p.dim, 1 << 20)), 1}; }
-    static std::size_t shared_bytes(index_t members) {
-        const auto n = static_cast<std::size_t>(members);
-        return (2 * n * n + 5 * (n + 1) + slab * (n + 2)) * sizeof(double) +
-               slab * sizeof(index_t) + 3 * sizeof(double);
-    }
-
-    template <class Context>
-    ENFILT_DEVICE void operator()(Context& c) const {
-        for (index_t d = c.block(); d < p.dim; d += c.blocks()) analyse(c, d);
-    }
-
-  private:
     // The component at an offset from d, or -1 beyond the grid.
-    ENFILT_DEVICE index_t neighbour(index_t d, index_t k) const {
+    ENFILT_DEVICE index_t place(index_t d, index_t k) const {
         // D fits in 32 bits, of which a division is an instruction and not a function
         const auto at = static_cast<unsigned>(d), across = static_cast<unsigned>(p.columns);
         index_t row = at / across + p.offsets[2 * k], column = at % across + p.offsets[2 * k + 1];
@@ -147,9 +136,46 @@ struct LetkfPass {
         }
         return row * p.columns + column;
     }
+};
+
+// From lists: observations of any kind.
+template <class T>
+struct SeenInLists {
+    LetkfLists<T> p;  // all of it on the device; an innovation that is NaN is of a missing one
+
+    ENFILT_DEVICE index_t begin(index_t d) const { return p.starts[d - p.first]; }
+    ENFILT_DEVICE index_t end(index_t d) const { return p.starts[d - p.first + 1]; }
+    ENFILT_DEVICE T row(index_t i, index_t place) const {
+        return p.rows[place * (p.members + 1) + i];
+    }
+    ENFILT_DEVICE index_t place(index_t, index_t k) const { return p.indices[k]; }
+};
+
+// Components first, first + 1, ...; `Sees` is one of the two above.
+template <class T, class Sees>
+struct LetkfPass {
+    static constexpr unsigned threads = 64;
+    static constexpr int slab = 32;
+
+    Sees sees;
+    index_t first, count;
+
+    Grid grid() const { return {count_of(smaller(count, 1 << 20)), 1}; }
+    static std::size_t shared_bytes(index_t members) {
+        const auto n = static_cast<std::size_t>(members);
+        return (2 * n * n + 5 * (n + 1) + slab * (n + 2)) * sizeof(double) +
+               slab * sizeof(index_t) + 3 * sizeof(double);
+    }
 
     template <class Context>
+    ENFILT_DEVICE void operator()(Context& c) const {
+        for (index_t k = c.block(); k < count; k += c.blocks()) analyse(c, first + k);
+    }
+
+  private:
+    template <class Context>
     ENFILT_DEVICE void analyse(Context& c, index_t d) const {
+        const LetkfEnsemble<T>& p = sees.p;
         const int n = static_cast<int>(p.members), t = static_cast<int>(c.thread());
         double* const b = c.template shared<double>();
         double* const v = b + n * n;
@@ -167,23 +193,24 @@ struct LetkfPass {
         for (int i = t; i < n; i += static_cast<int>(threads)) pull[i] = 0;
         if (t == 0) flags[0] = 0;
         c.sync();
-        for (index_t first = 0; first < p.count; first += slab) {
+        const index_t end = sees.end(d);
+        for (index_t from = sees.begin(d); from < end; from += slab) {
             if (t < slab) {
-                const index_t k = first + t;
-                index_t at = k < p.count ? neighbour(d, k) : -1;
+                const index_t k = from + t;
+                index_t at = k < end ? sees.place(d, k) : -1;
                 if (at >= 0) {
-                    const T innovation = rows[p.members * p.dim + at];
+                    const T innovation = sees.row(n, at);
                     if (innovation != innovation) at = -1;
                 }
                 place[t] = at;
-                rho[t] = at >= 0 ? p.rho[k] : 0.0;
+                rho[t] = at >= 0 ? sees.p.rho[k] : 0.0;
                 if (at >= 0) c.add(flags, 1);
             }
             c.sync();
             for (int e = t; e < slab * (n + 1); e += static_cast<int>(threads)) {
                 const int s = e % slab, i = e / slab;
                 near[s * (n + 1) + i] =
-                    place[s] >= 0 ? static_cast<double>(rows[i * p.dim + place[s]]) : 0.0;
+                    place[s] >= 0 ? static_cast<double>(sees.row(i, place[s])) : 0.0;
             }
             c.sync();
             for (int e = t; e < n * (n + 1); e += static_cast<int>(threads)) {

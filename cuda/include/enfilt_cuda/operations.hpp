@@ -243,9 +243,18 @@ void Kernels<T>::letkf_window(const LetkfWindow<T>& p, Run run) {
     Launches& launch = run.launch;
     const LocalRowsPass<T> observe{*p.observed, p.x, p.members, p.dim, rows};
     launch(observe.grid(), 0, observe);
-    LetkfPass<T> pass{p, rows};
-    pass.p.observed = nullptr;  // which stands on the host
-    launch(pass.grid(), pass.shared_bytes(p.members), pass);
+    using Pass = LetkfPass<T, SeenInWindow<T>>;
+    Pass pass{{p, rows}, 0, p.dim};
+    pass.sees.p.observed = nullptr;  // which stands on the host
+    launch(pass.grid(), Pass::shared_bytes(p.members), pass);
+}
+
+template <class T>
+void Kernels<T>::letkf_lists(const LetkfLists<T>& p, Run run) {
+    if (run.workspace.counts_only()) return;
+    using Pass = LetkfPass<T, SeenInLists<T>>;
+    const Pass pass{{p}, p.first, p.count};
+    run.launch(pass.grid(), Pass::shared_bytes(p.members), pass);
 }
 
 template <class T>

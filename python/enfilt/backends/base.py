@@ -273,7 +273,7 @@ class Backend(ABC):
         raise TypeError(f"the backend {self.name!r} has no localized flow filter on grids")
 
     def resident(self, lists: LocalLists) -> LocalLists:
-        """Return lists for `lenff_bounds` and `lenff_moves`, where this backend runs."""
+        """Return lists where this backend runs."""
         return lists
 
     def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:

@@ -26,7 +26,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
-from .letkf import LocalLists, LocalWindow
+from .letkf import LocalLists, LocalObservations, LocalWindow
 from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
@@ -187,12 +187,7 @@ class CudaBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        most = self.core.letkf_members
-        if len(x) > most:
-            raise ValueError(
-                f"forecast has {len(x)} members: the LETKF on a GPU takes at most {most}, whose "
-                f"local problem fits into shared memory"
-            )
+        self._check_letkf(x)
         found = self._parts(observed)
         assert found is not None
         if rotation is not None:  # a product's, which may stand in columns
@@ -205,6 +200,33 @@ class CudaBackend(Backend):
             *(window.rows, window.columns, window.periodic, len(window.weights)),
             *(_address(offsets), _address(weights), found[0]),
         )
+
+    def letkf_lists(
+        self,
+        x: Array,
+        lists: LocalLists,
+        observations: LocalObservations,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        self._check_letkf(x)
+        if rotation is not None:
+            rotation = self.xp.ascontiguousarray(rotation)
+        self._run(
+            self.core.letkf_lists,
+            x,
+            *(_address(x), *x.shape, _address(out), _address(rotation)),
+            *(lists.first, len(lists.starts) - 1),
+            *map(_address, (*lists[1:], observations.rows)),
+        )
+
+    def _check_letkf(self, x: Array) -> None:
+        most = self.core.letkf_members
+        if len(x) > most:
+            raise ValueError(
+                f"forecast has {len(x)} members: the LETKF on a GPU takes at most {most}, whose "
+                f"local problem fits into shared memory"
+            )
 
     def lenff_window(
         self,

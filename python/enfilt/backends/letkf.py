@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
+
 Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]
 
@@ -54,7 +56,10 @@ class LocalLists(NamedTuple):
 
 @dataclass(frozen=True)
 class LocalObservations:
-    """What the observations of one ensemble say, missing ones left out.
+    """What the observations of one ensemble say.
+
+    Missing ones are left out; on a GPU, where the host does not know which they are, their
+    innovations are NaN.
 
     Attributes
     ----------
@@ -75,7 +80,8 @@ class LocalObservations:
         """Anomalies and innovation behind them, each over r sqrt(N - 1): (m, N + 1)."""
         members = self.anomalies.shape[1]
         factor = np.sqrt(self.precision / (members - 1))[:, None]
-        rows = np.empty((len(factor), members + 1), self.anomalies.dtype)
+        xp = _arrays.namespace(self.anomalies)
+        rows: Array = xp.empty((len(factor), members + 1), self.anomalies.dtype)
         np.multiply(self.anomalies, factor, out=rows[:, :-1])
         np.multiply(self.innovation[:, None], factor, out=rows[:, -1:])
         return rows

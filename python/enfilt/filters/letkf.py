@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import _arrays
 from ..backends import LocalObservations
 from ..inflation import Inflation
 from ..localization import GaspariCohn
@@ -98,12 +99,6 @@ class LETKF(EnsembleFilter, Localized):
         window = None
         if cycle.backend.has_letkf_window and cycle.observed is not None:
             window = neighbours.common_window(cycle.obs, dim, self.localization)
-        if window is None and cycle.backend.on_device:
-            raise TypeError(
-                "forecast is a CuPy array, on which the LETKF runs where observations stand at "
-                "components of a RegularGrid of one variable, without locations=: expected these, "
-                "or NumPy arrays, such as cupy.asnumpy(forecast)"
-            )
         for b in range(batch):
             rotation = None
             if self.rotate:
@@ -116,19 +111,23 @@ class LETKF(EnsembleFilter, Localized):
                 self._from_lists(cycle, b, rotation, out[b])
 
     def _from_lists(self, cycle: Cycle, b: int, rotation: Array | None, out: Array) -> None:
-        x, y = cycle.forecast[b], cycle.y[b]
+        x, y, kernels = cycle.forecast[b], cycle.y[b], cycle.backend
+        xp = _arrays.namespace(x)
         grid, places = cycle.obs.places(x.shape[-1])
-        seen = np.flatnonzero(~np.isnan(y))
-        if seen.size == 0:  # of a batch, others of which hold observations
+        # on a GPU, where the host does not know which are missing, all of them
+        seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(y))
+        if not len(places[seen]):  # of a batch, others of which hold observations
             out[...] = x
             return
         values = cycle.obs.operator(x)[:, seen].T
         mean = values.mean(axis=1, dtype=np.float64)
-        precision: Any = np.broadcast_to(cycle.obs.precision(x.dtype), y.shape)[seen]
+        precision: Any = xp.broadcast_to(xp.asarray(cycle.obs.precision(x.dtype)), y.shape)[seen]
         observations = LocalObservations(
             anomalies=(values - mean[:, None]).astype(x.dtype),
             innovation=(y[seen] - mean).astype(x.dtype),
             precision=precision,
         )
-        for part in neighbours.lists(grid, places[seen], self.localization):
-            cycle.backend.letkf_lists(x, part, observations, rotation, out)
+        for part in neighbours.lists(
+            grid, places[seen], self.localization, on_device=kernels.on_device
+        ):
+            kernels.letkf_lists(x, kernels.resident(part), observations, rotation, out)
