@@ -228,7 +228,6 @@ REDUCED = {
 @pytest.mark.parametrize("name", REDUCED)
 def test_reduced_form(cuda, dtype, monkeypatch, name, operator, given):
     """Against the oracle's streaming form, in several blocks of the state."""
-    monkeypatch.setattr("enfilt.backends.reduced_on_device._BLOCK", 50)
     dim, members = 131, 5
     forecast, previous, y, obs = problem(members, dim, dtype, OPERATORS[operator](dim), batch=2)
     obs = ef.Observation(obs.operator, std=0.5)
