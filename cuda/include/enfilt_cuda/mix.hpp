@@ -16,6 +16,7 @@ struct WeightRows {
 template <class T, int Height = 64>
 struct MixTile {
     static constexpr unsigned threads = 256;
+    static constexpr unsigned resident = sizeof(T) == sizeof(float) ? 3 : 2;  // without spills
     static constexpr int width = 64, slab = 16;
     static constexpr int column_threads = 32, row_threads = static_cast<int>(threads) / 32;
     static constexpr int rows_each = Height / row_threads, columns_each = width / column_threads;
@@ -32,11 +33,11 @@ struct MixTile {
 
     // Of value(k, place of a column) and weight(place of a row, k).
     template <class Context, class Value, class Weight>
-    ENFILT_DEVICE void add(Context& c, index_t terms, const Value& value, const Weight& weight,
+    ENFILT_DEVICE void add(Context& c, int terms, const Value& value, const Weight& weight,
                            Sums& sums) const {
         T* const values = shared;                  // (slab, width)
         T* const weights = shared + slab * width;  // (Height, slab)
-        for (index_t first = 0; first < terms; first += slab) {
+        for (int first = 0; first < terms; first += slab) {
             for (int k = row; k < slab; k += row_threads)
                 for (int q = 0; q < columns_each; ++q) {
                     const int at = column + q * column_threads;
@@ -69,6 +70,7 @@ template <class T, class Advance>
 struct MixPass {
     using Tile = MixTile<T>;
     static constexpr unsigned threads = Tile::threads;
+    static constexpr unsigned resident = Tile::resident;
     static constexpr int tile = Tile::width;
     static constexpr int column_threads = Tile::column_threads, row_threads = Tile::row_threads;
     static constexpr int rows_each = Tile::rows_each, columns_each = Tile::columns_each;
@@ -105,11 +107,11 @@ struct MixPass {
             typename Tile::Sums pull = {};
             if (*dense) {
                 mixed.add(
-                    c, members.count,
-                    [&](index_t j, int at) {
+                    c, static_cast<int>(members.count),
+                    [&](int j, int at) {
                         return first_d + at < dim ? target(members, j, first_d + at) : T(0);
                     },
-                    [&](int at, index_t j) {
+                    [&](int at, int j) {
                         const index_t i = first_i + at;
                         return i < points ? weights.w[i * members.count + j] : T(0);
                     },

@@ -12,6 +12,7 @@ template <class T, int Height>
 struct CombinePass {
     using Tile = MixTile<T, Height>;
     static constexpr unsigned threads = Tile::threads;
+    static constexpr unsigned resident = Tile::resident;
     using Run = GroupOfRun<threads>;
     static constexpr std::size_t shared_bytes = Tile::shared_bytes + Run::shared_bytes;
 
@@ -40,12 +41,12 @@ struct CombinePass {
                 typename Tile::Sums sums = {};
                 tile.add(
                     c, at.noise(),
-                    [&](index_t r, int place) {
+                    [&](int r, int place) {
                         if (first + place >= count) return T(0);
                         const index_t d = begin + run.order[first + place];
                         return rows.template value<T>(r, d, rows.centre[d]);
                     },
-                    [&](int place, index_t r) {
+                    [&](int place, int r) {
                         const index_t i = first_i + place;
                         return i < n ? of_group[i * at.stored() + r] : T(0);
                     },

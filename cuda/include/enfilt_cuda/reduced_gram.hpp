@@ -13,7 +13,7 @@ namespace enfilt::cuda {
 template <class T>
 struct GramPass {
     static constexpr unsigned threads = 256;
-    static constexpr unsigned resident = 2;
+    static constexpr unsigned resident = 3;
     static constexpr int tile = 64, each = 4, apart = tile / each, slab = 32, stride = slab + 1;
     using Run = GroupOfRun<threads>;
     static constexpr std::size_t shared_bytes =
@@ -69,15 +69,15 @@ struct GramPass {
   private:
     // The tile of a block, and the 4 x 4 tiles in it that are on or below the diagonal.
     struct Place {
-        index_t group, first_row, first_column;
-        int down, across, tiles;
+        index_t group;
+        int first_row, first_column, down, across, tiles;
         bool diagonal;
 
         ENFILT_DEVICE Place(const GramPass& pass, unsigned block) {
             const RowLayout& at = pass.rows.at;
             group = block % pass.groups;
-            index_t rest = block / pass.groups, column = 0;
-            const index_t all = divide_up(at.rows(), tile);
+            int rest = static_cast<int>(block / pass.groups), column = 0;
+            const int all = static_cast<int>(divide_up(at.rows(), tile));
             for (; rest >= all - column; ++column) rest -= all - column;
             diagonal = rest == 0;
             first_row = (column + rest) * tile, first_column = column * tile;
@@ -108,7 +108,7 @@ struct GramPass {
         if (k >= filled) return;
         const index_t d = first + order[k];
         const Centre<T> centre = rows.centre[d];
-        const auto copy = [&](index_t first_row, int count, index_t end, double* to) {
+        const auto copy = [&](int first_row, int count, int end, double* to) {
             for (int r = from; r < count; r += static_cast<int>(threads) / slab)
                 to[slot(r) * stride + k] =
                     first_row + r < end ? rows.template value<double>(first_row + r, d, centre) : 0.0;
@@ -144,8 +144,8 @@ struct GramPass {
             const int which = e % place.tiles, inside = e / place.tiles;
             int p, q;
             place.find(which, p, q);
-            const index_t row = place.first_row + p * each + inside / each;
-            const index_t column = place.first_column + q * each + inside % each;
+            const int row = place.first_row + p * each + inside / each;
+            const int column = place.first_column + q * each + inside % each;
             if (row >= at.rows() || column >= at.spanned || column > row) continue;
             double total = 0;
             for (int g = 0; g < parts; ++g)
@@ -156,8 +156,7 @@ struct GramPass {
     }
 
     template <class Context>
-    ENFILT_DEVICE void put(Context& c, index_t group, index_t row, index_t column,
-                           double value) const {
+    ENFILT_DEVICE void put(Context& c, index_t group, int row, int column, double value) const {
         const index_t which = (group * rows.at.rows() + row) * rows.at.spanned + column;
         partial[which * c.rows() + c.row()] = value;
     }

@@ -9,16 +9,17 @@ namespace enfilt::cuda {
 // Where rows stand in Gram matrices and coefficients. Of the normals a member has its own alone:
 // coefficients have one column for it, the last.
 struct RowLayout {
-    index_t members, spanned;  // spanned: rows of A1 and A0
+    int members, spanned;  // spanned: rows of A1 and A0
 
-    RowLayout(index_t n, bool two) : members(n), spanned(two ? 2 * n : n) {}
+    RowLayout(index_t n, bool two)
+        : members(static_cast<int>(n)), spanned(two ? 2 * members : members) {}
 
-    ENFILT_BOTH index_t drift() const { return spanned; }
-    ENFILT_BOTH index_t innovation() const { return spanned + 1; }
-    ENFILT_BOTH index_t mean() const { return spanned + 2; }
-    ENFILT_BOTH index_t noise() const { return spanned + 3; }
-    ENFILT_BOTH index_t rows() const { return noise() + members; }
-    ENFILT_BOTH index_t stored() const { return noise() + 1; }  // coefficients of a member
+    ENFILT_BOTH int drift() const { return spanned; }
+    ENFILT_BOTH int innovation() const { return spanned + 1; }
+    ENFILT_BOTH int mean() const { return spanned + 2; }
+    ENFILT_BOTH int noise() const { return spanned + 3; }
+    ENFILT_BOTH int rows() const { return noise() + members; }
+    ENFILT_BOTH int stored() const { return noise() + 1; }  // coefficients of a member
 };
 
 // What the rows need of a component beside the members; y is m1 where nothing is observed.
@@ -38,15 +39,13 @@ struct ReducedRows {
 
     // Float32 data are exact in U = double, and so are their differences but for a rounding.
     template <class U>
-    ENFILT_DEVICE U value(index_t r, index_t d, const Centre<T>& of) const {
-        const U mean1 = static_cast<U>(of.mean1);
-        if (r < at.members) return static_cast<U>(x1[r * dim + d]) - mean1;
+    ENFILT_DEVICE U value(int r, index_t d, const Centre<T>& of) const {
+        if (r < at.members) return static_cast<U>(x1[r * dim + d]) - static_cast<U>(of.mean1);
         if (r < at.spanned)
             return static_cast<U>(x0[(r - at.members) * dim + d]) - static_cast<U>(of.mean0);
-        if (r == at.drift()) return static_cast<U>(of.mean0) - mean1;
-        if (r == at.innovation()) return static_cast<U>(of.y) - mean1;
-        if (r == at.mean()) return mean1;
-        return static_cast<U>(noise[(r - at.noise()) * dim + d]);
+        if (r >= at.noise()) return static_cast<U>(noise[(r - at.noise()) * dim + d]);
+        const U from = static_cast<U>(r == at.drift() ? of.mean0 : of.y);
+        return r == at.mean() ? static_cast<U>(of.mean1) : from - static_cast<U>(of.mean1);
     }
 };
 

@@ -9,6 +9,7 @@ namespace enfilt::cuda {
 template <class T>
 struct CoefficientPass {
     static constexpr unsigned threads = 256;
+    static constexpr int width = static_cast<int>(threads);
 
     ReducedProblem<T> p;  // its tables on the device
     RowLayout at;
@@ -46,7 +47,7 @@ struct CoefficientPass {
                        own + size * (p.heun ? 2 : 1),
                        copies ? copied : gram,
                        copies ? at.stored() : at.rows(),
-                       copies ? at.noise() : at.noise() + i};
+                       at.noise() + (copies ? 0 : static_cast<int>(i))};
         if (copies) copy(c, i, copied);
         start(c, i, m);
         c.sync();
@@ -64,7 +65,7 @@ struct CoefficientPass {
             c.sync();
         }
         for (index_t g = 0; g < p.groups; ++g)
-            for (index_t r = c.thread(); r < at.stored(); r += threads)
+            for (int r = static_cast<int>(c.thread()); r < at.stored(); r += width)
                 to[(g * p.members + i) * at.stored() + r] =
                     static_cast<T>(m.now[g * at.stored() + r]);
     }
@@ -74,10 +75,10 @@ struct CoefficientPass {
         double* sums;  // a number a thread
         double *now, *ahead, *w;
         const double* gram;
-        index_t rows;   // of a group in it
-        index_t noise;  // the row of the member's own normals
+        int rows;   // of a group in it
+        int noise;  // the row of the member's own normals
 
-        ENFILT_DEVICE const double* row(const RowLayout& of, index_t g, index_t r) const {
+        ENFILT_DEVICE const double* row(const RowLayout& of, index_t g, int r) const {
             return gram + (g * rows + (r < of.noise() ? r : noise)) * of.spanned;
         }
     };
@@ -85,8 +86,8 @@ struct CoefficientPass {
     template <class Context>
     ENFILT_DEVICE void copy(Context& c, index_t i, double* to_shared) const {
         for (index_t g = 0; g < p.groups; ++g)
-            for (index_t e = c.thread(); e < at.stored() * at.spanned; e += threads) {
-                const index_t r = e / at.spanned;
+            for (int e = static_cast<int>(c.thread()); e < at.stored() * at.spanned; e += width) {
+                const int r = e / at.spanned;
                 const index_t from = g * at.rows() + (r < at.noise() ? r : r + i);
                 to_shared[g * at.stored() * at.spanned + e] = gram[from * at.spanned + e % at.spanned];
             }
@@ -96,11 +97,11 @@ struct CoefficientPass {
     ENFILT_DEVICE void start(Context& c, index_t i, const Member& m) const {
         const index_t from = p.start ? static_cast<index_t>(p.start[i]) : i;
         for (index_t g = 0; g < p.groups; ++g)
-            for (index_t r = c.thread(); r < at.stored(); r += threads) {
+            for (int r = static_cast<int>(c.thread()); r < at.stored(); r += width) {
                 double value = 0;
                 if (r == from)
                     value = p.start_x1;
-                else if ((p.x0 && r == p.members + from) || r == at.drift())
+                else if ((p.x0 && r == at.members + from) || r == at.drift())
                     value = p.start_x0;
                 else if (r == at.mean())
                     value = p.start_x1 + p.start_x0;
@@ -109,7 +110,7 @@ struct CoefficientPass {
                 m.now[g * at.stored() + r] = value;
             }
         if (p.paired)
-            for (index_t j = c.thread(); j < p.members; j += threads) m.w[j] = i == j ? 1 : 0;
+            for (int j = static_cast<int>(c.thread()); j < at.members; j += width) m.w[j] = i == j ? 1 : 0;
     }
 
     // finish(j, sum of part(j, first, step)) for each column j, the terms of a sum shared out to
@@ -117,16 +118,16 @@ struct CoefficientPass {
     template <class Context, class Part, class Finish>
     ENFILT_DEVICE void columns(Context& c, const Member& m, const Part& part,
                                const Finish& finish) const {
-        unsigned lanes = 16;
-        while (lanes < threads && lanes < p.members) lanes *= 2;
-        const unsigned lane = c.thread() % lanes, own = c.thread() / lanes;
-        for (index_t first = 0; first < p.members; first += lanes) {
-            const index_t j = first + lane;
-            double sum = j < p.members ? part(j, own, threads / lanes) : 0.0;
-            m.sums[c.thread()] = sum;
+        int lanes = 16;
+        while (lanes < width && lanes < at.members) lanes *= 2;
+        const int t = static_cast<int>(c.thread()), lane = t % lanes, own = t / lanes;
+        for (int first = 0; first < at.members; first += lanes) {
+            const int j = first + lane;
+            double sum = j < at.members ? part(j, own, width / lanes) : 0.0;
+            m.sums[t] = sum;
             c.sync();
-            if (own == 0 && j < p.members) {
-                for (unsigned q = 1; q < threads / lanes; ++q) sum += m.sums[q * lanes + lane];
+            if (own == 0 && j < at.members) {
+                for (int q = 1; q < width / lanes; ++q) sum += m.sums[q * lanes + lane];
                 finish(j, sum);
             }
             c.sync();
@@ -139,17 +140,17 @@ struct CoefficientPass {
     ENFILT_DEVICE void weigh(Context& c, index_t k, const double* from, const Member& m) const {
         if (p.paired) return;
         const ReducedStage s = p.stages[k];
-        const auto centred = [&](index_t g, index_t r, index_t j) {
+        const auto centred = [&](index_t g, int r, int j) {
             const double* const row = m.row(at, g, r);
-            return s.a1 * row[j] + (p.x0 ? s.a0 * row[p.members + j] : 0.0);
+            return s.a1 * row[j] + (p.x0 ? s.a0 * row[at.members + j] : 0.0);
         };
         columns(
             c, m,
-            [&](index_t j, index_t first, index_t step) {
+            [&](int j, int first, int step) {
                 double sum = 0;
                 for (index_t g = 0; g < p.groups; ++g) {
                     if (!used[g]) continue;
-                    for (index_t r = first; r < at.stored(); r += step) {
+                    for (int r = first; r < at.stored(); r += step) {
                         double factor = from[g * at.stored() + r];
                         if (r == at.drift()) factor -= s.a0;
                         if (r == at.mean()) factor -= s.a1 + s.a0;
@@ -158,12 +159,12 @@ struct CoefficientPass {
                 }
                 return sum;
             },
-            [&](index_t j, double sum) {
+            [&](int j, double sum) {
                 double square = 0;
                 for (index_t g = 0; g < p.groups; ++g) {
                     if (!used[g]) continue;
                     square += s.a1 * centred(g, j, j);
-                    if (p.x0) square += s.a0 * centred(g, p.members + j, j);
+                    if (p.x0) square += s.a0 * centred(g, at.members + j, j);
                 }
                 m.w[j] = s.half_precision * (2 * sum - square) +
                          (p.log_weights ? p.log_weights[j] : 0.0);
@@ -177,7 +178,7 @@ struct CoefficientPass {
     ENFILT_DEVICE double fold(Context& c, const Member& m, double none, const Term& term,
                               const Op& op) const {
         double value = none;
-        for (index_t j = c.thread(); j < p.members; j += threads) value = op(value, term(j));
+        for (int j = static_cast<int>(c.thread()); j < at.members; j += width) value = op(value, term(j));
         value = block_fold(c, threads, value, m.sums, op);
         c.sync();
         if (c.thread() == 0) m.sums[0] = value;
@@ -190,12 +191,12 @@ struct CoefficientPass {
     template <class Context>
     ENFILT_DEVICE void softmax(Context& c, const Member& m) const {
         const double largest = fold(
-            c, m, -HUGE_VAL, [&](index_t j) { return m.w[j]; },
+            c, m, -HUGE_VAL, [&](int j) { return m.w[j]; },
             [](double a, double b) { return a > b ? a : b; });
         const double total = fold(
-            c, m, 0.0, [&](index_t j) { return m.w[j] = std::exp(m.w[j] - largest); },
+            c, m, 0.0, [&](int j) { return m.w[j] = std::exp(m.w[j] - largest); },
             [](double a, double b) { return a + b; });
-        for (index_t j = c.thread(); j < p.members; j += threads) m.w[j] /= total;
+        for (int j = static_cast<int>(c.thread()); j < at.members; j += width) m.w[j] /= total;
         c.sync();
     }
 
@@ -207,14 +208,14 @@ struct CoefficientPass {
         double* const q = u + p.members;
         columns(
             c, m,
-            [&](index_t j, index_t first, index_t step) {
+            [&](int j, int first, int step) {
                 double sum = 0;
                 for (index_t g = 0; g < p.groups; ++g)
-                    for (index_t l = first; l < p.members; l += step)
+                    for (int l = first; l < at.members; l += step)
                         sum += p.precisions[g] * m.w[l] * m.row(at, g, l)[j];
                 return sum;
             },
-            [&](index_t j, double sum) {
+            [&](int j, double sum) {
                 double away = 0;
                 for (index_t g = 0; g < p.groups; ++g)
                     away += p.precisions[g] * m.row(at, g, at.innovation())[j];
@@ -222,18 +223,18 @@ struct CoefficientPass {
             });
         columns(
             c, m,
-            [&](index_t j, index_t first, index_t step) {
+            [&](int j, int first, int step) {
                 double sum = 0;
-                for (index_t l = first; l < p.members; l += step)
+                for (int l = first; l < at.members; l += step)
                     sum += gain[j * p.members + l] * u[l];
                 return sum;
             },
-            [&](index_t j, double sum) { q[j] = sum; });
+            [&](int j, double sum) { q[j] = sum; });
         const double mean = fold(
-                                c, m, 0.0, [&](index_t j) { return q[j]; },
+                                c, m, 0.0, [&](int j) { return q[j]; },
                                 [](double a, double b) { return a + b; }) /
                             static_cast<double>(p.members);
-        for (index_t j = c.thread(); j < p.members; j += threads) m.w[j] += q[j] - mean;
+        for (int j = static_cast<int>(c.thread()); j < at.members; j += width) m.w[j] += q[j] - mean;
         c.sync();
     }
 
@@ -245,13 +246,13 @@ struct CoefficientPass {
         for (index_t g = 0; g < p.groups; ++g) {
             const ReducedMap map = p.maps[k * p.groups + g];
             const double pull1 = map.pull * s.b1, pull0 = map.pull * s.b0;
-            for (index_t r = c.thread(); r < at.stored(); r += threads) {
+            for (int r = static_cast<int>(c.thread()); r < at.stored(); r += width) {
                 const index_t e = g * at.stored() + r;
                 double moved = map.keep * from[e];
-                if (r < p.members)
+                if (r < at.members)
                     moved += pull1 * m.w[r];
                 else if (r < at.spanned)
-                    moved += pull0 * m.w[r - p.members];
+                    moved += pull0 * m.w[r - at.members];
                 else if (r == at.drift())
                     moved += pull0;
                 else if (r == at.innovation())
