@@ -251,7 +251,6 @@ def test_reduced_form(cuda, dtype, name, size):
     options = {"noise": noise} if number % 4 < 2 else {}
     filt = dataclasses.replace(REDUCED[name], algorithm="reduced")
     result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3, **options)
-    print(distance(result, expected) / np.linalg.norm(expected.astype(np.float64)) / eps(dtype), "REL", name, size, dtype)
     assert close(result, expected, 20 * eps(dtype))
     assert not np.array_equal(expected, forecast)
 
@@ -274,7 +273,6 @@ def test_reduced_form_of_more_than_fits_into_shared_memory(cuda):
     y[1:] = np.nan
     filt = ef.EnFF(**PATHS["f2p"], steps=1, sampler="heun", algorithm="reduced")
     result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
-    print(distance(result, expected) / np.linalg.norm(expected.astype(np.float64)) , "REL")
     assert close(result, expected, RTOL[np.dtype(np.float64)])
 
 
@@ -297,7 +295,6 @@ def test_reduced_form_tells_members_apart_that_meet(cuda):
     filt = ef.EnFF(path="f2p", sigma_min=sigma, steps=4, guidance="none", algorithm="reduced")
     y = np.zeros(dim, np.float32)
     result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
-    print(distance(result, expected) / distance(expected, previous) , "REL")
     assert distance(result, expected) <= 1e-5 * distance(expected, previous)
 
 
