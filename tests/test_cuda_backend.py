@@ -121,7 +121,7 @@ def test_auto_takes_the_reduced_form_where_it_should_pay(stand_in, monkeypatch):
     assert not takes_the_reduced_form(interleaved)  # eight groups to read among each other
     assert takes_the_reduced_form(obs, guidance="monte-carlo")
     assert np.array_equal(run("auto", obs), run("streaming", obs))
-    with pytest.raises(ValueError, match="algorithm='reduced'.*picks single components"):
+    with pytest.raises(ValueError, match=r"algorithm='reduced'.*picks single components"):
         run("reduced", obs)
 
 

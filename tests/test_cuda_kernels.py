@@ -276,6 +276,17 @@ def test_reduced_form_of_more_than_fits_into_shared_memory(cuda):
     assert close(result, expected, RTOL[np.dtype(np.float64)])
 
 
+def test_reduced_form_with_a_group_of_no_component(cuda):
+    """Whose coefficients grow beyond all bounds, where nobody asks for them."""
+    forecast, previous, y, obs = grouped(6, 40, np.dtype(np.float64), "Identity", 2)
+    std = np.where(np.asarray(obs.std) > 0.5, 1e-30, 0.5)
+    y[std < 0.5] = np.nan
+    obs = ef.Observation(obs.operator, std=std)
+    filt = ef.EnFF(**PATHS["f2p"], steps=12, algorithm="reduced")
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
+    assert close(result, expected, RTOL[np.dtype(np.float64)])
+
+
 def test_reduced_form_tells_members_apart_that_meet(cuda):
     """Members 3 apart in each component stand 1e-3 from each other at t = 1/2.
 
@@ -288,9 +299,7 @@ def test_reduced_form_tells_members_apart_that_meet(cuda):
     middle[:, :8] = change[:, :8] = 0  # so that what differs there is exact in float32
     small = np.zeros_like(change)
     small[:, :8] = sigma / 2 * rng.standard_normal((members, 8))
-    forecast, previous = (
-        (middle + sign * change + small).astype(np.float32) for sign in (-1, 1)
-    )
+    forecast, previous = ((middle + sign * change + small).astype(np.float32) for sign in (-1, 1))
     obs = ef.Observation(ef.operators.Identity(), std=1.0)
     filt = ef.EnFF(path="f2p", sigma_min=sigma, steps=4, guidance="none", algorithm="reduced")
     y = np.zeros(dim, np.float32)

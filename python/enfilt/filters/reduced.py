@@ -52,15 +52,15 @@ class _Cost(NamedTuple):
 # Measured by bench/reduced.py, f2p; the other paths, which have one ensemble less in the
 # Gram matrices, would have fewer passes. Plain NumPy keeps the streaming form: it is the oracle.
 #
-# That of "cuda" is counted, for f2p in float32, and not measured. A streaming step moves 4 N numbers
-# a component. The reduced form moves 10 N (normals written, means of x1 and x0, both and the normals
-# for the Gram matrices and again for z), and has 8 N^2 + 12 N float64 operations in these, 4 of which
-# take a data centre's GPU as long as a byte: 2.7 + N/8 steps up to 32 members, 5.2 for 20. With more
-# the streaming form is tiled and moves 7 N numbers in 5 N^2 float32 operations; it stays below 7
-# steps. Components of one group among others are read with their neighbours, 7 N numbers more. A step
-# on coefficients reads (2 N)^2 float64 numbers for each member out of cache, the bytes of 2 N^3
-# members' components: below 64 N^2 up to 32 members and, against the operations of streaming steps,
-# beyond; it starts fewer kernels than they do.
+# That of "cuda" is counted, for f2p in float32, and not measured. A streaming step moves 4 N
+# numbers a component. The reduced form moves 10 N (normals written, means of x1 and x0, both and
+# the normals for the Gram matrices and again for z), and has 8 N^2 + 12 N float64 operations in
+# these, 4 of which take a data centre's GPU as long as a byte: 2.7 + N/8 steps up to 32 members,
+# 5.2 for 20. With more the streaming form is tiled and moves 7 N numbers in 5 N^2 float32
+# operations; it stays below 7 steps. Components of one group among others are read with their
+# neighbours, 7 N numbers more. A step on coefficients reads (2 N)^2 float64 numbers for each member
+# out of cache, the bytes of 2 N^3 members' components: below 64 N^2 up to 32 members and, against
+# the operations of streaming steps, beyond; it starts fewer kernels than they do.
 _COSTS = {
     "cpp": _Cost(5, 24_000, 0, 64),
     "numba": _Cost(7, 80_000, 50_000, 64),
