@@ -28,8 +28,7 @@ struct Kernels {
     // `schedule` on the host.
     static void diffusion_analysis(const DiffusionProblem<T>&, Run);
 
-    // `stages`, `maps` and `precisions` on the device as well, where `observed` alone is the host's.
-    // Up to 256 groups.
+    // `stages`, `maps` and `precisions` on the device as well. Up to 256 groups.
     static void reduced_analysis(const ReducedProblem<T>&, Run);
 
     // On a regular grid; offsets, rho and rotation on the device as well. Up to letkf_members(),

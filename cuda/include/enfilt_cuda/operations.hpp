@@ -285,8 +285,9 @@ void Kernels<T>::reduced_analysis(const ReducedProblem<T>& p, Run run) {
                         launch);
     const ZeroPass<int> zero{used, p.groups};
     launch(zero.grid(), 0, zero);
-    const CentrePass<T> centre{rows,     p.observed != nullptr, p.observed ? *p.observed : Observed<T>(),
-                               p.precisions, p.groups,           used};
+    const Observed<T> observed = p.observed ? *p.observed : Observed<T>();
+    const CentrePass<T> centre{rows,         p.observed != nullptr, observed,
+                               p.precisions, p.groups,              used};
     launch(centre.grid(), 0, centre);
     // paired, there are no weights to find
     if (!p.paired) sum_grams(GramPass<T>{rows, p.groups, partial}, gram, launch);

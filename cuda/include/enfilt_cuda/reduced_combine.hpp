@@ -6,8 +6,8 @@
 
 namespace enfilt::cuda {
 
-// A block has a run of components, of which it takes those of one group. Height: the members that it
-// has at a time.
+// A block has a run of components, of which it takes those of one group. Height: the members that
+// it has at a time.
 template <class T, int Height>
 struct CombinePass {
     using Tile = MixTile<T, Height>;

@@ -1,9 +1,9 @@
 // Inner products of all rows with A1 and A0, group by group: sums over chunks of components, which
 // SumPass adds.
 //
-// All in float64: a distance is the small difference of these sums. A block has 64 x 64 products of
-// one group, on or below the diagonal, a thread 4 x 4 of them and, where the tile has fewer than the
-// block has threads, a part of the components.
+// All in float64: a distance is the small difference of these sums. A block has 64 x 64 products
+// of one group, on or below the diagonal, a thread 4 x 4 of them and, where that leaves threads
+// over, a part of the components.
 #pragma once
 
 #include "reduced_rows.hpp"
@@ -104,14 +104,15 @@ struct GramPass {
     template <class Context>
     ENFILT_DEVICE void fill(Context& c, const Place& place, index_t first, const int* order,
                             int filled, double* a, double* b) const {
-        const int k = static_cast<int>(c.thread()) % slab, from = static_cast<int>(c.thread()) / slab;
+        const int t = static_cast<int>(c.thread()), k = t % slab, from = t / slab;
         if (k >= filled) return;
         const index_t d = first + order[k];
         const Centre<T> centre = rows.centre[d];
         const auto copy = [&](int first_row, int count, int end, double* to) {
             for (int r = from; r < count; r += static_cast<int>(threads) / slab)
                 to[slot(r) * stride + k] =
-                    first_row + r < end ? rows.template value<double>(first_row + r, d, centre) : 0.0;
+                    first_row + r < end ? rows.template value<double>(first_row + r, d, centre)
+                                        : 0.0;
         };
         copy(place.first_row, place.down * each, rows.at.rows(), a);
         if (!place.diagonal)

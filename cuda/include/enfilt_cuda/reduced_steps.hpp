@@ -65,9 +65,10 @@ struct CoefficientPass {
             c.sync();
         }
         for (index_t g = 0; g < p.groups; ++g)
-            for (int r = static_cast<int>(c.thread()); r < at.stored(); r += width)
+            share(c, at.stored(), [&](int r) {
                 to[(g * p.members + i) * at.stored() + r] =
                     static_cast<T>(m.now[g * at.stored() + r]);
+            });
     }
 
   private:
@@ -83,21 +84,27 @@ struct CoefficientPass {
         }
     };
 
+    // body(e) of this thread's share of `count`.
+    template <class Context, class Body>
+    ENFILT_DEVICE static void share(Context& c, int count, const Body& body) {
+        for (int e = static_cast<int>(c.thread()); e < count; e += width) body(e);
+    }
+
     template <class Context>
     ENFILT_DEVICE void copy(Context& c, index_t i, double* to_shared) const {
         for (index_t g = 0; g < p.groups; ++g)
-            for (int e = static_cast<int>(c.thread()); e < at.stored() * at.spanned; e += width) {
-                const int r = e / at.spanned;
+            share(c, at.stored() * at.spanned, [&](int e) {
+                const int r = e / at.spanned, j = e % at.spanned;
                 const index_t from = g * at.rows() + (r < at.noise() ? r : r + i);
-                to_shared[g * at.stored() * at.spanned + e] = gram[from * at.spanned + e % at.spanned];
-            }
+                to_shared[g * at.stored() * at.spanned + e] = gram[from * at.spanned + j];
+            });
     }
 
     template <class Context>
     ENFILT_DEVICE void start(Context& c, index_t i, const Member& m) const {
         const index_t from = p.start ? static_cast<index_t>(p.start[i]) : i;
         for (index_t g = 0; g < p.groups; ++g)
-            for (int r = static_cast<int>(c.thread()); r < at.stored(); r += width) {
+            share(c, at.stored(), [&](int r) {
                 double value = 0;
                 if (r == from)
                     value = p.start_x1;
@@ -108,9 +115,8 @@ struct CoefficientPass {
                 else if (r == at.noise())
                     value = p.start_width;
                 m.now[g * at.stored() + r] = value;
-            }
-        if (p.paired)
-            for (int j = static_cast<int>(c.thread()); j < at.members; j += width) m.w[j] = i == j ? 1 : 0;
+            });
+        if (p.paired) share(c, at.members, [&](int j) { m.w[j] = i == j ? 1 : 0; });
     }
 
     // finish(j, sum of part(j, first, step)) for each column j, the terms of a sum shared out to
@@ -178,7 +184,7 @@ struct CoefficientPass {
     ENFILT_DEVICE double fold(Context& c, const Member& m, double none, const Term& term,
                               const Op& op) const {
         double value = none;
-        for (int j = static_cast<int>(c.thread()); j < at.members; j += width) value = op(value, term(j));
+        share(c, at.members, [&](int j) { value = op(value, term(j)); });
         value = block_fold(c, threads, value, m.sums, op);
         c.sync();
         if (c.thread() == 0) m.sums[0] = value;
@@ -196,7 +202,7 @@ struct CoefficientPass {
         const double total = fold(
             c, m, 0.0, [&](int j) { return m.w[j] = std::exp(m.w[j] - largest); },
             [](double a, double b) { return a + b; });
-        for (int j = static_cast<int>(c.thread()); j < at.members; j += width) m.w[j] /= total;
+        share(c, at.members, [&](int j) { m.w[j] /= total; });
         c.sync();
     }
 
@@ -234,7 +240,7 @@ struct CoefficientPass {
                                 c, m, 0.0, [&](int j) { return q[j]; },
                                 [](double a, double b) { return a + b; }) /
                             static_cast<double>(p.members);
-        for (int j = static_cast<int>(c.thread()); j < at.members; j += width) m.w[j] += q[j] - mean;
+        share(c, at.members, [&](int j) { m.w[j] += q[j] - mean; });
         c.sync();
     }
 
@@ -246,7 +252,7 @@ struct CoefficientPass {
         for (index_t g = 0; g < p.groups; ++g) {
             const ReducedMap map = p.maps[k * p.groups + g];
             const double pull1 = map.pull * s.b1, pull0 = map.pull * s.b0;
-            for (int r = static_cast<int>(c.thread()); r < at.stored(); r += width) {
+            share(c, at.stored(), [&](int r) {
                 const index_t e = g * at.stored() + r;
                 double moved = map.keep * from[e];
                 if (r < at.members)
@@ -260,7 +266,7 @@ struct CoefficientPass {
                 else if (r == at.mean())
                     moved += pull1 + pull0 + map.towards;
                 put(e, moved);
-            }
+            });
         }
     }
 };
