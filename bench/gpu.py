@@ -276,6 +276,86 @@ def small_analysis_without_graphs(cupy: Any, _: int, copy: float) -> Row:
     return _small(cupy, copy, "the same, kernel by kernel", graphs.clear)
 
 
+_REDUCED_STEPS = 100
+
+
+def _reduced_row(name: str, dim: int, took: float, copy: float, difference: float | None) -> Row:
+    # x1, x0 and the normals for the Gram matrices and again for z
+    moved = 4.0 * (7 * MEMBERS + 2) * dim
+    flops = (12.0 * MEMBERS**2 + 20 * MEMBERS) * dim
+    return row(name, f"N {MEMBERS}, D {dim:.0e}", moved, flops, took, copy, difference)
+
+
+def reduced_form(cupy: Any, dim: int, copy: float) -> Row:
+    import enfilt as ef
+
+    forecast, previous, _ = ensembles(cupy, dim)
+    y, out = forecast.mean(axis=0), cupy.empty_like(forecast)
+    obs = ef.Observation(ef.operators.Identity(), std=0.5)
+
+    def run(backend: str, x: Any, before: Any, y: Any, to: Any = None) -> Any:
+        filt = ef.EnFF(
+            path="f2p",
+            steps=_REDUCED_STEPS,
+            sigma_min=0.01,
+            strength=0.05,
+            algorithm="reduced",
+            backend=backend,
+        )
+        return filt.analysis(x, y, obs, previous=before, rng=1, out=to)
+
+    took = seconds(cupy, lambda: run("auto", forecast, previous, y, out), 5)
+    part = [cupy.ascontiguousarray(a[..., :100_000]) for a in (forecast, previous, y)]
+    difference = relative(run("auto", *part).get(), run("numpy", *(a.get() for a in part)))
+    return _reduced_row("EnFF f2p reduced, 100 steps", dim, took, copy, difference)
+
+
+def reduced_form_plain(cupy: Any, dim: int, copy: float) -> Row:
+    """Time the same in CuPy's own operations, products by cuBLAS."""
+    x1, x0, _ = ensembles(cupy, dim)
+    y, out = x1.mean(axis=0), cupy.empty_like(x1)
+    n, width, pull_to_y = MEMBERS, 2 * MEMBERS + 3, 0.05 / 0.5**2
+
+    def blocks(noise: Any, dtype: type) -> Any:
+        for first in range(0, dim, 1 << 18):
+            part = slice(first, first + (1 << 18))
+            a, b = x1[:, part].astype(dtype), x0[:, part].astype(dtype)
+            mean, before = a.mean(axis=0), b.mean(axis=0)
+            lines = [(before - mean)[None], (y[part] - mean)[None], mean[None]]
+            normals = noise[:, part].astype(dtype)
+            yield part, cupy.concatenate([a - mean, b - before, *lines, normals])
+
+    def run() -> None:
+        noise = cupy.random.default_rng(1).standard_normal((n, dim), dtype=np.float32)
+        gram = sum(rows @ rows[: 2 * n].T for _, rows in blocks(noise, np.float64))
+        c = cupy.zeros((n, width + 1))
+        c[:, n : 2 * n] = cupy.eye(n)
+        c[:, [2 * n, 2 * n + 2]] = 1
+        c[:, width] = 0.01
+        dt = 1 / _REDUCED_STEPS
+        for k in range(_REDUCED_STEPS):
+            t = k * dt
+            centred = t * gram[:, :n] + (1 - t) * gram[:, n:]
+            away = c.copy()
+            away[:, 2 * n] -= 1 - t
+            away[:, 2 * n + 2] -= 1
+            products = away[:, :width] @ centred[:width] + away[:, width:] * centred[width:]
+            squares = t * cupy.diag(centred[:n]) + (1 - t) * cupy.diag(centred[n : 2 * n])
+            logits = 0.5e4 * (2 * products - squares)
+            w = cupy.exp(logits - logits.max(axis=1, keepdims=True))
+            w *= dt * (1 - pull_to_y * (1 - t)) / w.sum(axis=1, keepdims=True)
+            c *= 1 - dt * pull_to_y
+            c[:, :n] += w
+            c[:, n : 2 * n] -= w
+            c[:, 2 * n] -= dt * (1 - pull_to_y * (1 - t))
+            c[:, 2 * n + 1 : 2 * n + 3] += dt * pull_to_y
+        last = c.astype(np.float32)
+        for part, rows in blocks(noise, np.float32):
+            out[:, part] = last[:, :width] @ rows[:width] + last[:, width:] * rows[width:]
+
+    return _reduced_row("the same in plain CuPy", dim, seconds(cupy, run, 5), copy, None)
+
+
 def score_paired(cupy: Any, dim: int, copy: float) -> Row:
     import enfilt as ef
 
@@ -504,6 +584,8 @@ KERNELS = (
     flow_step_torch_compiled,
     small_analysis,
     small_analysis_without_graphs,
+    reduced_form,
+    reduced_form_plain,
     score_paired,
     lorenz96,
     field,

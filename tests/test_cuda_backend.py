@@ -8,6 +8,7 @@ import pytest
 
 import enfilt as ef
 from enfilt import _config, backends
+from enfilt.filters import reduced
 
 
 def small(cuda, dim=40, members=6):
@@ -28,6 +29,7 @@ FILTERS = {
     "EnFF": ef.EnFF(steps=3),
     "EnFF heun": ef.EnFF(steps=3, sampler="heun", path="ot", guidance="monte-carlo"),
     "EnFF covariance": ef.EnFF(steps=3, path="ot", guidance="covariance"),
+    "EnFF reduced": ef.EnFF(steps=3, guidance="monte-carlo", algorithm="reduced"),
     "EnSF": ef.EnSF(steps=3),
     "EnSF paired": ef.EnSF(steps=3, score="paired"),
     "ETKF": ef.ETKF(inflation=ef.inflation.RTPS(0.5)),
@@ -142,6 +144,7 @@ def test_results_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch, na
 GRAPHS = {
     "EnFF": ef.EnFF(steps=4, strength=0.05),
     "EnFF heun": ef.EnFF(steps=3, strength=0.05, sampler="heun"),
+    "EnFF reduced": ef.EnFF(steps=4, algorithm="reduced", guidance="covariance", path="ot"),
     "EnSF": ef.EnSF(steps=4),
     "LEnFF": ef.LEnFF(ef.localization.GaspariCohn(4.0), steps=3),
 }
@@ -155,7 +158,9 @@ def analyses(cuda, filt, sizes):
         forecast, previous = rng.standard_normal((2, members, dim)) / np.sqrt(dim)
         y = np.arctan(rng.standard_normal(dim))
         grid = ef.grids.RegularGrid((dim,))
-        obs = ef.Observation(ef.operators.Arctan(), std=0.3 + 0.1 * seed, grid=grid)
+        linear = getattr(filt, "algorithm", "") == "reduced"
+        operator = ef.operators.Identity() if linear else ef.operators.Arctan()
+        obs = ef.Observation(operator, std=0.3 + 0.1 * seed, grid=grid)
         arrays = [cuda.asarray(a) for a in (forecast, y, previous)]
         result = filt.analysis(*arrays[:2], obs, previous=arrays[2], rng=seed)
         kept.append((arrays, result))
@@ -184,6 +189,60 @@ def test_graphs_of_many_sizes(cuda):
     analyses(cuda, GRAPHS["EnFF"], [*sizes, *sizes[::-1][:5], *sizes[:2], *sizes[::-1][:5]])
     built, _, started = graphs.counts() - before
     assert (built, started) == (5, 10)
+
+
+@pytest.mark.parametrize("guidance", ["local", "covariance"])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_reduced_form_waits_for_nothing_and_for_no_order(stand_in, monkeypatch, guidance, kind):
+    """Of several groups, in more components than a block has at a time."""
+    rng = np.random.default_rng(0)
+    forecast = stand_in.cupy.asarray(rng.standard_normal((2, 9, 700)).astype(kind))
+    y = stand_in.cupy.asarray(rng.standard_normal((2, 350)).astype(kind))
+    obs = ef.Observation(ef.operators.Every(2), std=np.resize([0.5, 0.7, 0.9], 350))
+    filt = ef.EnFF(
+        path="ot", sigma_min=0.3, steps=3, sampler="heun", guidance=guidance, algorithm="reduced"
+    )
+    results = []
+    for pointer in (0, 1):
+        monkeypatch.setattr(stand_in, "stream_pointer", pointer)
+        before = stand_in.waits
+        result = filt.analysis(forecast, y, obs, rng=1)
+        assert stand_in.waits == before
+        results.append(result.get())
+    assert np.isfinite(results[0]).all()
+    assert np.array_equal(*results)
+
+
+def test_auto_takes_the_reduced_form_where_it_should_pay(stand_in, monkeypatch):
+    """By a rule of counts, which is asked for each analysis; followed where the form applies."""
+    backend = backends.get("cuda")
+    for paired in (False, True):
+        assert reduced.pays(backend, 20, 1_000_000, 100, paired)
+        assert reduced.pays(backend, 20, 100_000, 19, paired)
+        assert not reduced.pays(backend, 20, 1_000_000, 1, paired)
+        assert not reduced.pays(backend, 20, 40, 19, paired)
+        assert not reduced.pays(backend, 1000, 40, 19, paired)
+    forecast, previous, y, obs = small(stand_in.cupy, dim=300)
+    interleaved = ef.Observation(ef.operators.Identity(), std=np.resize(np.arange(1, 9), 300))
+    linear = ef.Observation(ef.operators.Identity(), std=0.5)
+
+    def run(algorithm, obs, **options):
+        filt = ef.EnFF(steps=8, algorithm=algorithm, **options)
+        return filt.analysis(forecast, y, obs, previous=previous, rng=1).get()
+
+    def takes_the_reduced_form(obs, **options):
+        forms = {a: run(a, obs, **options) for a in ("reduced", "streaming", "auto")}
+        assert not np.array_equal(forms["reduced"], forms["streaming"])
+        return np.array_equal(forms["auto"], forms["reduced"])
+
+    assert not takes_the_reduced_form(linear)
+    monkeypatch.setattr(reduced, "_COSTS", {"cuda": reduced._COSTS["cuda"]._replace(pair=0)})
+    assert takes_the_reduced_form(linear)
+    assert not takes_the_reduced_form(interleaved)  # eight groups to read among each other
+    assert takes_the_reduced_form(obs, guidance="monte-carlo")
+    assert np.array_equal(run("auto", obs), run("streaming", obs))
+    with pytest.raises(ValueError, match=r"algorithm='reduced'.*picks single components"):
+        run("reduced", obs)
 
 
 def test_out_may_be_the_forecast(cuda):

@@ -1,6 +1,7 @@
 """The launcher that runs CUDA kernel bodies on the CPU: it must do what a GPU does, and notice
 what a GPU would suffer from."""
 
+import numpy as np
 import pytest
 
 ASCENDING, DESCENDING = 0, 1
@@ -28,6 +29,15 @@ def test_a_missing_barrier_shows(cuda_host):
 @pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
 def test_shuffles_and_atomic_additions(cuda_host, order):
     assert cuda_host.total(5, order) == 5 * sum(range(1, 129))
+
+
+@pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
+@pytest.mark.parametrize("count", [3, 200, 5000])
+def test_sums_of_parts_are_compensated(cuda_host, order, count):
+    """A part is lost beside the sums of the others, but not from the sum of all."""
+    parts = np.repeat([1e17, 1.0, -1e17], count)
+    parts = np.random.default_rng(count).permutation(parts)
+    assert cuda_host.sum_of_parts(parts.tolist(), order) == count
 
 
 @pytest.mark.parametrize("order", [ASCENDING, DESCENDING])

@@ -230,33 +230,97 @@ def test_guidance_and_batches(cuda, dtype, guidance, members):
 
 REDUCED = {
     "EnFF": ef.EnFF(**PATHS["f2p"], steps=4),
-    "EnFF heun": ef.EnFF(**PATHS["ot"], steps=4, sampler="heun"),
-    "EnFF covariance": ef.EnFF(**PATHS["ot"], steps=4, guidance="covariance"),
+    "EnFF heun": ef.EnFF(**PATHS["f2p"], steps=3, sampler="heun"),
+    "EnFF independent": ef.EnFF(**PATHS["f2p"], steps=3, coupling="independent"),
+    "EnFF covariance": ef.EnFF(**PATHS["ot"], steps=3, guidance="covariance"),
+    "EnFF monte-carlo": ef.EnFF(**PATHS["ot"], steps=3, guidance="monte-carlo", sampler="heun"),
     "EnFF without": ef.EnFF(**PATHS["ot"], steps=4, guidance="none"),
     "EnSF": ef.EnSF(steps=5, sampler="ode"),
+    "EnSF standardized": ef.EnSF(steps=5, sampler="ode", standardize_start=True),
     "EnSF paired": ef.EnSF(steps=5, sampler="ode", score="paired", standardize_start=True),
 }
+REDUCED_OBSERVED = [("Identity", 1), ("Subset", 2), ("Every", 1), ("Identity", 3), ("Subset", 8)]
+# around a run of components, a tile of products, and the height of a tile of members
+REDUCED_SIZES = [(2, 1), (20, 31), (33, 33), (2, 257), (20, 4099), (65, 129)]
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["drawn", "noise"])
-@pytest.mark.parametrize("operator", ["Identity", "Subset"])
+def grouped(members, dim, dtype, operator, errors, batch=None):
+    """Return a problem whose observations have `errors` different std."""
+    *arrays, obs = problem(members, dim, dtype, OPERATORS[operator](dim), batch)
+    std = 0.5 + 0.1 * (np.arange(obs.operator.size(dim)) * 7 % 11 % errors)
+    return *arrays, ef.Observation(obs.operator, std=std)
+
+
+@pytest.mark.parametrize("size", REDUCED_SIZES, ids=str)
 @pytest.mark.parametrize("name", REDUCED)
-def test_reduced_form(cuda, dtype, monkeypatch, name, operator, given):
-    """Against the oracle's streaming form, in several blocks of the state."""
-    monkeypatch.setattr("enfilt.backends.reduced_on_device._BLOCK", 50)
-    dim, members = 131, 5
-    forecast, previous, y, obs = problem(members, dim, dtype, OPERATORS[operator](dim), batch=2)
-    obs = ef.Observation(obs.operator, std=0.5)
-    options = {"noise": np.random.default_rng(8).standard_normal(forecast.shape).astype(dtype)}
-    options = options if given else {"rng": 3}
+def test_reduced_form(cuda, dtype, name, size):
+    """Against the oracle's reduced form, which takes the same weights to some eps of float64.
+
+    What is left is the sum that writes z, of terms as large as z. Observations, batch and noise
+    change from case to case.
+    """
+    number = list(REDUCED).index(name) + REDUCED_SIZES.index(size)
+    observed = REDUCED_OBSERVED[number % len(REDUCED_OBSERVED)]
+    batch = 2 if number % 2 and size[0] < 65 else 1
+    forecast, previous, y, obs = grouped(*size, dtype, *observed, batch=batch)
+    noise = np.random.default_rng(8).standard_normal(forecast.shape).astype(dtype)
+    options = {"noise": noise} if number % 4 < 2 else {}
     filt = dataclasses.replace(REDUCED[name], algorithm="reduced")
-    on = {k: cuda.asarray(v) if given else v for k, v in options.items()}
-    result = filt.analysis(
-        cuda.asarray(forecast), cuda.asarray(y), obs, previous=cuda.asarray(previous), **on
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3, **options)
+    assert close(result, expected, 20 * eps(dtype))
+    assert not np.array_equal(expected, forecast)
+
+
+@pytest.mark.parametrize("name", ["EnFF", "EnSF"])
+def test_reduced_form_is_the_streaming_form(cuda, dtype, name):
+    forecast, previous, y, obs = grouped(20, 300, dtype, "Subset", 2, batch=2)
+    reduced, streaming = (
+        dataclasses.replace(REDUCED[name], algorithm=a) for a in ("reduced", "streaming")
     )
-    streaming = dataclasses.replace(filt, algorithm="streaming", backend="numpy")
-    expected = streaming.analysis(forecast, y, obs, previous=previous, **options)
-    assert close(result.get(), expected, 10 * RTOL[dtype])
+    arrays = {"previous": previous, "rng": 3}
+    result, expected = (both(cuda, f, forecast, y, obs, **arrays) for f in (reduced, streaming))
+    assert not np.array_equal(result[0], expected[0])
+    assert close(result[0], expected[0], 10 * RTOL[dtype])
+
+
+def test_reduced_form_of_more_than_fits_into_shared_memory(cuda):
+    """Coefficients of nine groups; all but two of these have no component."""
+    forecast, previous, y, obs = grouped(340, 16, np.dtype(np.float64), "Identity", 8)
+    y[1:] = np.nan
+    filt = ef.EnFF(**PATHS["f2p"], steps=1, sampler="heun", algorithm="reduced")
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
+    assert close(result, expected, RTOL[np.dtype(np.float64)])
+
+
+def test_reduced_form_with_a_group_of_no_component(cuda):
+    """Whose coefficients grow beyond all bounds, where nobody asks for them."""
+    forecast, previous, y, obs = grouped(6, 40, np.dtype(np.float64), "Identity", 2)
+    std = np.where(np.asarray(obs.std) > 0.5, 1e-30, 0.5)
+    y[std < 0.5] = np.nan
+    obs = ef.Observation(obs.operator, std=std)
+    filt = ef.EnFF(**PATHS["f2p"], steps=12, algorithm="reduced")
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
+    assert close(result, expected, RTOL[np.dtype(np.float64)])
+
+
+def test_reduced_form_tells_members_apart_that_meet(cuda):
+    """Members 3 apart in each component stand 1e-3 from each other at t = 1/2.
+
+    A logit errs by some eps |A|^2 / s^2: 2e-6 in float64, and 1e3 in float32.
+    """
+    members, dim, sigma = 20, 2000, 1e-3
+    rng = np.random.default_rng(5)
+    middle, change = 3 * rng.standard_normal((2, members, dim))
+    middle, change = np.round(256 * middle[:1]) / 256, np.round(256 * change) / 256
+    middle[:, :8] = change[:, :8] = 0  # so that what differs there is exact in float32
+    small = np.zeros_like(change)
+    small[:, :8] = sigma / 2 * rng.standard_normal((members, 8))
+    forecast, previous = ((middle + sign * change + small).astype(np.float32) for sign in (-1, 1))
+    obs = ef.Observation(ef.operators.Identity(), std=1.0)
+    filt = ef.EnFF(path="f2p", sigma_min=sigma, steps=4, guidance="none", algorithm="reduced")
+    y = np.zeros(dim, np.float32)
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
+    assert distance(result, expected) <= 1e-5 * distance(expected, previous)
 
 
 def test_independent_coupling(cuda, dtype):

@@ -1,6 +1,7 @@
 // For the module whose kernels run on the CPU: no driver and no device, but kernels that tell
 // whether the launcher runs bodies as a GPU would, and notices what a GPU would suffer from.
 #include <enfilt_cuda/host_launcher.hpp>
+#include <enfilt_cuda/sums.hpp>
 
 #include <string>
 #include <vector>
@@ -79,6 +80,12 @@ void register_device(py::module_& m) {
     m.def("total", [](unsigned blocks, address stream) {
         double out = 0;
         start_alone({blocks, 1}, Total::threads / warp_size * sizeof(double), Total{&out}, stream);
+        return out;
+    });
+    m.def("sum_of_parts", [](const std::vector<double>& parts, address stream) {
+        double out = 0;
+        const SumPass pass(parts.data(), 1, static_cast<index_t>(parts.size()), &out);
+        start_alone(pass.grid(), pass.shared_bytes, pass, stream);
         return out;
     });
     m.def("deadlock", [](address stream) { start_alone({1, 1}, 0, Deadlock{}, stream); });

@@ -89,6 +89,39 @@ void register_samplers(py::module_& m) {
                                 [&](Run run) { Kernels<T>::diffusion_analysis(p, run); });
         });
     });
+    // `tables` on the device: precisions (groups,), stages (count, 5), maps (count, groups, 3)
+    m.def("reduced_analysis",
+          [](bool is_double, address x1, address x0, index_t members, index_t dim, address out,
+             const std::array<double, 3>& start_from, address start, address noise,
+             std::uint64_t key, std::uint32_t batch, bool standardize, address tables,
+             index_t groups, index_t stages, bool heun, bool paired, address log_weights,
+             address gains, const std::optional<py::tuple>& observed, const Place& place) {
+              return with_type(is_double, [&](auto zero) {
+                  using T = decltype(zero);
+                  ReducedProblem<T> p;
+                  p.members = members, p.dim = dim;
+                  p.steps = stages - (heun ? 1 : 0);
+                  p.x1 = at<T>(x1), p.x0 = at<T>(x0), p.z = at<T>(out);
+                  p.start_x1 = start_from[0], p.start_x0 = start_from[1];
+                  p.start_width = start_from[2];
+                  p.start = at<std::int64_t>(start);
+                  p.noise = at<T>(noise);
+                  p.key = key, p.batch = batch;
+                  p.standardize = standardize;
+                  p.groups = groups;
+                  p.precisions = at<double>(tables);
+                  p.stages = reinterpret_cast<const ReducedStage*>(p.precisions + groups);
+                  p.maps = reinterpret_cast<const ReducedMap*>(p.stages + stages);
+                  p.heun = heun, p.paired = paired;
+                  p.log_weights = at<double>(log_weights);
+                  p.gains = at<double>(gains);
+                  std::optional<Observed<T>> seen;
+                  if (observed) seen = observed_of<T>(*observed);
+                  p.observed = seen ? &*seen : nullptr;
+                  return with_scratch(place,
+                                      [&](Run run) { Kernels<T>::reduced_analysis(p, run); });
+              });
+          });
     m.def("normals", [](bool is_double, std::uint64_t key, std::uint32_t batch, std::uint32_t step,
                         index_t members, index_t dim, address out, const Place& place) {
         return with_type(is_double, [&](auto zero) {

@@ -47,6 +47,9 @@ struct Kernels {
     // `schedule` on the host.
     static void diffusion_analysis(const DiffusionProblem<T>&, Run);
 
+    // `stages`, `maps` and `precisions` on the device as well. Up to 256 groups.
+    static void reduced_analysis(const ReducedProblem<T>&, Run);
+
     // On a regular grid, and from lists; offsets, lists, rho and rotation on the device as well.
     // Up to letkf_members(), which shared memory sets. `power` is not needed.
     static void letkf_window(const LetkfWindow<T>&, Run);

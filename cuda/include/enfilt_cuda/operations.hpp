@@ -12,6 +12,9 @@
 #include "lorenz96.hpp"
 #include "mix.hpp"
 #include "paired.hpp"
+#include "reduced_combine.hpp"
+#include "reduced_gram.hpp"
+#include "reduced_steps.hpp"
 #include "scores.hpp"
 #include "small_pass.hpp"
 #include "sums.hpp"
@@ -163,23 +166,21 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
     }
 }
 
-// The start of a reverse diffusion: normals, standardized where that is asked for.
+// Normals alone, where that is asked for standardized: the start of a reverse diffusion.
+template <class T>
+void draw_normals(const Normals<T>& normals, index_t members, bool standardized, T* out,
+                  Launches& launch) {
+    const StartPass<T> start{normals, nullptr, nullptr,     nullptr, T(0), T(0),
+                             T(1),    members, normals.dim, out};
+    launch(start.grid(), 0, start);
+    if (!standardized) return;
+    const StandardizePass<T> standardize{members, normals.dim, out};
+    launch(standardize.grid(), 0, standardize);
+}
+
 template <class T>
 void start_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
-    const StartPass<T> start{{p.noise, {p.key, p.batch, 0}, p.dim},
-                             nullptr,
-                             nullptr,
-                             nullptr,
-                             T(0),
-                             T(0),
-                             T(1),
-                             p.members,
-                             p.dim,
-                             p.x};
-    launch(start.grid(), 0, start);
-    if (!p.standardize) return;
-    const StandardizePass<T> standardize{p.members, p.dim, p.x};
-    launch(standardize.grid(), 0, standardize);
+    draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, p.members, p.standardize, p.x, launch);
 }
 
 template <class T>
@@ -234,6 +235,70 @@ void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
             if (!last) pairs.measure(p.x, members, next);
         }
     }
+}
+
+// The Gram matrices of the reduced form, (groups, rows, A1 and A0), from the sums of chunks.
+template <class T>
+void sum_grams(const GramPass<T>& pass, double* gram, Launches& launch) {
+    launch(pass.grid(), pass.shared_bytes, pass);
+    const SumPass sum(pass.partial, pass.groups * pass.rows.at.rows() * pass.rows.at.spanned,
+                      pass.grid().rows, gram);
+    launch(sum.grid(), sum.shared_bytes, sum);
+}
+
+template <class T, int Height>
+void combine(const ReducedRows<T>& rows, index_t groups, const T* coefficients, T* z,
+             Launches& launch) {
+    const CombinePass<T, Height> pass{rows, groups, coefficients, z};
+    launch(pass.grid(), pass.shared_bytes, pass);
+}
+
+template <class T>
+void Kernels<T>::reduced_analysis(const ReducedProblem<T>& p, Run run) {
+    using Steps = CoefficientPass<T>;
+    const RowLayout at(p.members, p.x0 != nullptr);
+    const bool draws = !p.noise || p.standardize;
+    // where shared memory has no room for the coefficients of a member, or for its Gram matrices
+    const index_t own = Steps::own_size(p, at), copied = Steps::copied_size(p, at);
+    const bool fits = Steps::bytes(own) <= small_memory;
+    const bool copies = !p.paired && fits && Steps::bytes(own + copied) <= small_memory;
+    const index_t products = p.paired ? 0 : p.groups * at.rows() * at.spanned;
+
+    Workspace& scratch = run.workspace;
+    const ReducedRows<T> rows{at,
+                              p.dim,
+                              p.x1,
+                              p.x0,
+                              draws ? p.z : p.noise,
+                              scratch.template take<Centre<T>>(p.dim),
+                              scratch.template take<std::uint8_t>(p.dim)};
+    int* const used = scratch.template take<int>(p.groups);
+    double* const gram = scratch.template take<double>(products);
+    double* const partial =
+        scratch.template take<double>(products * GramPass<T>::chunks(at, p.dim));
+    double* const memory = fits ? nullptr : scratch.template take<double>(p.members * own);
+    T* const coefficients = scratch.template take<T>(p.groups * p.members * at.stored());
+    if (scratch.counts_only()) return;
+    Launches& launch = run.launch;
+
+    if (draws)
+        draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, p.members, p.standardize, p.z,
+                        launch);
+    const ZeroPass<int> zero{used, p.groups};
+    launch(zero.grid(), 0, zero);
+    const Observed<T> observed = p.observed ? *p.observed : Observed<T>();
+    const CentrePass<T> centre{rows,         p.observed != nullptr, observed,
+                               p.precisions, p.groups,              used};
+    launch(centre.grid(), 0, centre);
+    // paired, there are no weights to find
+    if (!p.paired) sum_grams(GramPass<T>{rows, p.groups, partial}, gram, launch);
+    Steps steps{p, at, gram, used, memory, copies, coefficients};
+    steps.p.observed = nullptr;  // which stands on the host
+    launch(steps.grid(), steps.shared_bytes(), steps);
+    if (p.members <= small_members)
+        combine<T, 32>(rows, p.groups, coefficients, p.z, launch);
+    else
+        combine<T, 64>(rows, p.groups, coefficients, p.z, launch);
 }
 
 template <class T>
@@ -307,17 +372,8 @@ template <class T>
 void Kernels<T>::normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step,
                          index_t members, index_t dim, T* out, Run run) {
     if (run.workspace.counts_only()) return;
-    const StartPass<T> pass{{nullptr, {key, batch, step}, dim},
-                            nullptr,
-                            nullptr,
-                            nullptr,
-                            T(0),
-                            T(0),
-                            T(1),
-                            members,
-                            dim,
-                            out};
-    run.launch(pass.grid(), 0, pass);
+    draw_normals<T>({nullptr, {key, batch, step}, dim}, members, false, out,
+                    run.launch);
 }
 
 template <class T>

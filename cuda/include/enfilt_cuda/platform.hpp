@@ -54,16 +54,23 @@ ENFILT_BOTH constexpr index_t larger(index_t a, index_t b) { return a < b ? b : 
 
 constexpr unsigned count_of(index_t n) { return static_cast<unsigned>(n); }
 
-// The sum of one number a thread, known to thread 0; the order depends on the block's size alone.
-// `scratch` has room for a number a warp, and is free again after the next barrier.
-template <class Context>
-ENFILT_DEVICE double block_sum(Context& c, unsigned threads, double value, double* scratch) {
-    for (unsigned step = warp_size / 2; step > 0; step /= 2) value += c.shuffle_down(value, step);
+// One number a thread put together two by two, known to thread 0; the order depends on the block's
+// size alone. `scratch` has room for a number a warp, and is free again after the next barrier.
+template <class Context, class Op>
+ENFILT_DEVICE double block_fold(Context& c, unsigned threads, double value, double* scratch,
+                                const Op& op) {
+    for (unsigned step = warp_size / 2; step > 0; step /= 2)
+        value = op(value, c.shuffle_down(value, step));
     if (c.thread() % warp_size == 0) scratch[c.thread() / warp_size] = value;
     c.sync();
     if (c.thread() == 0)
-        for (unsigned w = 1; w < threads / warp_size; ++w) value += scratch[w];
+        for (unsigned w = 1; w < threads / warp_size; ++w) value = op(value, scratch[w]);
     return value;
+}
+
+template <class Context>
+ENFILT_DEVICE double block_sum(Context& c, unsigned threads, double value, double* scratch) {
+    return block_fold(c, threads, value, scratch, [](double a, double b) { return a + b; });
 }
 
 }  // namespace enfilt::cuda

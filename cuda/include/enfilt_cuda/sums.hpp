@@ -5,6 +5,23 @@
 
 namespace enfilt::cuda {
 
+// A sum as if once rounded (Neumaier 1974): adding up a thousand parts one by one would lose more
+// digits than all that was added up to make them.
+struct CompensatedSum {
+    double sum, lost;
+
+    ENFILT_DEVICE void operator+=(double term) {
+        const double next = sum + term;
+        lost += std::fabs(sum) >= std::fabs(term) ? (sum - next) + term : (term - next) + sum;
+        sum = next;
+    }
+    ENFILT_DEVICE void operator+=(const CompensatedSum& other) {
+        *this += other.sum;
+        lost += other.lost;
+    }
+    ENFILT_DEVICE double total() const { return sum + lost; }
+};
+
 // to[p] = sum over k of partial[p * parts + k]. Several threads share one sum where there are many
 // parts.
 struct SumPass {
@@ -22,7 +39,7 @@ struct SumPass {
     Grid grid() const {
         return {count_of(divide_up(count, threads / width(parts))), 1};
     }
-    static constexpr std::size_t shared_bytes = threads * sizeof(double);
+    static constexpr std::size_t shared_bytes = threads * sizeof(CompensatedSum);
     unsigned each;  // width(parts)
 
     SumPass(const double* from, index_t sums, index_t parts_each, double* out)
@@ -30,10 +47,10 @@ struct SumPass {
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {
-        double* const shared = c.template shared<double>();
+        CompensatedSum* const shared = c.template shared<CompensatedSum>();
         const unsigned lane = c.thread() % each;
         const index_t p = static_cast<index_t>(c.block()) * (threads / each) + c.thread() / each;
-        double sum = 0;
+        CompensatedSum sum{0, 0};
         if (p < count)
             for (index_t k = lane; k < parts; k += each) sum += partial[p * parts + k];
         shared[c.thread()] = sum;
@@ -41,7 +58,7 @@ struct SumPass {
             c.sync();
             if (lane < step) shared[c.thread()] += shared[c.thread() + step];
         }
-        if (p < count && lane == 0) to[p] = shared[c.thread()];
+        if (p < count && lane == 0) to[p] = shared[c.thread()].total();
     }
 };
 

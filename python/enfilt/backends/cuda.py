@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _memory
-from . import lenff, reduced_on_device, reference
+from . import lenff, reference
 from .base import (
     Array,
     Backend,
@@ -65,6 +65,11 @@ def _cupy() -> Any:
 def _address(array: Array | None) -> int:
     """Return where a CuPy array stands on the device, 0 for None."""
     return 0 if array is None else int(array.data.ptr)  # type: ignore[attr-defined] # CuPy's
+
+
+def _of(array: Array | None, batch: int) -> int:
+    """Return where the part of one ensemble of a batch stands, 0 for None."""
+    return 0 if array is None else _address(array[batch])
 
 
 class CudaBackend(Backend):
@@ -149,16 +154,12 @@ class CudaBackend(Backend):
         start = None if p.start is None else self.xp.asarray(p.start)
         for b in range(len(out)):
             found = self._parts(None if p.observed is None else p.observed.of(b))
-
-            def of(array: Array | None, b: int = b) -> int:
-                return 0 if array is None else _address(array[b])
-
             self._run(
                 self.core.flow_analysis,
                 out,
-                *(of(p.x1), of(p.x0), *p.x1.shape[1:], of(out)),
-                *(p.start_width, of(start), of(p.noise), p.key, b),
-                *(p.stages, p.heun, of(p.log_weights)),
+                *(_of(p.x1, b), _of(p.x0, b), *p.x1.shape[1:], _of(out, b)),
+                *(p.start_width, _of(start, b), _of(p.noise, b), p.key, b),
+                *(p.stages, p.heun, _of(p.log_weights, b)),
                 None if found is None else found[0],
             )
 
@@ -170,14 +171,29 @@ class CudaBackend(Backend):
             self._run(
                 self.core.diffusion_analysis,
                 out,
-                *(_address(p.x1[b]), *p.x1.shape[1:], _address(out[b])),
-                *(0 if p.noise is None else _address(p.noise[b]), p.key, p.batch + b),
+                *(_of(p.x1, b), *p.x1.shape[1:], _of(out, b)),
+                *(_of(p.noise, b), p.key, p.batch + b),
                 *(p.schedule, p.score_limit, p.paired, p.standardize),
                 found[0],
             )
 
     def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
-        reduced_on_device.analysis(problem, self.normals, out)
+        p = problem
+        # one array, of one copy to the device
+        tables = self.xp.asarray(np.concatenate([p.precisions, p.stages.ravel(), p.maps.ravel()]))
+        start = None if p.start is None else self.xp.asarray(p.start)
+        gains = None if p.gains is None else self.xp.ascontiguousarray(p.gains)
+        for b in range(len(out)):
+            found = self._parts(None if p.observed is None else p.observed.of(b))
+            self._run(
+                self.core.reduced_analysis,
+                out,
+                *(_of(p.x1, b), _of(p.x0, b), *p.x1.shape[1:], _of(out, b)),
+                *(p.start_from, _of(start, b), _of(p.noise, b), p.key, p.batch + b),
+                *(p.standardize, _address(tables), len(p.precisions), len(p.stages)),
+                *(p.heun, p.paired, _of(p.log_weights, b), _of(gains, b)),
+                None if found is None else found[0],
+            )
 
     def letkf_window(
         self,

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays
 from .base import Array, ObservedComponents
 from .reference import philox_normals, softmax, standardized
 
@@ -141,16 +140,15 @@ class _Steps:
 
     def __init__(self, problem: ReducedProblem, batch: int, grams: Array, used: Array) -> None:
         self.problem, self.batch, self.used = problem, batch, used
-        self.xp = _arrays.namespace(grams)
         self.rows = Rows.of(problem)
         self.grams = grams if used.all() else grams[used]
-        self.maps = self.xp.asarray(problem.maps[:, used])
+        self.maps = problem.maps[:, used]
         self.stages = [ReducedStage(*map(float, row)) for row in problem.stages]
         if problem.gains is not None:
             # Y_j R^-1 Y_k^T and Y_j R^-1 (y - mean)
             n, of_x1 = self.rows.members, self.grams[:, :, : self.rows.members]
-            precisions = self.xp.asarray(problem.precisions[used])
-            self.observed = self.xp.einsum("g,gjk->jk", precisions, of_x1[:, :n])
+            precisions = problem.precisions[used]
+            self.observed = np.einsum("g,gjk->jk", precisions, of_x1[:, :n])
             self.innovation = precisions @ of_x1[:, self.rows.innovation]
 
     def run(self) -> Array:
@@ -176,8 +174,7 @@ class _Steps:
         c[:, :, rows.drift] = p.start_from.x0
         c[:, :, rows.mean] = p.start_from.x1 + p.start_from.x0
         c[:, :, rows.noise] = p.start_from.width
-        started: Array = self.xp.asarray(c)
-        return started
+        return c
 
     def _weights(self, k: int, c: Array) -> Array:
         """Return the weights (N, N) from |z_i - mu_j|^2 without what is the same for all j.
@@ -187,7 +184,7 @@ class _Steps:
         p, rows, stage = self.problem, self.rows, self.stages[k]
         n = rows.members
         if p.paired:
-            eye: Array = self.xp.eye(n)
+            eye: Array = np.eye(n)
             return eye
         centred = stage.a1 * self.grams[:, :, :n]
         if p.x0 is not None:
@@ -195,11 +192,11 @@ class _Steps:
         away = c.copy()
         away[:, :, rows.drift] -= stage.a0
         away[:, :, rows.mean] -= stage.a1 + stage.a0
-        products = self.xp.einsum("gir,grj->ij", away[:, :, : rows.noise], centred[:, : rows.noise])
-        products += self.xp.einsum("gi,gij->ij", away[:, :, rows.noise], centred[:, rows.noise :])
-        squares = stage.a1 * self.xp.einsum("gjj->j", centred[:, :n])
+        products = np.einsum("gir,grj->ij", away[:, :, : rows.noise], centred[:, : rows.noise])
+        products += np.einsum("gi,gij->ij", away[:, :, rows.noise], centred[:, rows.noise :])
+        squares = stage.a1 * np.einsum("gjj->j", centred[:, :n])
         if p.x0 is not None:
-            squares = squares + stage.a0 * self.xp.einsum("gjj->j", centred[:, n : 2 * n])
+            squares = squares + stage.a0 * np.einsum("gjj->j", centred[:, n : 2 * n])
         logits = stage.half_precision * (2 * products - squares)
         if p.log_weights is not None:
             logits += p.log_weights[self.batch]
@@ -207,8 +204,8 @@ class _Steps:
         if p.gains is None:
             return w
         # Covariance guidance as a change of the weights: see `flow.FlowSampler` of the kernels.
-        u = self.innovation - self.xp.einsum("ik,kj->ij", w, self.observed)
-        q = self.xp.einsum("ij,lj->il", u, p.gains[self.batch, k])
+        u = self.innovation - np.einsum("ik,kj->ij", w, self.observed)
+        q = np.einsum("ij,lj->il", u, p.gains[self.batch, k])
         result: Array = w + q - q.mean(axis=1, keepdims=True)
         return result
 

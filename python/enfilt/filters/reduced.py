@@ -38,33 +38,58 @@ class _Cost(NamedTuple):
     """What the reduced form costs beyond one streaming step, in numbers of an ensemble streamed.
 
     A streaming step takes a time in proportion to N D; these are N D of the steps that would take
-    as long: a multiple of N D, and numbers for a call, an evaluation of the weights, and each pair
-    of members in one.
+    as long: a multiple of N D, more of them for each group of components but the first, and numbers
+    for a call, an evaluation of the weights, and each pair of members in one.
     """
 
     passes: int
     call: int
     evaluation: int
     pair: int
+    group: int = 0
 
 
 # Measured by bench/reduced.py, f2p; the other paths, which have one ensemble less in the
 # Gram matrices, would have fewer passes. Plain NumPy keeps the streaming form: it is the oracle.
-_COSTS = {"cpp": _Cost(5, 24_000, 0, 64), "numba": _Cost(7, 80_000, 50_000, 64)}
+#
+# That of "cuda" is counted, for f2p in float32, and not measured. A streaming step moves 4 N
+# numbers a component. The reduced form moves 10 N (normals written, means of x1 and x0, both and
+# the normals for the Gram matrices and again for z), and has 8 N^2 + 12 N float64 operations in
+# these, 4 of which take a data centre's GPU as long as a byte: 2.7 + N/8 steps up to 32 members,
+# 5.2 for 20. With more the streaming form is tiled and moves 7 N numbers in 5 N^2 float32
+# operations; it stays below 7 steps. Components of one group among others are read with their
+# neighbours, 7 N numbers more. A step on coefficients reads (2 N)^2 float64 numbers for each member
+# out of cache, the bytes of 2 N^3 members' components: below 64 N^2 up to 32 members and, against
+# the operations of streaming steps, beyond; it starts fewer kernels than they do.
+_COSTS = {
+    "cpp": _Cost(5, 24_000, 0, 64),
+    "numba": _Cost(7, 80_000, 50_000, 64),
+    "cuda": _Cost(7, 0, 0, 64, group=2),
+}
 
 # Steps of the paired score, in cache, that take the time of one that passes over memory.
 _PAIRED_STEPS = 8
 
 
-def pays(backend: Backend, members: int, dim: int, evaluations: int, paired: bool) -> bool:
+def pays(
+    backend: Backend,
+    members: int,
+    dim: int,
+    evaluations: int,
+    paired: bool,
+    observed: ObservedComponents | None = None,
+) -> bool:
     """Return whether the reduced form is the faster one, where it applies.
 
-    Parameters are those of `chosen`.
+    Parameters are those of `chosen`; `observed` is None where steps do not look at it.
     """
     if backend.name not in _COSTS:
         return False
     cost = _COSTS[backend.name]
     spared = evaluations / _PAIRED_STEPS - 1 if paired else evaluations - cost.passes
+    if cost.group and observed is not None:
+        others = len(distinct(observed.precision, MAX_ERRORS)) - (observed.size == dim)
+        spared -= cost.group * others
     spent = cost.call + evaluations * (cost.evaluation + cost.pair * members**2)
     return spared * members * dim > spent
 
@@ -104,7 +129,8 @@ def chosen(
     """
     if algorithm == "streaming":
         return False
-    if algorithm == "auto" and not pays(backend, members, dim, evaluations, paired):
+    seen = observed if in_steps else None
+    if algorithm == "auto" and not pays(backend, members, dim, evaluations, paired, seen):
         return False
     reason = obstacle(observed) if in_steps else None
     if reason is not None and algorithm == "reduced":
