@@ -77,13 +77,28 @@ def test_pairwise_kernels(cuda, dtype, size):
     assert np.abs(logits.get() / expected - 1).max() <= 20 * eps(dtype)
 
 
-@pytest.mark.parametrize(("points", "members"), [(1, 40), (40, 1), (1, 1), (5, 31), (70, 3)])
+@pytest.mark.parametrize(
+    ("points", "members"), [(1, 40), (40, 1), (1, 1), (5, 31), (70, 3), (3, 4096)]
+)
 def test_numbers_of_points_and_members_that_differ(cuda, dtype, points, members):
     z = draw(points, 77, dtype)[0]
     x1 = draw(members, 77, dtype)[1]
     score = ef.kernels.mixture_score(cuda.asarray(z), cuda.asarray(x1), 0.8, 0.9).get()
     expected = ef.kernels.mixture_score(z, x1, 0.8, 0.9, backend="numpy")
     assert distance(score, expected) <= 20 * eps(dtype) * np.linalg.norm(z / 0.9**2)
+
+
+@pytest.mark.parametrize("cuda", [pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True)
+def test_more_components_than_32_bits_count(cuda):
+    dim = 2**31 + 65
+    if (free := cuda.cuda.Device().mem_info[0]) < 6 * 4 * dim:
+        pytest.skip(f"{free / 1e9:.0f} GB of the GPU are free: this takes {24 * dim / 1e9:.0f}")
+    x, centers = cuda.zeros((1, dim), np.float32), cuda.zeros((2, dim), np.float32)
+    x[0, -3:] = cuda.asarray([1.0, 2.0, 3.0])
+    centers[1, -1] = 1
+    weight = 1 / (1 + np.exp((14 - 9) / -2))  # of the second, from |x - c|^2
+    score = ef.kernels.mixture_score(x, centers, 1.0, 1.0)[0, -4:].get()
+    assert np.abs(score - [0, -1, -2, weight - 3]).max() <= 10 * eps(np.float32)
 
 
 @pytest.mark.parametrize("members", [5, 40])

@@ -256,11 +256,14 @@ void register_rest(py::module_& m) {
 }
 
 void register_place(py::module_& m) {
-    py::class_<Graphs>(m, "Graphs").def(py::init()).def("counts", [](const Graphs& graphs) {
-        const Graphs::Counts counts = graphs.counts();
-        return py::make_tuple(counts.built, counts.changed, counts.started);
-    });
-    py::class_<Place>(m, "Place")
+    // local: a process may load this module and the one whose kernels run on the CPU
+    py::class_<Graphs>(m, "Graphs", py::module_local())
+        .def(py::init())
+        .def("counts", [](const Graphs& graphs) {
+            const Graphs::Counts counts = graphs.counts();
+            return py::make_tuple(counts.built, counts.changed, counts.started);
+        });
+    py::class_<Place>(m, "Place", py::module_local())
         .def(py::init<address, address, Graphs*>(), py::keep_alive<1, 4>());
 }
 

@@ -102,7 +102,7 @@ struct SteppedPoints {
 template <class T, class Points>
 struct SmallPass {
     static constexpr unsigned threads = 128;
-    static constexpr int columns = 128, stride = columns + 1, tile = 4;
+    static constexpr int columns = 128, stride = columns + 1, tile = 4, loaded = 4;
     // as many as shared memory has room for with 20 members
     static constexpr unsigned resident = sizeof(T) == sizeof(float) ? Points::resident : 3;
 
@@ -156,12 +156,8 @@ struct SmallPass {
              first += static_cast<index_t>(c.blocks()) * columns) {
             const index_t d = first + t;
             if (d < members.dim) {
-                for (int j = 0; j < n; ++j) {
-                    const index_t at = j * members.dim + d;
-                    const T x1 = members.x1[at], x0 = members.x0 ? members.x0[at] : T(0);
-                    if (partial) centres[j * stride + t] = centre(x1, x0);
-                    if (Points::mixes) targets[j * stride + t] = target(x1, x0);
-                }
+                for (int j = 0; j < n; j += loaded)
+                    blend(j, d, target, centres + t, targets + t);
                 points.make(d, weights, targets + t, stride, z + t);
             } else if (partial) {
                 for (int i = 0; i < m; ++i) z[i * stride + t] = T(0);
@@ -175,6 +171,25 @@ struct SmallPass {
     }
 
   private:
+    // Centres and targets of some members; all are read before any is written, as memory is far.
+    ENFILT_DEVICE void blend(int first, index_t d, const Blend<T>& target, T* centres,
+                             T* targets) const {
+        const int n = static_cast<int>(members.count);
+        T x1[loaded], x0[loaded] = {};
+        ENFILT_UNROLL(4)
+        for (int r = 0; r < loaded; ++r) {
+            const int j = first + r < n ? first + r : n - 1;
+            x1[r] = members.x1[j * members.dim + d];
+            if (members.x0) x0[r] = members.x0[j * members.dim + d];
+        }
+        ENFILT_UNROLL(4)
+        for (int r = 0; r < loaded; ++r) {
+            if (first + r >= n) continue;
+            if (partial) centres[(first + r) * stride] = centre(x1[r], x0[r]);
+            if (Points::mixes) targets[(first + r) * stride] = target(x1[r], x0[r]);
+        }
+    }
+
     ENFILT_DEVICE void add(int group, int groups, const T* const (&a)[tile],
                            const T* const (&b)[tile], double (&sum)[tile][tile]) const {
         T part[tile][tile] = {};
