@@ -63,6 +63,10 @@ std::size_t with_type(bool is_double, Body&& body) {
     return is_double ? body(double()) : body(float());
 }
 
+void register_pairwise(py::module_& m);
+void register_samplers(py::module_& m);
+void register_localized(py::module_& m);
+void register_others(py::module_& m);
 // Of device.cpp or host.cpp.
 void register_device(py::module_& m);
 

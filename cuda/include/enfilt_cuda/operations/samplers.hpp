@@ -1,0 +1,138 @@
+// The steps of EnFF and EnSF, and the normals that they start from.
+#pragma once
+
+#include "../advance.hpp"
+#include "../paired.hpp"
+#include "pairs.hpp"
+
+namespace enfilt::cuda {
+
+template <class T>
+void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
+    const Pairs<T> pairs(p.members, p.members, p.dim, run);
+    T* const ahead = p.heun ? run.workspace.template take<T>(p.members * p.dim) : nullptr;
+    if (run.workspace.counts_only()) return;
+    Launches& launch = run.launch;
+    const Members<T> members{p.x1, p.x0, p.members, p.dim};
+    const double dt = 1.0 / static_cast<double>(p.steps);
+    const Stage* const s = p.stages;
+    const auto centre = [&](index_t k) { return Blend<T>(s[k].a1, s[k].a0); };
+    const auto target = [&](index_t k) {
+        const FieldForm form(s[k]);
+        return Blend<T>(form.c1, form.c0);
+    };
+    const auto weigh = [&](index_t k) { return pairs.weigh(s[k].half_precision, p.log_weights); };
+
+    const StartPass<T> start{{p.noise, {p.key, p.batch, 0}, p.dim},
+                             p.x1,
+                             p.x0,
+                             p.start,
+                             static_cast<T>(s[0].a1),
+                             static_cast<T>(s[0].a0),
+                             static_cast<T>(p.start_width),
+                             p.members,
+                             p.dim,
+                             p.z};
+    launch(start.grid(), 0, start);
+    pairs.measure(p.z, members, centre(0));
+    for (index_t k = 0; k < p.steps; ++k) {
+        const bool last = k + 1 == p.steps;
+        const WeightRows<T> weights = weigh(k);
+        const FlowAdvance<T> euler(s[k], dt, p.observed);
+        if (p.heun) {
+            mix<T>(launch, p.z, ahead, p.members, members, target(k), weights, euler);
+            pairs.measure(ahead, members, centre(k + 1));
+            const HeunAdvance<T> heun{FlowAdvance<T>(s[k + 1], dt, p.observed), p.z, p.dim};
+            mix<T>(launch, ahead, p.z, p.members, members, target(k + 1), weigh(k + 1), heun);
+        } else if (pairs.small()) {
+            const SteppedPoints<T, FlowAdvance<T>> points{p.z,       p.members, p.dim, p.members,
+                                                          target(k), weights,   euler};
+            pairs.measure_while_making(points, members, centre(last ? k : k + 1), !last);
+            continue;
+        } else {
+            mix<T>(launch, p.z, p.z, p.members, members, target(k), weights, euler);
+        }
+        if (!last) pairs.measure(p.z, members, centre(k + 1));
+    }
+}
+
+// Normals alone, where that is asked for standardized: the start of a reverse diffusion.
+template <class T>
+void draw_normals(const Normals<T>& normals, index_t members, bool standardized, T* out,
+                  Launches& launch) {
+    const StartPass<T> start{normals, nullptr, nullptr,     nullptr, T(0), T(0),
+                             T(1),    members, normals.dim, out};
+    launch(start.grid(), 0, start);
+    if (!standardized) return;
+    const StandardizePass<T> standardize{members, normals.dim, out};
+    launch(standardize.grid(), 0, standardize);
+}
+
+template <class T>
+void start_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
+    draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, p.members, p.standardize, p.x, launch);
+}
+
+template <class T>
+void paired_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
+    if (p.standardize) start_diffusion(p, launch);
+    PairedPass<T> pass{};
+    pass.x1 = p.x1, pass.x = p.x;
+    pass.members = p.members, pass.dim = p.dim;
+    pass.draws_start = !p.standardize;
+    pass.limit = static_cast<T>(p.score_limit);
+    pass.observed = *p.observed;
+    pass.noise = p.noise, pass.key = p.key, pass.batch = p.batch;
+    for (index_t first = 0; first < p.steps; first += pass.most) {
+        pass.first_step = static_cast<int>(first);
+        pass.count = static_cast<int>(smaller(pass.most, p.steps - first));
+        for (int k = 0; k < pass.count; ++k)
+            pass.schedule[k] = ReverseUpdate<T>(p.schedule[first + k]);
+        launch(pass.grid(), 0, pass);
+        pass.draws_start = false;
+    }
+}
+
+template <class T>
+void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
+    Launches& launch = run.launch;
+    if (p.paired) {
+        if (!run.workspace.counts_only()) paired_diffusion(p, launch);
+        return;
+    }
+    const Pairs<T> pairs(p.members, p.members, p.dim, run);
+    if (run.workspace.counts_only()) return;
+    const Members<T> members{p.x1, nullptr, p.members, p.dim};
+    start_diffusion(p, launch);
+    pairs.measure(p.x, members, {p.schedule[0].centre, 0.0});
+    for (index_t k = 0; k < p.steps; ++k) {
+        const DiffusionStep& s = p.schedule[k];
+        const bool last = k + 1 == p.steps;
+        const WeightRows<T> weights = pairs.weigh(s.half_precision, nullptr);
+        const Blend<T> target(s.pull, 0.0), next(last ? 0.0 : p.schedule[k + 1].centre, 0.0);
+        const T* const noise = p.noise ? p.noise + (k + 1) * p.members * p.dim : nullptr;
+        const DiffusionAdvance<T> advance{
+            ReverseUpdate<T>(s),
+            static_cast<T>(p.score_limit),
+            *p.observed,
+            {noise, {p.key, p.batch, static_cast<std::uint32_t>(k + 1)}, p.dim}};
+        if (pairs.small()) {
+            const SteppedPoints<T, DiffusionAdvance<T>> points{p.x,    p.members, p.dim, p.members,
+                                                               target, weights,   advance};
+            pairs.measure_while_making(points, members, next, !last);
+        } else {
+            mix<T>(launch, p.x, p.x, p.members, members, target, weights, advance);
+            if (!last) pairs.measure(p.x, members, next);
+        }
+    }
+}
+
+template <class T>
+void Kernels<T>::normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step,
+                         index_t members, index_t dim, T* out, Run run) {
+    if (run.workspace.counts_only()) return;
+    draw_normals<T>({nullptr, {key, batch, step}, dim}, members, false, out,
+                    run.launch);
+}
+
+}  // namespace enfilt::cuda
