@@ -29,7 +29,7 @@ FUNCTIONS = {
 }
 OPERATIONS = {
     *("astype", "reshape", "copy", "mean", "sum", "std", "var", "all", "any", "max", "min"),
-    *("transpose", "fill", "view", "ravel"),
+    *("transpose", "swapaxes", "trace", "fill", "view", "ravel"),
 }
 
 waits = 0
@@ -170,7 +170,9 @@ def _of_numpy(function):
 
 class _CuPy(types.ModuleType):
     ndarray = ndarray
-    linalg = types.SimpleNamespace(eigh=_of_numpy(np.linalg.eigh), qr=_of_numpy(np.linalg.qr))
+    linalg = types.SimpleNamespace(
+        **{name: _of_numpy(getattr(np.linalg, name)) for name in ("eigh", "qr", "solve")}
+    )
     fft = types.SimpleNamespace(
         **{name: _of_numpy(getattr(np.fft, name)) for name in ("rfft", "irfft", "fft", "ifft")}
     )

@@ -360,6 +360,25 @@ def test_score_filter(cuda, dtype, size, score, sampler, options):
     assert close(result, expected, 30 * RTOL[dtype])
 
 
+@pytest.mark.parametrize("cutoff", [None, 3.0])
+@pytest.mark.parametrize("operator", ["Arctan@Every", "Subset"])
+@pytest.mark.parametrize("sampler", ["sde", "ode"])
+def test_score_filter_with_regression(cuda, dtype, sampler, operator, cutoff):
+    dim = 40
+    chosen = OPERATORS[operator](dim)
+    forecast, _, y, obs = problem(7, dim, dtype, chosen, batch=2)
+    y[0] = np.nan
+    grid = ef.grids.RegularGrid((dim,))
+    obs = ef.Observation(chosen, std=obs.std, grid=grid)
+    taper = None if cutoff is None else ef.localization.GaspariCohn(cutoff)
+    filt = ef.EnSF(steps=6, sampler=sampler, regress_unobserved=True, localization=taper)
+    result, expected = both(cuda, filt, forecast, y, obs, rng=4)
+    assert np.array_equal(result[0], forecast[0])
+    assert not np.array_equal(expected[1], forecast[1])
+    # as above; the regression solves in float64, with a condition of up to 1e6
+    assert close(result, expected, 30 * RTOL[dtype] + 2e6 * eps(np.float64))
+
+
 def test_long_schedule_of_the_paired_score(cuda):
     """More steps than the arguments of one kernel hold."""
     forecast, _, y, obs = problem(3, 40, np.float64, ef.operators.Arctan())

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..backends import DiffusionProblem, DiffusionStep, ObservedComponents
 from ..localization import GaspariCohn
 from ..observation import Observation
@@ -199,11 +199,6 @@ class EnSF(EnsembleFilter):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         if self.regress_unobserved:
-            if cycle.backend.on_device:
-                raise TypeError(
-                    "forecast is a CuPy array, on which regress_unobserved=True does not run: "
-                    "expected NumPy arrays, such as cupy.asnumpy(forecast)"
-                )
             self._update_observed(cycle, out)
             return
         observed = cycle.observed
@@ -232,20 +227,22 @@ class EnSF(EnsembleFilter):
                 f"regress_unobserved=True needs observations of single components, which "
                 f"{cycle.obs.operator!r} does not choose"
             )
-        components = np.arange(dim)[form.components]
+        xp, components = _arrays.namespace(cycle.forecast), np.arange(dim)[form.components]
         places = None if self.localization is None else cycle.obs.places(dim)
         precision = cycle.obs.precision(cycle.forecast.dtype)
         for b, x1 in enumerate(cycle.forecast):
-            seen = np.flatnonzero(~np.isnan(cycle.y[b]))
+            # on a GPU this waits: which are missing says which arrays there are
+            seen = np.flatnonzero(~np.isnan(_arrays.to_host(cycle.y[b])))
             if seen.size == 0:
                 continue
             observed = components[seen]
             unobserved = np.delete(np.arange(dim), observed)
-            part = np.ascontiguousarray(x1[:, observed])
+            columns = xp.asarray(observed)
+            part = xp.ascontiguousarray(x1[:, columns])
             noise = None
             if cycle.noise is not None:
-                noise = np.ascontiguousarray(cycle.noise[b][..., observed])
-            moved = np.empty_like(part)
+                noise = xp.ascontiguousarray(cycle.noise[b][..., columns])
+            moved = xp.empty_like(part)
             part_observed = ObservedComponents(
                 kind=form.kind,
                 parameter=form.parameter,
@@ -253,7 +250,7 @@ class EnSF(EnsembleFilter):
                 stride=1,
                 size=seen.size,
                 indices=None,
-                y=np.ascontiguousarray(cycle.y[b][seen]),
+                y=xp.ascontiguousarray(cycle.y[b][xp.asarray(seen)]),
                 precision=precision[seen] if precision.size > 1 else precision,
                 function=form.function,
             )
@@ -266,7 +263,7 @@ class EnSF(EnsembleFilter):
             else:
                 gradient = functools.partial(self._gradient_of_part, cycle, b, observed)
                 self._sample(cycle, b, part, noise, gradient, moved)
-            out[b][:, observed] = moved
+            out[b][:, columns] = moved
             if self.localization is None or places is None:
                 regress(x1, moved, observed, unobserved, out[b])
             else:

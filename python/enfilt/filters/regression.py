@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from ..grids import Grid
 from ..localization import GaspariCohn
 
@@ -37,11 +38,11 @@ def _anomalies(x: Array) -> Array:
 
 def _solve(cross: Array, gram: Array) -> Array:
     """Return cross (gram + eps I)^-1 for stacks (..., N, N)."""
-    members = gram.shape[-1]
-    ridge = _RIDGE * np.trace(gram, axis1=-2, axis2=-1) / members
-    ridge = np.where(ridge > 0, ridge, 1.0)  # no spread at all: then cross is zero too
-    regular = gram + ridge[..., None, None] * np.eye(members)
-    result: Array = np.swapaxes(np.linalg.solve(regular, np.swapaxes(cross, -1, -2)), -1, -2)
+    xp, members = _arrays.namespace(gram), gram.shape[-1]
+    ridge = _RIDGE * gram.trace(axis1=-2, axis2=-1) / members
+    ridge = xp.where(ridge > 0, ridge, 1.0)  # no spread at all: then cross is zero too
+    regular = gram + ridge[..., None, None] * xp.eye(members)
+    result: Array = xp.linalg.solve(regular, cross.swapaxes(-1, -2)).swapaxes(-1, -2)
     return result
 
 
@@ -55,22 +56,22 @@ def regress(x1: Array, moved: Array, observed: Array, unobserved: Array, out: Ar
     moved : ndarray, (N, D_o)
         Analysis of the observed components.
     observed, unobserved : ndarray of int, (D_o,), (D_u,)
-        Which components are which.
+        Which components are which; on the host.
     out : ndarray, (N, D)
         Overlaps no input.
     """
-    members = x1.shape[0]
+    xp, members = _arrays.namespace(x1), x1.shape[0]
     width = max(1, _BLOCK // members)
-    gram, cross = np.zeros((members, members)), np.zeros((members, members))
+    gram, cross = xp.zeros((members, members)), xp.zeros((members, members))
     for start in range(0, observed.size, width):
         block = slice(start, start + width)
-        before = x1[:, observed[block]]
+        before = x1[:, xp.asarray(observed[block])]
         a = _anomalies(before)
         gram += a @ a.T
         cross += (moved[:, block].astype(np.float64) - before) @ a.T
     weights = _solve(cross, gram)
     for start in range(0, unobserved.size, width):
-        chosen = unobserved[start : start + width]
+        chosen = xp.asarray(unobserved[start : start + width])
         out[:, chosen] = x1[:, chosen] + weights @ _anomalies(x1[:, chosen])
 
 
@@ -104,20 +105,20 @@ def regress_locally(
     localization : GaspariCohn
         The taper.
     """
-    members = x1.shape[0]
+    xp, members = _arrays.namespace(x1), x1.shape[0]
     width = int(np.clip(_BLOCK // max(observed.size, members**2), 1, 256))
     for start in range(0, unobserved.size, width):
         chosen = unobserved[start : start + width]
         rho = localization.weight(grid.distances(grid.coordinates(chosen), places))
-        nearest = rho.max(axis=1)
-        near = rho.any(axis=0)
-        rho = rho[:, near]
-        before = x1[:, observed[near]]
+        near = np.flatnonzero(rho.any(axis=0))
+        nearest, rho = xp.asarray(rho.max(axis=1)), xp.asarray(rho[:, near])
+        chosen, seen = xp.asarray(chosen), xp.asarray(observed[near])
+        before = x1[:, seen]
         a = _anomalies(before)
-        increments = moved[:, near].astype(np.float64) - before
+        increments = moved[:, xp.asarray(near)].astype(np.float64) - before
         gram = _weighted_products(a, a, rho)
         weights = _solve(_weighted_products(increments, a, rho), gram)
-        step = np.einsum("cij,jc->ic", weights, _anomalies(x1[:, chosen]))
+        step = xp.einsum("cij,jc->ic", weights, _anomalies(x1[:, chosen]))
         out[:, chosen] = x1[:, chosen] + nearest * step
 
 
