@@ -272,9 +272,11 @@ def small_analysis(cupy: Any, _: int, copy: float) -> Row:
 
 def small_analysis_without_graphs(cupy: Any, _: int, copy: float) -> Row:
     from enfilt import backends
+    from enfilt.backends.cuda import CudaBackend
 
-    graphs = backends.get("cuda").graphs  # type: ignore[attr-defined] # the CUDA backend's
-    return _small(cupy, copy, "the same, kernel by kernel", graphs.clear)
+    backend = backends.get("cuda")
+    assert isinstance(backend, CudaBackend)
+    return _small(cupy, copy, "the same, kernel by kernel", backend.graphs.clear)
 
 
 _REDUCED_STEPS = 100

@@ -3,6 +3,16 @@
 
 namespace enfilt::cuda::bindings {
 
+namespace {
+
+template <class T>
+LetkfEnsemble<T> ensemble_of(address x, index_t members, index_t dim, address out,
+                             address rotation) {
+    return {members, dim, at<T>(x), at<T>(out), at<double>(rotation)};
+}
+
+}  // namespace
+
 void register_localized(py::module_& m) {
     m.attr("letkf_members") = Kernels<float>::letkf_members();
     m.def("letkf_window",
@@ -12,10 +22,7 @@ void register_localized(py::module_& m) {
              const Place& place) {
               return with_type(is_double, [&](auto zero) {
                   using T = decltype(zero);
-                  LetkfWindow<T> p;
-                  p.members = members, p.dim = dim;
-                  p.x = at<T>(x), p.out = at<T>(out);
-                  p.rotation = at<double>(rotation);
+                  LetkfWindow<T> p{ensemble_of<T>(x, members, dim, out, rotation)};
                   p.rows = grid_rows, p.columns = grid_columns, p.periodic = periodic;
                   p.count = count;
                   p.offsets = at<std::int64_t>(offsets), p.rho = at<double>(rho);
@@ -30,10 +37,7 @@ void register_localized(py::module_& m) {
                             address indices, address rho, address rows, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
-            LetkfLists<T> p;
-            p.members = members, p.dim = dim;
-            p.x = at<T>(x), p.out = at<T>(out);
-            p.rotation = at<double>(rotation);
+            LetkfLists<T> p{ensemble_of<T>(x, members, dim, out, rotation)};
             p.first = first, p.count = count;
             p.starts = at<std::int64_t>(starts), p.indices = at<std::int64_t>(indices);
             p.rho = at<double>(rho), p.rows = at<T>(rows);

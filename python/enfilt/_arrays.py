@@ -44,6 +44,11 @@ def address(array: Any) -> int:
     return int(array.data.ptr if on_device(array) else array.ctypes.data)
 
 
+def gpu(array: Any) -> int:
+    """Return the number of the GPU that a CuPy array lies on."""
+    return int(array.device.id)
+
+
 def to_host(value: Any) -> Any:
     """Return a NumPy array with the same numbers; of a CuPy array a copy, which waits for it."""
     return value.get() if on_device(value) else np.asarray(value)

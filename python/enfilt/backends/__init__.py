@@ -173,11 +173,11 @@ def of_arrays(name: str, **arrays: object) -> Backend:
 
 def _check_devices(arrays: dict[str, Any]) -> None:
     first = next(iter(arrays))
-    home = arrays[first].device.id
+    home = _arrays.gpu(arrays[first])
     for key, array in arrays.items():
-        if array.device.id != home:
+        if (other := _arrays.gpu(array)) != home:
             raise ValueError(
-                f"{key} lies on GPU {array.device.id}, but {first} on GPU {home}: all arrays of "
+                f"{key} lies on GPU {other}, but {first} on GPU {home}: all arrays of "
                 f"one call lie on one GPU"
             )
     current = _arrays.namespace(arrays[first]).cuda.Device().id

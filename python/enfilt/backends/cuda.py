@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _memory
+from .. import _arrays, _memory
 from . import lenff, reference
 from .base import (
     Array,
@@ -64,7 +64,7 @@ def _cupy() -> Any:
 
 def _address(array: Array | None) -> int:
     """Return where a CuPy array stands on the device, 0 for None."""
-    return 0 if array is None else int(array.data.ptr)  # type: ignore[attr-defined] # CuPy's
+    return 0 if array is None else _arrays.address(array)
 
 
 def _of(array: Array | None, batch: int) -> int:
@@ -90,7 +90,7 @@ class CudaBackend(Backend):
 
     def _run(self, operation: Callable[..., int], like: Array, *arguments: Any) -> None:
         """Start an operation of the module in the dtype of `like`, with the scratch it needs."""
-        graphs = self.graphs[like.device.id]  # type: ignore[attr-defined] # CuPy's
+        graphs = self.graphs[_arrays.gpu(like)]
         stream = self.xp.cuda.get_current_stream().ptr
         head = (like.dtype == np.float64, *arguments)
         needed = operation(*head, self.core.Place(0, stream, graphs))
@@ -206,8 +206,6 @@ class CudaBackend(Backend):
         self._check_letkf(x)
         found = self._parts(observed)
         assert found is not None
-        if rotation is not None:  # a product's, which may stand in columns
-            rotation = self.xp.ascontiguousarray(rotation)
         offsets, weights = self.xp.asarray(window.offsets), self.xp.asarray(window.weights)
         self._run(
             self.core.letkf_window,
@@ -226,8 +224,6 @@ class CudaBackend(Backend):
         out: Array,
     ) -> None:
         self._check_letkf(x)
-        if rotation is not None:
-            rotation = self.xp.ascontiguousarray(rotation)
         self._run(
             self.core.letkf_lists,
             x,

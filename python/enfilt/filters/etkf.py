@@ -104,5 +104,6 @@ def mean_preserving_rotation(normals: Array) -> Matrix:
     others = xp.asarray(others)
     q, r = xp.linalg.qr(others.T @ normals.astype(np.float64) @ others)
     signs = xp.where(xp.diag(r) < 0, -1.0, 1.0)
-    rotation: Matrix = 1 / members + others @ (q * signs) @ others.T
+    # a product may stand in columns, and kernels read rows
+    rotation: Matrix = xp.ascontiguousarray(1 / members + others @ (q * signs) @ others.T)
     return rotation

@@ -73,7 +73,7 @@ class Linear(Operator):
         """Return H in the dtype of x, where x is; on a GPU it stays for the calls to come."""
         if not _arrays.on_device(x):
             return self.matrix.astype(x.dtype, copy=False)
-        key = (x.device.id, x.dtype)  # type: ignore[attr-defined] # CuPy's
+        key = (_arrays.gpu(x), x.dtype)
         if key not in self._on_devices:
             matrix = self.matrix.astype(x.dtype)
             if hasattr(matrix, "tocsr"):
