@@ -8,7 +8,7 @@ line of JSON, appended when it is done: stopped at any time, the same call goes 
     python bench/league.py --estimate            # seconds a cell, and altogether
     python bench/league.py --run --minutes 60    # two processes of one thread each
     python bench/league.py --time                # seconds an analysis; on a quiet machine
-    python bench/league.py --write               # docs/league.md and its picture
+    python bench/league_page.py                  # docs/league.md and its picture
 """
 
 from __future__ import annotations
@@ -370,7 +370,6 @@ def main() -> None:
     parser.add_argument("--estimate", action="store_true")
     parser.add_argument("--run", action="store_true")
     parser.add_argument("--time", action="store_true")
-    parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PROBLEMS, help="these problems alone")
     parser.add_argument("--again", action="store_true", help="also cells that were not run")
     parser.add_argument("--scratch", type=Path, default=Path("league-scratch"))
@@ -383,10 +382,6 @@ def main() -> None:
         run_all(options)
     if options.time:
         time_all(options)
-    if options.write:
-        import league_page
-
-        league_page.write(options.out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from pathlib import Path
 from typing import Any
@@ -203,8 +204,14 @@ def write(folder: Path) -> None:
         "The start of every filter, and where its options are sought, stand in `bench/league.py` "
         "and in each filter's `search_space`. To run what is not done, and write this page:\n",
         "```sh\npython bench/league.py --run --minutes 60\npython bench/league.py --time\n"
-        "python bench/league.py --write\n```",
+        "python bench/league_page.py\n```",
     ]
     page.write_text("\n".join(text) + "\n")
     picture(figures)
     print(f"wrote {page} and {PICTURE}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    write(parser.parse_args().out)
