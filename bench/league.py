@@ -90,7 +90,7 @@ LARGE = ("lenff", "letkf", "enff", "etkf", "enkf", "ensf")
 #: Also those that need D x D matrices, or more members than D.
 SMALL = (*LARGE, "ienkf", "bpf")
 #: Samplers of hundreds of steps, at the end and with N = 20 alone.
-SLOW = ("masf", "ssls")
+SLOW = ("masf", "ssls", "sf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +163,8 @@ class Cell:
         if name == "masf":
             mode = "published" if nonlinear else "endpoint"
             return ef.MASF(mode=mode, prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
+        if name == "sf":
+            return ef.ScoreFilter(prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
         if name == "ssls":
             return ef.SSLS(prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
         kind = ef.filters.FILTERS[name]

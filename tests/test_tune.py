@@ -153,8 +153,6 @@ def test_errors(small):
         ef.tune("lorenz97", "lenff")
     with pytest.raises(ValueError, match=r"filter='lenf' is not known.*did you mean 'lenff'"):
         ef.tune(small, "lenf")
-    with pytest.raises(ValueError, match=r"filter='sf': this filter has nothing to tune"):
-        ef.tune(small, "sf")
     with pytest.raises(ValueError, match="trials=0"):
         ef.tune(small, "lenff", trials=0)
     with pytest.raises(ValueError, match="seeds: expected at least one"):
@@ -214,7 +212,6 @@ def test_shell(shell, tmp_path):
         (["lorenz97", "--filter", "lenff"], "did you mean"),
         (["lorenz96", "--filter", "lenf"], "did you mean 'lenff'"),
         (["lorenz96", "--filter", "lenff", "--trials", 0], "trials=0"),
-        (["lorenz96", "--filter", "sf"], "has nothing to tune"),
         (["lorenz96", "--filter", "lenff", "--set", "member=3"], "did you mean 'members'"),
     ],
 )
@@ -222,6 +219,16 @@ def test_bad_arguments(shell, tmp_path, arguments, message):
     done = shell("tune", *arguments, "--out", tmp_path)
     assert done.exit_code == 1
     assert message in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_filter_that_names_no_options(small, shell, tmp_path, monkeypatch):
+    monkeypatch.setattr(ef.ScoreFilter, "search_space", ef.filters.EnsembleFilter.search_space)
+    with pytest.raises(ValueError, match=r"filter='sf': this filter has nothing to tune"):
+        ef.tune(small, "sf")
+    done = shell("tune", "lorenz96", "--filter", "sf", "--out", tmp_path)
+    assert done.exit_code == 1
+    assert "has nothing to tune" in done.output
     assert list(tmp_path.iterdir()) == []
 
 

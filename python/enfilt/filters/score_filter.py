@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import _checks
 from ..observation import Observation
 from ..priors import EnsemblePrior, Noising, Prior
+from . import knobs
 from .base import Array, Cycle
-from .prior_filter import Normals, PriorFilter, limited, needs_gradient
+from .prior_filter import Normals, PriorFilter, limited, needs_gradient, prior_knobs
 
 DAMPING: dict[str, Callable[[float], float]] = {
     "half": lambda t: max(0.0, 1 - 2 * t),
@@ -66,6 +68,9 @@ class ScoreFilter(PriorFilter):
     sigma: float = 25.0
     damping: str | Callable[[float], float] = "half"
     score_limit: float | None = 100.0
+
+    def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
+        return {"inflation": knobs.rtps(), **prior_knobs(self.prior, model, obs)}
 
     def _check_options(self) -> None:
         super()._check_options()
