@@ -9,7 +9,7 @@ import pytest
 import enfilt
 
 OPTIONAL = {
-    *("numba", "llvmlite", "matplotlib", "xarray", "h5netcdf", "cupy", "scipy", "torch"),
+    *("numba", "llvmlite", "matplotlib", "xarray", "h5netcdf", "cupy", "torch"),
     *("jax", "dapper", "pykeops"),
 }
 OURS = {"enfilt._core", "enfilt._cuda"}

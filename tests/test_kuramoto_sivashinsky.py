@@ -1,6 +1,5 @@
 """Kuramoto-Sivashinsky: against another integrator, its order, and what it conserves."""
 
-import builtins
 import warnings
 
 import numpy as np
@@ -161,24 +160,6 @@ def test_model_noise():
     x = np.zeros((4, 1024))
     noisy = KuramotoSivashinsky(**options, model_noise=0.3).step(x, 1, rng=1)
     assert abs(noisy.std() / 0.03 - 1) < 5 / np.sqrt(2 * 4096)  # five standard errors
-
-
-def test_without_scipy(monkeypatch, dtype):
-    model = KuramotoSivashinsky(dim=64, domain=16.0)
-    u = model.initial_state(0).astype(dtype)
-    wanted = model.step(u, 10)
-    there = builtins.__import__
-
-    def missing(name, *rest):
-        if name.startswith("scipy"):
-            raise ImportError(name)
-        return there(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    monkeypatch.setattr(_fft, "_scipy", _fft._scipy.__wrapped__)
-    found = model.step(u, 10)
-    assert found.dtype == dtype
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=200 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize(("text", "threads"), [("1", 1), ("1,2", 1), ("0", None), ("x", None)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from test_lenff import GRIDS, assert_close, dense, problem
 
 import enfilt as ef
@@ -232,7 +233,6 @@ def test_h_is_evaluated_once_a_step(backend):
 
 
 def test_sparse_linear(backend, dtype):
-    sparse = pytest.importorskip("scipy.sparse")
     rng = np.random.default_rng(3)
     matrix = sparse.random_array((15, 60), density=0.1, rng=rng, format="csr") + sparse.eye_array(
         15, 60, format="csr"

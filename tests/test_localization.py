@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import enfilt as ef
 from enfilt.grids import Points, RegularGrid
 from enfilt.localization import GaspariCohn
-from enfilt.operators import Arctan, Every, Identity, Linear, Subset
+from enfilt.operators import Arctan, Custom, Every, Identity, Linear, Subset
 
 EPS = np.finfo(float).eps
 
@@ -365,3 +365,56 @@ def test_bad_places(filt, operator, options, kind, message):
     with pytest.raises(kind, match=message):
         filt.analysis(FORECAST, np.zeros(obs.size(8)), obs, out=out)
     np.testing.assert_array_equal(out, FORECAST)
+
+
+# -- none
+
+
+def without_places(filt, obs, y, **options):
+    """The analysis with a localization that is none, and nothing said of places."""
+    none = GaspariCohn(cutoff=np.inf)
+    return dataclasses.replace(filt, localization=none).analysis(FORECAST, y, obs, **options)
+
+
+@pytest.mark.parametrize("operator", [Every(2), Linear(np.eye(3, 8)), Custom(np.sin)])
+@pytest.mark.parametrize("grid", [None, RING, RegularGrid((2, 4), variables=1), FORECAST[0]])
+def test_no_localization_needs_no_places_and_is_the_filter_without(operator, grid):
+    obs, plain = (ef.Observation(operator, 0.5, grid=g) for g in (grid, None))
+    y = 0.1 * np.arange(operator(FORECAST).shape[1])
+    y[1] = np.nan
+    pairs = [(LETKF, ef.ETKF()), (dataclasses.replace(LETKF, rotate=True), ef.ETKF(rotate=True))]
+    pairs += [(ef.EnKF(method=m), ef.EnKF(method=m)) for m in ("perturbed", "denkf")]
+    for localized, without in pairs:
+        found = without_places(localized, obs, y, rng=3)
+        np.testing.assert_array_equal(found, without.analysis(FORECAST, y, plain, rng=3))
+    # the flow filter has no other form: on a grid of its own all are near
+    flow = ef.LEnFF(GaspariCohn(cutoff=np.inf))
+    wide = ef.LEnFF(GaspariCohn(cutoff=1e9, taper="step"))
+    somewhere = ef.Observation(operator, 0.5, grid=RING, locations=np.zeros(y.size))
+    np.testing.assert_allclose(
+        without_places(flow, obs, y), wide.analysis(FORECAST, y, somewhere), rtol=1e-12
+    )
+
+
+def test_no_localization_of_a_regression_and_of_a_prior():
+    y, obs = np.array([0.3, -0.2]), ef.Observation(Every(4), 0.5)
+    regression = ef.EnSF(steps=3, regress_unobserved=True)
+    np.testing.assert_array_equal(
+        without_places(regression, obs, y, rng=3), regression.analysis(FORECAST, y, obs, rng=3)
+    )
+    none, sample = (ef.priors.GaussianPrior(taper) for taper in (GaspariCohn(np.inf), None))
+    found, wanted = (ef.SSLS(prior=p, steps=5).analysis(FORECAST, y, obs, rng=3)
+                     for p in (none, sample))  # fmt: skip
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_an_infinite_cutoff_localizes_where_distances_or_a_taper_do():
+    apart = RegularGrid((4,), variables=2, between_variables=False)
+    obs = ef.Observation(Subset([1]), 0.5, grid=apart)
+    for filt in (LETKF, ef.LEnFF(GaspariCohn(1.0)), ef.EnKF()):
+        moved = (without_places(filt, obs, [1.0], rng=0) != FORECAST).any(axis=0)
+        np.testing.assert_array_equal(moved, np.arange(8) < 4)
+    fading = GaspariCohn(np.inf, taper=lambda d: np.exp(-d))
+    for filt in (ef.LETKF(fading), ef.LEnFF(fading), ef.EnKF(localization=fading)):
+        with pytest.raises(ValueError, match="grid is missing"):
+            filt.analysis(FORECAST, [1.0], ef.Observation(Subset([1]), 0.5))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import integrate
 
 import enfilt as ef
 from enfilt.models import Lorenz63
@@ -18,7 +19,6 @@ def tendency(s, sigma=SIGMA, rho=RHO, beta=BETA):
 
 
 def integrated(start, time):
-    integrate = pytest.importorskip("scipy.integrate")
     return integrate.solve_ivp(
         lambda _, s: tendency(s), (0, time), start, method="DOP853", rtol=1e-13, atol=1e-13
     ).y[:, -1]

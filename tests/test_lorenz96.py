@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import integrate
 
 import enfilt as ef
 from enfilt import kernels
@@ -124,7 +125,6 @@ def test_steps_add_up(backend):
 
 def test_order_of_convergence(backend):
     """Halving dt divides the error by 16, up to terms of order dt."""
-    integrate = pytest.importorskip("scipy.integrate")
     x = start(1, 40)
     exact = integrate.solve_ivp(
         lambda _, z: tendency(z), (0, 0.4), x[0], method="DOP853", rtol=1e-13, atol=1e-13
@@ -138,7 +138,6 @@ def test_order_of_convergence(backend):
 
 
 def test_against_scipy(backend):
-    integrate = pytest.importorskip("scipy.integrate")
     x = start(1, 40)
     exact = integrate.solve_ivp(
         lambda _, z: tendency(z), (0, 1.0), x[0], method="DOP853", rtol=1e-13, atol=1e-13

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import enfilt as ef
 from enfilt.operators import (
@@ -38,7 +39,7 @@ def speed():
 
 
 def sparse_linear():
-    return Linear(pytest.importorskip("scipy.sparse").csr_array(MATRIX))
+    return Linear(sparse.csr_array(MATRIX))
 
 
 # Each operator and its h written out another way, on one state.
@@ -177,7 +178,6 @@ def test_power_even_and_odd():
 
 
 def test_sparse_matrix_stays_sparse():
-    sparse = pytest.importorskip("scipy.sparse")
     for make in (sparse.csr_array, sparse.csc_array, sparse.coo_array, sparse.csr_matrix):
         operator = Linear(make(MATRIX))
         assert sparse.issparse(operator.matrix)
@@ -329,7 +329,6 @@ def test_bad_options(make, kind, message):
 
 
 def test_sparse_matrix_with_nan():
-    sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(ValueError, match="matrix holds"):
         Linear(sparse.csr_array(np.array([[1.0, np.nan]])))
 

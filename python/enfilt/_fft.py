@@ -1,12 +1,11 @@
-"""Fourier transforms: of CuPy arrays CuPy's, else SciPy's where it is installed, else NumPy's.
+"""Fourier transforms: of CuPy arrays CuPy's, of NumPy arrays SciPy's.
 
-The latter two are the same library. SciPy's is the faster one: it transforms several rows at once
-in SIMD lanes, has threads, and before NumPy 2 it alone computes in float32.
+NumPy's own are the same library, but SciPy's transforms several rows at once in SIMD lanes, has
+threads, and before NumPy 2 it alone computes in float32.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any
 
@@ -19,17 +18,11 @@ Array = npt.NDArray[Any]
 
 
 def _scipy_for(x: Array) -> Any:
-    """Return `scipy.fft` where it is there and `x` is not CuPy's, or None."""
-    return None if _arrays.on_device(x) else _scipy()
-
-
-@functools.cache
-def _scipy() -> Any:
-    """Return `scipy.fft`, imported when the first model needs it, or None."""
-    try:
-        import scipy.fft  # optional: without it the transforms are only slower
-    except ImportError:
+    """Return `scipy.fft`, or None where `x` is CuPy's."""
+    if _arrays.on_device(x):
         return None
+    import scipy.fft  # slow to import, and of use to spectral models alone
+
     return scipy.fft
 
 

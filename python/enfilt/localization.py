@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _checks
+from .grids import Grid, Points, RegularGrid
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +44,9 @@ class GaspariCohn:
     ----------
     cutoff : float
         Distance, in the unit of the grid, at and beyond which the weight is exactly zero; above
-        zero. Infinite: no localization, the weight is one everywhere.
+        zero. Infinite: no localization, the weight is one everywhere, and nothing is asked for the
+        places of components or observations (but by a taper of yours, and on a grid with
+        ``between_variables=False``, whose variables stay apart).
     taper : {"gaspari-cohn", "step"} or callable
         Another shape within the cutoff: ``step`` is one inside; a callable maps distances to
         weights from 0 to 1.
@@ -64,6 +67,22 @@ class GaspariCohn:
             _checks.number("cutoff", self.cutoff, above=0)
         if not callable(self.taper):
             _checks.choice("taper", self.taper, TAPERS)
+
+    def is_none(self, grid: Any) -> bool:
+        """Return whether all weights are one, wherever components and observations lie.
+
+        Parameters
+        ----------
+        grid : Grid, array_like or None
+            That of the state, as an `Observation` takes it: distances may be infinite on one of
+            the user's, or between variables kept apart.
+        """
+        if isinstance(grid, RegularGrid):
+            apart = grid.variables > 1 and not grid.between_variables
+            finite = type(grid) is RegularGrid and not apart
+        else:
+            finite = type(grid) is Points or not isinstance(grid, Grid)
+        return self.cutoff == np.inf and not callable(self.taper) and finite
 
     def weight(self, distance: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the weight at distances, of their shape.

@@ -33,7 +33,7 @@ class EnKF(EnsembleFilter):
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
     localization : GaspariCohn, optional
-        Taper of the covariances; it needs ``Observation(..., grid=...)``.
+        Taper of the covariances; it needs ``Observation(..., grid=...)``. Infinite: none.
     method : {"perturbed", "denkf"}
         ``perturbed`` gives each member observations with errors of its own; ``denkf`` draws
         nothing: the mean moves by K d, the anomalies by -K Y / 2 (Sakov, Oke 2008, "A
@@ -83,21 +83,26 @@ class EnKF(EnsembleFilter):
         return (members, observations if self.method == "perturbed" else dim)
 
     def _check_observation(self, obs: Observation) -> None:
-        if self.localization is not None and obs.grid is None:
+        if obs.grid is None and self._taper(obs) is not None:
             obs.state_grid(0)  # says what is missing, also where nothing was observed
 
+    def _taper(self, obs: Observation) -> GaspariCohn | None:
+        taper = self.localization
+        return None if taper is None or taper.is_none(obs.grid) else taper
+
     def _update(self, cycle: Cycle, out: Array) -> None:
-        if self.localization is not None:
+        taper = self._taper(cycle.obs)
+        if taper is not None:
             cycle.obs.places(out.shape[-1])  # may raise, so before anything is written
         for b, target in enumerate(out):
             normals = None
             if self.method == "perturbed":
                 # the analysis comes last: until then its memory may hold the draws
                 normals = cycle.normals(b, (len(target), cycle.y.shape[-1]), scratch=target)
-            if self.localization is None:
+            if taper is None:
                 self._in_ensemble_space(cycle, b, normals, target)
             else:
-                self._localized(cycle, b, normals, self.localization, target)
+                self._localized(cycle, b, normals, taper, target)
 
     def _in_ensemble_space(self, cycle: Cycle, b: int, normals: Array | None, out: Array) -> None:
         gram, innovation, perturbations = ensemble_space.observation_products(

@@ -64,7 +64,7 @@ class EnSF(EnsembleFilter):
         regressed onto the others with the forecast ensemble. The operator must choose components.
     localization : GaspariCohn, optional
         Tapers the regression by the distance to the observations; it needs
-        ``Observation(..., grid=...)``.
+        ``Observation(..., grid=...)``. Infinite: none.
     damping : callable, optional
         Of the likelihood: a function of t in [0, 1], finite and at least 0. Default: 1 - t.
     algorithm : {"auto", "streaming", "reduced"}
@@ -228,7 +228,10 @@ class EnSF(EnsembleFilter):
                 f"{cycle.obs.operator!r} does not choose"
             )
         xp, components = _arrays.namespace(cycle.forecast), np.arange(dim)[form.components]
-        places = None if self.localization is None else cycle.obs.places(dim)
+        taper = self.localization
+        if taper is not None and taper.is_none(cycle.obs.grid):
+            taper = None
+        places = None if taper is None else cycle.obs.places(dim)
         precision = cycle.obs.precision(cycle.forecast.dtype)
         for b, x1 in enumerate(cycle.forecast):
             # on a GPU this waits: which are missing says which arrays there are
@@ -264,13 +267,11 @@ class EnSF(EnsembleFilter):
                 gradient = functools.partial(self._gradient_of_part, cycle, b, observed)
                 self._sample(cycle, b, part, noise, gradient, moved)
             out[b][:, columns] = moved
-            if self.localization is None or places is None:
+            if taper is None or places is None:
                 regress(x1, moved, observed, unobserved, out[b])
             else:
                 grid, where = places
-                regress_locally(
-                    x1, moved, observed, unobserved, grid, where[seen], self.localization, out[b]
-                )
+                regress_locally(x1, moved, observed, unobserved, grid, where[seen], taper, out[b])
 
     @staticmethod
     def _gradient_of_part(cycle: Cycle, b: int, observed: Array, x: Array) -> Array:

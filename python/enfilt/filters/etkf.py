@@ -69,17 +69,25 @@ class ETKF(EnsembleFilter):
         return (members, members) if self.rotate else (members, dim)
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        members = out.shape[1]
-        for b, forecast in enumerate(cycle.forecast):
-            products = ensemble_space.observation_products(cycle, b)
-            spectrum = ensemble_space.spectrum(products.gram)
-            transform = spectrum.transform()
-            if self.rotate:
-                transform = (
-                    mean_preserving_rotation(cycle.normals(b, (members, members))) @ transform
-                )
-            shift = spectrum.power(-1) @ products.innovation
-            ensemble_space.combine(forecast, shift + transform, out[b])
+        for b, target in enumerate(out):
+            transform_ensemble(cycle, b, rotation_of(cycle, b, self.rotate), target)
+
+
+def rotation_of(cycle: Cycle, b: int, rotate: bool) -> Matrix | None:
+    """Return the rotation of one ensemble of a batch, drawn where it is asked for."""
+    members = cycle.forecast.shape[1]
+    return mean_preserving_rotation(cycle.normals(b, (members, members))) if rotate else None
+
+
+def transform_ensemble(cycle: Cycle, b: int, rotation: Matrix | None, out: Array) -> None:
+    """Write the analysis of one ensemble of a batch, (N, D), to `out`."""
+    products = ensemble_space.observation_products(cycle, b)
+    spectrum = ensemble_space.spectrum(products.gram)
+    transform = spectrum.transform()
+    if rotation is not None:
+        transform = rotation @ transform
+    shift = spectrum.power(-1) @ products.innovation
+    ensemble_space.combine(cycle.forecast[b], shift + transform, out)
 
 
 def mean_preserving_rotation(normals: Array) -> Matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class LEnFF(EnsembleFilter, Localized):
         return {"localization": knobs.cutoff(model, obs, 12), "inflation": knobs.rtps(0.2)}
 
     def _check_observation(self, obs: Observation) -> None:
-        if obs.grid is None:
+        if obs.grid is None and not self.localization.is_none(None):
             obs.state_grid(0)  # says what is missing, also where nothing was observed
         grid = obs.grid
         if isinstance(grid, RegularGrid) and self.localization.cutoff <= grid.spacing:
@@ -146,6 +147,8 @@ class LEnFF(EnsembleFilter, Localized):
             )
 
     def _update(self, cycle: Cycle, out: Array) -> None:
+        obs = neighbours.placed(cycle.obs, out.shape[-1], cycle.y.shape[-1], self.localization)
+        cycle = dataclasses.replace(cycle, obs=obs)
         window = None
         if cycle.backend.has_lenff_window and cycle.observed is not None:
             window = neighbours.common_window(cycle.obs, out.shape[-1], self.localization)

@@ -14,7 +14,7 @@ from ..localization import GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
-from .etkf import mean_preserving_rotation
+from .etkf import rotation_of, transform_ensemble
 from .localized import Localized
 
 
@@ -31,8 +31,7 @@ class LETKF(EnsembleFilter, Localized):
     Parameters
     ----------
     localization : GaspariCohn
-        The taper and its cutoff, in the unit of the grid. An infinite cutoff gives the `ETKF`,
-        at the cost of one analysis a component.
+        The taper and its cutoff, in the unit of the grid. An infinite cutoff gives the `ETKF`.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
     rotate : bool
@@ -52,7 +51,7 @@ class LETKF(EnsembleFilter, Localized):
     an operator that chooses components or from ``locations=``; without them `analysis` raises a
     ValueError. Fastest are operators that choose components of a `RegularGrid` of one variable
     and apply a function of the library to each. Elsewhere h is evaluated at once, (N, m), and the
-    observations near a component are found by SciPy's tree, or without SciPy by looking at all.
+    observations near a component are found by SciPy's tree.
 
     float32 is computed in float32 where the local problem is conditioned so that this is
     accurate (to 2e-5 of the largest value, as tests hold), and in float64 elsewhere.
@@ -91,19 +90,20 @@ class LETKF(EnsembleFilter, Localized):
         return (members, members) if self.rotate else (members, dim)
 
     def _check_observation(self, obs: Observation) -> None:
-        if obs.grid is None:
+        if obs.grid is None and not self.localization.is_none(None):
             obs.state_grid(0)  # says what is missing, also where nothing was observed
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        batch, members, dim = out.shape
+        batch, _, dim = out.shape
+        everywhere = self.localization.is_none(cycle.obs.grid)
         window = None
-        if cycle.backend.has_letkf_window and cycle.observed is not None:
+        if not everywhere and cycle.backend.has_letkf_window and cycle.observed is not None:
             window = neighbours.common_window(cycle.obs, dim, self.localization)
         for b in range(batch):
-            rotation = None
-            if self.rotate:
-                rotation = mean_preserving_rotation(cycle.normals(b, (members, members)))
-            if window is not None and cycle.observed is not None:
+            rotation = rotation_of(cycle, b, self.rotate)
+            if everywhere:
+                transform_ensemble(cycle, b, rotation, out[b])
+            elif window is not None and cycle.observed is not None:
                 cycle.backend.letkf_window(
                     cycle.forecast[b], window, cycle.observed.of(b), rotation, out[b]
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,19 @@ _COMPONENTS = 1024
 # On a GPU a list has to be worth starting kernels for.
 _DEVICE_COMPONENTS = 1 << 16
 _PAIRS = 1 << 20
+
+
+def placed(obs: Observation, dim: int, m: int, localization: GaspariCohn) -> Observation:
+    """Return the observations with places of their own where a localization is none.
+
+    Wherever they are, all of the `dim` components see all of the `m` observations alike.
+    """
+    if not localization.is_none(obs.grid):
+        return obs
+    known = obs.operator.pointwise(dim) is not None
+    return dataclasses.replace(
+        obs, grid=RegularGrid((dim,)), locations=None if known else np.zeros((m, 1))
+    )
 
 
 def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
@@ -79,8 +93,8 @@ def lists(
 ) -> Iterator[LocalLists]:
     """Yield, for runs of components, the observations that each of them sees.
 
-    With SciPy they are found by a tree, unless all are within the cutoff or the grid measures
-    distances its own way; else all distances are looked at, some components at a time.
+    They are found by a tree, unless all are within the cutoff or the grid measures distances its
+    own way: then all distances are looked at, some components at a time.
 
     Parameters
     ----------
@@ -126,10 +140,8 @@ def _tree(grid: Grid, places: Places, localization: GaspariCohn) -> Any:
     regular = type(grid) is RegularGrid
     if localization.cutoff == np.inf or not (regular or type(grid) is Points):
         return None
-    try:
-        from scipy.spatial import cKDTree  # optional: without it the search is only slower
-    except ImportError:
-        return None
+    from scipy.spatial import cKDTree  # slow to import, and of no use to most analyses
+
     period = None
     if isinstance(grid, RegularGrid) and grid.periodic:
         period = grid.spacing * np.array(grid.shape, dtype=float)

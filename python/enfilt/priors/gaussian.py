@@ -66,7 +66,9 @@ class GaussianPrior(Prior):
         moments: _Moments
         if self.localization == "diagonal":
             moments = _Diagonal(x, g)
-        elif isinstance(self.localization, GaspariCohn):
+        elif isinstance(self.localization, GaspariCohn) and not self.localization.is_none(
+            setting.grid
+        ):
             if setting.grid is None:
                 raise ValueError(
                     "grid is missing: a localized prior needs the places of the components; give "
