@@ -21,6 +21,7 @@ from . import (
     operators,
     presets,
     priors,
+    testing,
 )
 from ._config import cmake_dir, config, show_config
 from .filters import (
@@ -76,5 +77,6 @@ __all__ = [
     "presets",
     "priors",
     "show_config",
+    "testing",
     "tune",
 ]

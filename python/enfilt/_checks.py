@@ -80,6 +80,17 @@ def number(
     return result
 
 
+def generator(argument: str, value: Any) -> np.random.Generator:
+    """Check that `value` is a generator of random numbers, or what `default_rng` makes one of."""
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{argument}={value!r}: expected a numpy.random.Generator, an integer of at least 0, "
+            f"or None"
+        ) from None
+
+
 def float_dtype(argument: str, value: Any) -> np.dtype[Any]:
     """Check that `value` names float32 or float64."""
     for dtype in FLOAT_DTYPES:
@@ -173,15 +184,19 @@ def finite(argument: str, array: Array, test: Callable[[Array], bool] | None = N
     """
     if test(array) if test is not None else bool(np.isfinite(array).all()):
         return
+    raise ValueError(f"{first_bad(argument, array)}: expected finite values")
+
+
+def first_bad(argument: str, array: Array) -> str:
+    """Return the first value that is not finite and where, as ``argument[0, 3] is nan``."""
     for row, part in enumerate(array.reshape(-1, array.shape[-1])):
         bad = np.flatnonzero(~np.isfinite(_arrays.to_host(part)))
         if bad.size:
             lead = np.unravel_index(row, array.shape[:-1])
             index = tuple(int(i) for i in (*lead, bad[0]))
             where = ", ".join(map(str, index))
-            raise ValueError(
-                f"{argument}[{where}] is {_arrays.to_host(part)[bad[0]]}: expected finite values"
-            )
+            return f"{argument}[{where}] is {_arrays.to_host(part)[bad[0]]}"
+    raise AssertionError(f"{argument} is finite")
 
 
 def output(argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

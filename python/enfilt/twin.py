@@ -209,7 +209,7 @@ class _Run:
         except _NotFiniteError as error:
             self._stop(str(error))
             warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
-        except np.linalg.LinAlgError as error:  # of an ensemble that has blown up or collapsed
+        except FloatingPointError as error:  # of an ensemble that has blown up
             self._stop(f"at cycle {len(self.records)}, the analysis failed: {error}")
             warnings.warn(f"the run ends: {self.stopped}", RuntimeWarning, stacklevel=3)
         finally:
@@ -240,7 +240,8 @@ class _Run:
             )
             self._wait()
             analysis_seconds = time.perf_counter() - begin
-            self._check(updated, "analysis", cycle)
+            if self.twin.device == "cuda":  # elsewhere `analysis` has looked
+                self._check(updated, "analysis", cycle)
             # three ensembles take turns; in cycle 0 the forecast is its own `previous`
             spare = self.xp.empty_like(forecast) if analysis is forecast else analysis
             analysis = updated

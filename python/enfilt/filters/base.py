@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -229,7 +231,8 @@ class EnsembleFilter(ABC):
             sampler.
         out : ndarray, as `forecast`, optional
             Where the analysis goes; `forecast` itself is allowed. No other input is written to,
-            and `out` is not touched before the analysis has succeeded or all checks have passed.
+            and `out` is not touched before the analysis has succeeded or all checks have passed
+            (one that overflows may have been written to it).
 
         Returns
         -------
@@ -244,6 +247,9 @@ class EnsembleFilter(ABC):
         ValueError
             If a shape does not fit, the ensemble has one member, a value is not finite (the
             message gives its index), or `previous` is missing where it is needed.
+        FloatingPointError
+            If finite numbers overflow on the way to the analysis. Neither this nor a value that is
+            not finite is looked for on a GPU, which would have to be waited for.
         """
         cycle, target, shape = self._checked(forecast, y, obs, previous, rng, noise, out)
         return self._run(cycle, target, shape)
@@ -306,7 +312,7 @@ class EnsembleFilter(ABC):
             y=seen,
             obs=obs,
             noise=batch(normals),
-            rng=np.random.default_rng(rng),
+            rng=_checks.generator("rng", rng),
             backend=backend,
         )
         return cycle, target, shape
@@ -352,16 +358,47 @@ class EnsembleFilter(ABC):
             work = xp.empty_like(cycle.forecast)
         unobserved = xp.isnan(cycle.y).all(axis=-1)
         if cycle.backend.on_device or not unobserved.all():
-            started = self._widened(cycle)
-            self._update(started, work)
-            self._inflation.apply(work, started.forecast)
-        self._remember(cycle)
+            with self._overflows(cycle):
+                started = self._widened(cycle)
+                self._update(started, work)
+                self._inflation.apply(work, started.forecast)
         cycle.backend.copy_where(unobserved, cycle.forecast, work)
+        self._check_result(cycle, work)
+        self._remember(cycle)
         if target is None:
             return work.reshape(shape)
         if not direct:
             target[...] = work.reshape(shape)
         return target
+
+    @contextlib.contextmanager
+    def _overflows(self, cycle: Cycle) -> Iterator[None]:
+        """Say what has overflowed where numbers are no longer such as can be computed with."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # `_check_result` says it better
+                yield
+        except (FloatingPointError, np.linalg.LinAlgError) as error:
+            raise self._overflow(cycle, str(error)) from error
+
+    def _check_result(self, cycle: Cycle, analysis: Array) -> None:
+        """Check that the analysis is finite: one more read of what was written, on the CPU."""
+        if not (cycle.backend.on_device or cycle.backend.all_finite(analysis)):
+            raise self._overflow(cycle, _checks.first_bad("analysis", analysis))
+
+    def _overflow(self, cycle: Cycle, found: str) -> FloatingPointError:
+        """Return the error of an analysis that overflows, with the size of what it was given."""
+        with np.errstate(all="ignore"):
+            values = cycle.obs.operator(cycle.forecast)
+        if not np.isfinite(values).all():
+            bad = _checks.first_bad("h(forecast)", values)
+            found = f"{bad}, where operator={cycle.obs.operator!r}"
+        y = np.abs(cycle.y[~np.isnan(cycle.y)])
+        return FloatingPointError(
+            f"{type(self).__name__} fails in {cycle.forecast.dtype}: {found}. All that it was "
+            f"given is finite, forecast up to {np.abs(cycle.forecast).max():.3g}, y up to "
+            f"{y.max(initial=0):.3g}, std down to {np.min(cycle.obs.std):.3g}: expected numbers "
+            f"nearer to each other, float64, or options whose steps are smaller"
+        )
 
     def _widened(self, cycle: Cycle) -> Cycle:
         """Return the cycle with the forecast that an adaptive inflation has widened."""

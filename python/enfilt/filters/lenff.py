@@ -272,4 +272,6 @@ def _change(x: Array, coarse: Array, forecast: Array) -> float:
         apart = apart + (moved * (fine - coarse[block]) ** 2).sum()
         variance = variance + (moved * fine.var(axis=0, ddof=1)).sum()
     apart = float(apart) / len(x)
-    return float(np.sqrt(apart / float(variance))) if apart else 0.0
+    if not variance > 0:  # without spread nothing but the same again is near
+        return float("inf") if apart else 0.0
+    return float(np.sqrt(apart / float(variance)))

@@ -166,11 +166,13 @@ class BootstrapPF(EnsembleFilter):
             _checks.finite("log_weights", before)
         out = np.empty_like(cycle.forecast)
         analysis: Array = out[0]
-        cycle = self._widened(cycle)
-        after = self._move(cycle, 0, before, analysis)
-        if not np.isnan(cycle.y).all():
-            as_inflation(self.inflation).apply(out, cycle.forecast)
-        self._remember(cycle)
+        with self._overflows(cycle):
+            widened = self._widened(cycle)
+            after = self._move(widened, 0, before, analysis)
+            if not np.isnan(cycle.y).all():
+                as_inflation(self.inflation).apply(out, widened.forecast)
+        self._check_result(cycle, out)
+        self._remember(widened)
         return analysis, after
 
     def _update(self, cycle: Cycle, out: Array) -> None:
@@ -182,7 +184,8 @@ class BootstrapPF(EnsembleFilter):
         forecast = cycle.forecast[b]
         members, dim = forecast.shape
         misfit = cycle.misfit(b)
-        _checks.finite("misfit J", misfit)
+        if not np.isfinite(misfit).all():
+            raise FloatingPointError(_checks.first_bad("misfit", misfit))
         logits: Weights = log_weights - misfit
         logits -= logits.max()
         logits -= np.log(np.exp(logits).sum())
