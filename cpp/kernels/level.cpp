@@ -1,62 +1,51 @@
-// Compiled once for each instruction set (ENFILT_LEVEL names it): the kernels' instances and the
-// table that holds them. Nothing in here may run before the table is chosen.
-#include <enfilt/enfilt.hpp>
-
-#include <cstring>
+// The table of one instruction set's kernels. ENFILT_LEVEL names the instruction set, and the units
+// beside this file hold the kernels' instances: a unit a kernel, so that they compile side by side.
+// All of them are compiled once for each instruction set. Nothing in them may run before the table
+// is chosen.
+#include <enfilt/simd.hpp>
 
 #include "table.hpp"
 
 ENFILT_OPEN
 
 template <class T>
-void normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,
-             index_t dim, T* out) {
-    constexpr index_t piece = 1 << 14;
-    const index_t pieces = (dim + piece - 1) / piece;
-#pragma omp parallel for schedule(static) if (members * dim > 16384)
-    for (index_t task = 0; task < members * pieces; ++task) {
-        const index_t member = task / pieces, first = task % pieces * piece;
-        philox_normals({key, batch, step}, static_cast<std::uint32_t>(member), first,
-                       dim - first < piece ? dim - first : piece, out + member * dim + first);
-    }
-}
-
-template <class T, class Function>
-void map(Function&& f, const T* x, index_t n, T* out) {
-    constexpr index_t lanes = Blocks<T>::lanes;
-    for (index_t i = 0; i < n; i += lanes) {
-        const vec_t<T> y = f(load_up_to(x + i, n - i));
-        store_up_to(out + i, y, n - i);
-    }
-}
-
+void squared_distances(const PairwiseProblem<T>&);
 template <class T>
-bool elementary(const char* name, const T* x, index_t n, T* out) {
-    const auto is = [name](const char* other) { return std::strcmp(name, other) == 0; };
-    if (is("exp")) {
-        map([](vec_t<T> v) { return exp<T>(v); }, x, n, out);
-    } else if (is("log")) {
-        map([](vec_t<T> v) { return log<T>(v); }, x, n, out);
-    } else if (is("atan")) {
-        map([](vec_t<T> v) { return atan<T>(v); }, x, n, out);
-    } else if (is("tanh")) {
-        map([](vec_t<T> v) { return tanh<T>(v); }, x, n, out);
-    } else if (is("sigmoid")) {
-        map([](vec_t<T> v) { return sigmoid<T>(v); }, x, n, out);
-    } else if (is("sin_turns") || is("cos_turns")) {
-        const bool sine = is("sin_turns");
-        map(
-            [sine](vec_t<T> v) {
-                vec_t<T> s, c;
-                sincos_turns<T>(v, s, c);
-                return sine ? s : c;
-            },
-            x, n, out);
-    } else {
-        return false;
-    }
-    return true;
-}
+void pairwise_field(const PairwiseProblem<T>&);
+template <class T>
+void flow_analysis(const FlowProblem<T>&);
+template <class T>
+void diffusion_analysis(const DiffusionProblem<T>&);
+template <class T>
+void reduced_analysis(const ReducedProblem<T>&);
+template <class T>
+void misfit(const T* x, index_t members, index_t dim, const Observed<T>&, double* out);
+template <class T>
+void anomaly_grams(const T* x, index_t members, index_t dim, const Observed<T>&, double* states,
+                   double* observed);
+template <class T>
+void ensemble_scores(const ScoreProblem<T>&);
+template <class T>
+void lorenz96(const Lorenz96Problem<T>&);
+template <class T>
+void navier_stokes(const NavierStokesProblem<T>&);
+template <class T>
+void letkf_window(const LetkfWindow<T>&);
+template <class T>
+void letkf_lists(const LetkfLists<T>&);
+template <class T>
+void lenff_window(const LenffWindow<T>&);
+template <class T>
+void lenff_lists(const LenffLists<T>&);
+template <class T>
+void normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,
+             index_t dim, T* out);
+template <class T>
+bool all_finite(const T* x, index_t n);
+template <class T>
+void triad(const T* a, const T* b, T k, index_t n, T* c);
+template <class T>
+bool elementary(const char* name, const T* x, index_t n, T* out);
 
 template <class T>
 constexpr Kernels<T> kernels = {
