@@ -9,42 +9,44 @@
 (5,)
 """
 
-from importlib.metadata import version as _version
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from . import (
-    grids,
-    inflation,
-    kernels,
-    localization,
-    metrics,
-    models,
-    operators,
-    presets,
-    priors,
-    testing,
-)
-from ._config import cmake_dir, config, show_config
-from .filters import (
-    ETKF,
-    LETKF,
-    MASF,
-    SSLS,
-    AffinePath,
-    BootstrapPF,
-    EnFF,
-    EnKF,
-    EnSF,
-    IEnKF,
-    KalmanFilter,
-    LEnFF,
-    ScoreFilter,
-)
-from .observation import Observation
-from .result import Result
-from .tuning import Tuning, tune
-from .twin import TwinExperiment
+if TYPE_CHECKING:
+    from . import (
+        grids,
+        inflation,
+        kernels,
+        localization,
+        metrics,
+        models,
+        operators,
+        presets,
+        priors,
+        testing,
+    )
+    from ._config import cmake_dir, config, show_config
+    from .filters import (
+        ETKF,
+        LETKF,
+        MASF,
+        SSLS,
+        AffinePath,
+        BootstrapPF,
+        EnFF,
+        EnKF,
+        EnSF,
+        IEnKF,
+        KalmanFilter,
+        LEnFF,
+        ScoreFilter,
+    )
+    from .observation import Observation
+    from .result import Result
+    from .tuning import Tuning, tune
+    from .twin import TwinExperiment
 
-__version__ = _version("enfilt")
+    __version__: str
 
 __all__ = [
     "ETKF",
@@ -80,3 +82,39 @@ __all__ = [
     "testing",
     "tune",
 ]
+
+# Names are imported when they are first asked for: no one uses all of the library at once.
+_HOMES = {
+    "Observation": "observation",
+    "Result": "result",
+    "Tuning": "tuning",
+    "TwinExperiment": "twin",
+    "cmake_dir": "_config",
+    "config": "_config",
+    "show_config": "_config",
+    "tune": "tuning",
+}
+_MODULES = {
+    *("backends", "filters", "grids", "inflation", "kernels", "localization", "metrics"),
+    *("models", "operators", "presets", "priors", "testing"),
+}
+
+if not TYPE_CHECKING:  # for a type checker every name would be one of this module's
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            value = importlib.import_module("importlib.metadata").version("enfilt")
+        elif name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        elif name in __all__:
+            value = getattr(
+                importlib.import_module(f"{__name__}.{_HOMES.get(name, 'filters')}"), name
+            )
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

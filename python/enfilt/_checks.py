@@ -5,7 +5,6 @@ Kernels assume what is checked here.
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -23,6 +22,8 @@ FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return ``", did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
+    import difflib  # of use to errors alone
+
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
-
 
 def check(needed: int, hint: str) -> None:
     """Check that `needed` bytes are free on the host.
@@ -15,6 +13,8 @@ def check(needed: int, hint: str) -> None:
     MemoryError
         If they are not; the message says how much is needed, how much there is, and the hint.
     """
+    import psutil  # of use to whole runs alone
+
     _check(needed, psutil.virtual_memory().available, "memory", hint)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tqdm.auto import tqdm
-
 #: Seconds before a bar appears.
 DELAY = 2.0
 
@@ -22,6 +20,8 @@ def bar(total: int, label: str, show: bool | None) -> Any:
     show : bool or None
         None: only where standard error is a terminal.
     """
+    from tqdm.auto import tqdm  # slow to import, and of use to whole runs alone
+
     return tqdm(
         total=total,
         desc=label,

@@ -12,7 +12,6 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import psutil
 
 from . import __version__, _checks, presets, progress
 from .presets import Preset, Published
@@ -232,6 +231,8 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def markdown(rows: Iterable[Row], *, seeds: int) -> str:
     """Return the table in Markdown, under a line on the date, the version and the machine."""
+    import psutil  # of use to this page alone
+
     memory = psutil.virtual_memory().total / 2**30
     head = (
         f"{datetime.date.today():%Y-%m-%d}, enfilt {__version__}, {os.cpu_count()} cores, "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import _arrays, _checks
@@ -76,11 +77,13 @@ def available(*, on_device: bool = False) -> list[str]:
 
     With `on_device`, those that can be used on CuPy arrays.
     """
-    return [
-        name
-        for name, entry in _BACKENDS.items()
-        if entry.on_device == on_device and isinstance(_load(name), Backend)
-    ]
+    return list(_usable(on_device))
+
+
+def _usable(on_device: bool) -> Iterator[str]:
+    for name, entry in _BACKENDS.items():
+        if entry.on_device == on_device and isinstance(_load(name), Backend):
+            yield name
 
 
 def missing() -> dict[str, str]:
@@ -102,7 +105,8 @@ def check_name(argument: str, name: str) -> str:
         If there is no such backend, or not here; the message says why.
     """
     _checks.choice(argument, name, ["auto", *_BACKENDS])
-    if name != "auto" and name in missing():
+    # looks at no other: to load one that is not used takes longer than an analysis
+    if name != "auto" and not isinstance(_load(name), Backend):
         usable = ", ".join(repr(n) for n in ["auto", *available(), *available(on_device=True)])
         raise ValueError(
             f"{argument}={name!r} can't be used: {missing()[name]}; expected one of {usable}"
@@ -118,7 +122,7 @@ def get(name: str = "auto", argument: str = "backend") -> Backend:
     ValueError
         If it can't be used.
     """
-    chosen = available()[0] if name == "auto" else check_name(argument, name)
+    chosen = next(_usable(False)) if name == "auto" else check_name(argument, name)
     found = _load(chosen)
     if isinstance(found, ImportError):
         raise found

@@ -8,7 +8,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ from ..observation import Observation
 from .knobs import Knobs
 
 Array = npt.NDArray[Any]
-RandomState = np.random.Generator | int | None
+# in quotes: NumPy imports its random numbers when they are first asked for
+RandomState: TypeAlias = "np.random.Generator | int | None"
 
 
 @dataclass

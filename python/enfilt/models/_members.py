@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,8 @@ def in_blocks(rows: Array, out: Array, advance: Callable[[Array, Array, int], No
         for block in blocks:
             advance(*block)
         return
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
     # what overflows in a thread is no one's to ignore: NumPy's error state belongs to the caller
     state = np.geterr()
 

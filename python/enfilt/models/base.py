@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from .. import _arrays, _checks, backends
 from ..grids import RegularGrid
 
 Array = npt.NDArray[Any]
-RandomState = np.random.Generator | int | None
+RandomState: TypeAlias = "np.random.Generator | int | None"  # as that of filters
 
 
 def warn_beyond(dt: float, limit: float, why: str) -> None:

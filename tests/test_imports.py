@@ -1,0 +1,57 @@
+"""Nothing is imported that is not used: what an import and a first analysis bring along."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import enfilt
+from enfilt import backends
+
+#: Slow to import, or no dependency of the base install.
+HEAVY = {
+    *("numba", "llvmlite", "scipy", "torch", "optuna", "matplotlib", "xarray", "pandas", "h5py"),
+    *("click", "rich", "tqdm", "psutil", "asyncio", "concurrent", "email"),
+}
+ANALYSES = """
+import numpy as np, enfilt as ef
+x = np.random.default_rng(0).standard_normal((5, 12))
+obs = ef.Observation(ef.operators.Arctan(), std=0.5, grid=ef.grids.RegularGrid((12,)))
+taper = ef.localization.GaspariCohn(3.0)
+for filt in (ef.EnFF(), ef.EnSF(steps=3), ef.ETKF(), ef.LETKF(taper), ef.LEnFF(taper)):
+    filt.analysis(x, np.zeros(12), obs, previous=x)
+"""
+
+
+def loaded(code):
+    """Return the top-level packages, and the modules of ours, that a fresh process has after it."""
+    code += "\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    modules = json.loads(done.stdout)
+    return {name.split(".")[0] for name in modules}, {n for n in modules if "enfilt" in n}
+
+
+def test_an_import_brings_nothing_heavy():
+    packages, ours = loaded("import enfilt; enfilt.Observation, enfilt.EnFF, enfilt.models")
+    assert not packages & HEAVY
+    assert not {"enfilt.presets", "enfilt.tuning", "enfilt.twin", "enfilt._core"} & ours
+
+
+@pytest.mark.skipif(backends.available()[0] != "cpp", reason="Numba is the best backend here")
+def test_a_first_analysis_brings_the_backend_that_it_runs_on():
+    packages, ours = loaded(ANALYSES)
+    assert not packages & HEAVY
+    assert "enfilt._core" in ours
+    assert "enfilt.backends.jit" not in ours
+
+
+def test_public_names_are_there_all_the_same():
+    names = loaded(
+        "from enfilt import *; import enfilt\n"
+        "assert set(enfilt.__all__) <= set(dir(enfilt)) & set(globals())"
+    )
+    assert names
+    assert enfilt.filters.EnFF is enfilt.EnFF
+    with pytest.raises(AttributeError, match="module 'enfilt' has no attribute 'EnF'"):
+        enfilt.EnF  # noqa: B018
