@@ -1,10 +1,7 @@
-#include <omp.h>
-
 #include <string>
-#include <vector>
 
 #include "arrays.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -19,8 +16,7 @@ void add(py::module_& m) {
             const T* from_b = b.data();
             T* to = c.mutable_data();
             const index_t n = c.size();
-            py::gil_scoped_release release;
-            kernels<T>().triad(from_a, from_b, static_cast<T>(k), n, to);
+            released([&] { kernels<T>().triad(from_a, from_b, static_cast<T>(k), n, to); });
         },
         py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("k"), py::arg("c").noconvert());
     m.def(
@@ -35,17 +31,14 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_config(py::module_& m) {
+    choose_level();
+    remember_main_thread();
     m.def("level", [] { return level().name; });
     m.def("vector_bytes", [] { return level().vector_bytes; });
-    m.def("usable_levels", [] {
-        int count = 0;
-        const Level* const* levels = usable_levels(count);
-        std::vector<std::string> names;
-        for (int k = 0; k < count; ++k) names.emplace_back(levels[k]->name);
-        return names;
-    });
-    m.def("use_level", [](const std::string& name) { return use_level(name.c_str()); });
-    m.def("threads", [] { return omp_get_max_threads(); });
+    m.def("usable_levels", &usable_levels);
+    m.def("needs_of_level", &needs_of_level);
+    m.def("use_level", &use_level);
+    m.def("threads", [] { return level().threads(); });
     m.attr("compiler") = ENFILT_COMPILER;
     m.attr("version") = ENFILT_VERSION;
     add<float>(m);

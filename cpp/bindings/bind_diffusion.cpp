@@ -1,6 +1,5 @@
 #include "arrays.hpp"
-#include "batch.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -28,16 +27,17 @@ void add(py::module_& m) {
             p.standardize = standardize;
             const index_t count = x1.shape(0), size = p.members * p.dim;
             const index_t noise_size = noise ? noise->size() / count : 0;
-            py::gil_scoped_release release;
-            for_each_ensemble(count, p.dim, [&](index_t b) {
-                DiffusionProblem<T> one = p;
-                const Observed<T> seen = obs.of(b);
-                one.batch = batch + static_cast<std::uint32_t>(b);
-                one.x1 += b * size;
-                one.x += b * size;
-                if (one.noise) one.noise += b * noise_size;
-                one.observed = &seen;
-                kernels<T>().diffusion_analysis(one);
+            released([&] {
+                for_each_ensemble(count, p.dim, [&](index_t b) {
+                    DiffusionProblem<T> one = p;
+                    const Observed<T> seen = obs.of(b);
+                    one.batch = batch + static_cast<std::uint32_t>(b);
+                    one.x1 += b * size;
+                    one.x += b * size;
+                    if (one.noise) one.noise += b * noise_size;
+                    one.observed = &seen;
+                    kernels<T>().diffusion_analysis(one);
+                });
             });
         },
         py::arg("x1").noconvert(), py::arg("out").noconvert(), py::arg("noise").noconvert(),

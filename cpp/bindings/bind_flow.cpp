@@ -1,6 +1,5 @@
 #include "arrays.hpp"
-#include "batch.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -34,17 +33,18 @@ void add(py::module_& m) {
             p.gains = data_or_null(gains);
             const index_t count = x1.shape(0);
             const index_t gain_size = stages.shape(0) * p.members * p.members;
-            py::gil_scoped_release release;
-            for_each_ensemble(count, p.dim, [&](index_t b) {
-                FlowProblem<T> one = p;
-                Observed<T> seen;
-                one.batch = static_cast<std::uint32_t>(b);
-                take_ensemble(one, b, gain_size);
-                if (obs) {
-                    seen = obs->of(b);
-                    one.observed = &seen;
-                }
-                kernels<T>().flow_analysis(one);
+            released([&] {
+                for_each_ensemble(count, p.dim, [&](index_t b) {
+                    FlowProblem<T> one = p;
+                    Observed<T> seen;
+                    one.batch = static_cast<std::uint32_t>(b);
+                    take_ensemble(one, b, gain_size);
+                    if (obs) {
+                        seen = obs->of(b);
+                        one.observed = &seen;
+                    }
+                    kernels<T>().flow_analysis(one);
+                });
             });
         },
         py::arg("x1").noconvert(), py::arg("x0").noconvert(), py::arg("out").noconvert(),
@@ -58,8 +58,7 @@ void add(py::module_& m) {
             const T* from = x.data();
             double* to = out.mutable_data();
             const index_t members = x.shape(0), dim = x.shape(1);
-            py::gil_scoped_release release;
-            kernels<T>().misfit(from, members, dim, obs.view, to);
+            released([&] { kernels<T>().misfit(from, members, dim, obs.view, to); });
         },
         py::arg("x").noconvert(), py::arg("observed"), py::arg("out").noconvert());
     m.def(
@@ -71,8 +70,9 @@ void add(py::module_& m) {
             double* to_states = states.mutable_data();
             double* to_observed = observed_gram.mutable_data();
             const index_t members = x.shape(0), dim = x.shape(1);
-            py::gil_scoped_release release;
-            kernels<T>().anomaly_grams(from, members, dim, obs.view, to_states, to_observed);
+            released([&] {
+                kernels<T>().anomaly_grams(from, members, dim, obs.view, to_states, to_observed);
+            });
         },
         py::arg("x").noconvert(), py::arg("observed"), py::arg("states").noconvert(),
         py::arg("observed_gram").noconvert());
@@ -81,8 +81,7 @@ void add(py::module_& m) {
         [](std::uint64_t key, std::uint32_t batch, std::uint32_t step, array<T>& out) {
             T* to = out.mutable_data();
             const index_t members = out.shape(0), dim = out.shape(1);
-            py::gil_scoped_release release;
-            kernels<T>().normals(key, batch, step, members, dim, to);
+            released([&] { kernels<T>().normals(key, batch, step, members, dim, to); });
         },
         py::arg("key"), py::arg("batch"), py::arg("step"), py::arg("out").noconvert());
 }

@@ -1,5 +1,5 @@
 #include "arrays.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -27,8 +27,7 @@ void add(py::module_& m) {
             p.offsets = offsets.data();
             p.rho = rho.data();
             p.observed = &obs.view;
-            py::gil_scoped_release release;
-            kernels<T>().lenff_window(p);
+            released([&] { kernels<T>().lenff_window(p); });
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("pseudo_times").noconvert(),
         py::arg("rows"), py::arg("columns"), py::arg("periodic"), py::arg("offsets").noconvert(),
@@ -51,8 +50,7 @@ void add(py::module_& m) {
             p.gains = data_or_null(gains);
             if (moves) p.moves = moves->mutable_data();
             if (bounds) p.bounds = bounds->mutable_data();
-            py::gil_scoped_release release;
-            kernels<T>().lenff_lists(p);
+            released([&] { kernels<T>().lenff_lists(p); });
         },
         py::arg("rows").noconvert(), py::arg("starts").noconvert(), py::arg("indices").noconvert(),
         py::arg("rho").noconvert(), py::arg("anomalies").noconvert(), py::arg("gains").noconvert(),

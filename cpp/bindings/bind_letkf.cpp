@@ -1,5 +1,5 @@
 #include "arrays.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -40,8 +40,7 @@ void add(py::module_& m) {
                     if (-away > p.before[axis]) p.before[axis] = -away;
                 }
             }
-            py::gil_scoped_release release;
-            kernels<T>().letkf_window(p);
+            released([&] { kernels<T>().letkf_window(p); });
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("rotation").noconvert(),
         py::arg("rows"), py::arg("columns"), py::arg("periodic"), py::arg("offsets").noconvert(),
@@ -60,8 +59,7 @@ void add(py::module_& m) {
             p.rho = rho.data();
             p.rows = rows.data();
             p.power = power.data();
-            py::gil_scoped_release release;
-            kernels<T>().letkf_lists(p);
+            released([&] { kernels<T>().letkf_lists(p); });
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("rotation").noconvert(),
         py::arg("first"), py::arg("starts").noconvert(), py::arg("indices").noconvert(),

@@ -1,5 +1,5 @@
 #include "arrays.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -18,8 +18,7 @@ void add(py::module_& m) {
             p.forcing = forcing;
             p.x = x.data();
             p.out = out.mutable_data();
-            py::gil_scoped_release release;
-            kernels<T>().lorenz96(p);
+            released([&] { kernels<T>().lorenz96(p); });
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("dt"), py::arg("steps"),
         py::arg("forcing"));
@@ -38,8 +37,7 @@ void add(py::module_& m) {
             p.forcing = forcing.data();
             p.x = x.data();
             p.out = out.mutable_data();
-            py::gil_scoped_release release;
-            kernels<T>().navier_stokes(p);
+            released([&] { kernels<T>().navier_stokes(p); });
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("n"), py::arg("spacing"),
         py::arg("dt"), py::arg("viscosity"), py::arg("iterations"), py::arg("forcing").noconvert(),

@@ -1,5 +1,5 @@
 #include "arrays.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -28,8 +28,7 @@ void add(py::module_& m) {
            const array<double>& stage, array<double>& out) {
             PairwiseProblem<T> p = problem_of<T>(x, x1, x0, stage, std::nullopt);
             p.squared_distances = out.mutable_data();
-            py::gil_scoped_release release;
-            kernels<T>().squared_distances(p);
+            released([&] { kernels<T>().squared_distances(p); });
         },
         py::arg("x").noconvert(), py::arg("x1").noconvert(), py::arg("x0").noconvert(),
         py::arg("stage").noconvert(), py::arg("out").noconvert());
@@ -39,8 +38,7 @@ void add(py::module_& m) {
            const array<double>& stage, const optional_array<double>& log_weights, array<T>& out) {
             PairwiseProblem<T> p = problem_of<T>(x, x1, x0, stage, log_weights);
             p.out = out.mutable_data();
-            py::gil_scoped_release release;
-            kernels<T>().pairwise_field(p);
+            released([&] { kernels<T>().pairwise_field(p); });
         },
         py::arg("x").noconvert(), py::arg("x1").noconvert(), py::arg("x0").noconvert(),
         py::arg("stage").noconvert(), py::arg("log_weights").noconvert(),

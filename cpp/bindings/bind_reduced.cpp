@@ -1,8 +1,7 @@
 #include <array>
 
 #include "arrays.hpp"
-#include "batch.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -44,17 +43,18 @@ void add(py::module_& m) {
             p.precisions = precisions.data();
             const index_t count = x1.shape(0);
             const index_t gain_size = stages.shape(0) * p.members * p.members;
-            py::gil_scoped_release release;
-            for_each_ensemble(count, p.dim, [&](index_t b) {
-                ReducedProblem<T> one = p;
-                Observed<T> seen;
-                one.batch = batch + static_cast<std::uint32_t>(b);
-                take_ensemble(one, b, gain_size);
-                if (obs) {
-                    seen = obs->of(b);
-                    one.observed = &seen;
-                }
-                kernels<T>().reduced_analysis(one);
+            released([&] {
+                for_each_ensemble(count, p.dim, [&](index_t b) {
+                    ReducedProblem<T> one = p;
+                    Observed<T> seen;
+                    one.batch = batch + static_cast<std::uint32_t>(b);
+                    take_ensemble(one, b, gain_size);
+                    if (obs) {
+                        seen = obs->of(b);
+                        one.observed = &seen;
+                    }
+                    kernels<T>().reduced_analysis(one);
+                });
             });
         },
         py::arg("x1").noconvert(), py::arg("x0").noconvert(), py::arg("out").noconvert(),

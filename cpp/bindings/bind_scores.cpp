@@ -1,5 +1,5 @@
 #include "arrays.hpp"
-#include "dispatch.hpp"
+#include "call.hpp"
 
 namespace enfilt::bindings {
 
@@ -22,8 +22,7 @@ void add(py::module_& m) {
             p.to_truth = to_truth.mutable_data();
             p.ranks = ranks.mutable_data();
             {
-                py::gil_scoped_release release;
-                kernels<T>().ensemble_scores(p);
+                released([&] { kernels<T>().ensemble_scores(p); });
             }
             return py::make_tuple(sums.squared_error, sums.variance, sums.crps);
         },
@@ -34,8 +33,9 @@ void add(py::module_& m) {
         [](const array<T>& x) {
             const T* from = x.data();
             const index_t n = x.size();
-            py::gil_scoped_release release;
-            return kernels<T>().all_finite(from, n);
+            bool finite = false;
+            released([&] { finite = kernels<T>().all_finite(from, n); });
+            return finite;
         },
         py::arg("x").noconvert());
 }

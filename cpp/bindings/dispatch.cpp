@@ -1,34 +1,69 @@
 #include "dispatch.hpp"
 
-#include <cstring>
+#include <atomic>
 #include <stdexcept>
+
+#include "../kernels/processor.hpp"
 
 namespace enfilt::bindings {
 
 namespace {
-const Level* chosen = nullptr;
-}
 
-const Level& level() {
-    if (!chosen) {
-        int count = 0;
-        const Level* const* levels = usable_levels(count);
-        if (count == 0) throw std::runtime_error("enfilt was not built for this processor");
-        chosen = levels[count - 1];
-    }
-    return *chosen;
-}
+std::atomic<const Level*> chosen{nullptr};
 
-bool use_level(const char* name) {
+std::vector<const Level*> built() {
     int count = 0;
-    const Level* const* levels = usable_levels(count);
-    for (int k = 0; k < count; ++k) {
-        if (std::strcmp(levels[k]->name, name) == 0) {
-            chosen = levels[k];
+    const Level* const* levels = built_levels(count);
+    return {levels, levels + count};
+}
+
+std::vector<const Level*> usable() {
+    const std::uint32_t present = processor_features();
+    std::vector<const Level*> found;
+    for (const Level* one : built())
+        if ((one->needs & ~present) == 0) found.push_back(one);
+    return found;
+}
+
+}  // namespace
+
+std::vector<std::string> usable_levels() {
+    std::vector<std::string> names;
+    for (const Level* one : usable()) names.emplace_back(one->name);
+    return names;
+}
+
+std::vector<std::string> needs_of_level(const std::string& name) {
+    std::vector<std::string> names;
+    for (const Level* one : built())
+        for (std::uint32_t bit = 1; bit != 0 && name == one->name; bit <<= 1)
+            if (one->needs & bit) names.emplace_back(feature_name(bit));
+    return names;
+}
+
+void choose_level() {
+    const auto levels = usable();
+    if (levels.empty()) {
+        std::string missing;
+        const std::uint32_t present = processor_features();
+        for (std::uint32_t bit = 1; bit != 0; bit <<= 1)
+            if (built().front()->needs & ~present & bit)
+                missing += std::string(missing.empty() ? "" : ", ") + feature_name(bit);
+        throw std::runtime_error("enfilt was built for a processor with " + missing);
+    }
+    chosen = levels.back();
+}
+
+bool use_level(const std::string& name) {
+    for (const Level* one : usable()) {
+        if (name == one->name) {
+            chosen = one;
             return true;
         }
     }
     return false;
 }
+
+const Level& level() { return *chosen.load(std::memory_order_relaxed); }
 
 }  // namespace enfilt::bindings

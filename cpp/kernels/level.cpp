@@ -2,8 +2,9 @@
 // beside this file hold the kernels' instances: a unit a kernel, so that they compile side by side.
 // All of them are compiled once for each instruction set. Nothing in them may run before the table
 // is chosen.
-#include <enfilt/simd.hpp>
+#include <enfilt/parallel.hpp>
 
+#include "processor.hpp"
 #include "table.hpp"
 
 ENFILT_OPEN
@@ -57,6 +58,15 @@ constexpr Kernels<T> kernels = {
     lenff_lists<T>,        normals<T>,        all_finite<T>,
     triad<T>,              elementary<T>};
 
+inline void interruptible(Interrupt* interrupt, void (*body)(void*), void* context) {
+    const Interruptible scope(interrupt);
+    body(context);
+}
+
+inline void share_out(index_t count, bool worth, void (*body)(void*, index_t), void* context) {
+    Team(count, worth).for_each(count, [&](int, index_t b) { body(context, b); });
+}
+
 ENFILT_CLOSE
 
 #define ENFILT_TEXT_(x) #x
@@ -67,7 +77,15 @@ ENFILT_CLOSE
 namespace enfilt {
 
 extern const Level ENFILT_JOIN(level_, ENFILT_LEVEL);
-const Level ENFILT_JOIN(level_, ENFILT_LEVEL) = {ENFILT_TEXT(ENFILT_LEVEL), ENFILT_VECTOR_BYTES,
-                                                 kernels<float>, kernels<double>};
+const Level ENFILT_JOIN(level_, ENFILT_LEVEL) = {
+    ENFILT_TEXT(ENFILT_LEVEL),
+    features_in_use,
+    ENFILT_VECTOR_BYTES,
+    kernels<float>,
+    kernels<double>,
+    available_threads,
+    interruptible,
+    share_out,
+};
 
 }  // namespace enfilt

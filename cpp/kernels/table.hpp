@@ -32,12 +32,20 @@ struct Kernels {
 
 struct Level {
     const char* name;      // "v2", "v3", "v4"; "baseline" where the processor is no x86-64
+    std::uint32_t needs;   // what its code asks of the processor: see processor.hpp
     int vector_bytes;
     const Kernels<float>& float32;
     const Kernels<double>& float64;
+
+    // How many threads a kernel that is called now may use.
+    int (*threads)();
+    // Calls body(context); `interrupt`, or null, can stop the kernels that it calls.
+    void (*interruptible)(Interrupt* interrupt, void (*body)(void*), void* context);
+    // Calls body(context, b) for all b below count, on several threads where that is worth more.
+    void (*share_out)(index_t count, bool worth, void (*body)(void*, index_t), void* context);
 };
 
-// The levels built into this library that this processor can run, lowest first.
-const Level* const* usable_levels(int& count);
+// The levels built into this library, lowest first.
+const Level* const* built_levels(int& count);
 
 }  // namespace enfilt

@@ -6,55 +6,64 @@
 // bits with any number of threads.
 #pragma once
 
-#include <omp.h>
-
 #include <cstring>
 
 #include "buffer.hpp"
-#include "problem.hpp"
+#include "parallel.hpp"
 
 ENFILT_OPEN
 
 ENFILT_INLINE index_t round_up(index_t n, index_t unit) { return (n + unit - 1) / unit * unit; }
-
-ENFILT_INLINE int available_threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
 template <class T>
 struct Blocks {
     static constexpr index_t lanes = static_cast<index_t>(simd<T>::lanes);
 
     index_t dim;
+    index_t chunk;   // components in a chunk
+    index_t chunks;
     index_t length;  // components in a block, a multiple of the lanes
     index_t stride;  // from row to row of a block in scratch
-    index_t chunk;   // components in a chunk, a multiple of the length
-    index_t chunks;
+    Team team;       // that chunks are shared out to
 
-    // rows: how many rows of a block stand in cache together.
-    Blocks(index_t rows, index_t dim_) : dim(dim_) {
+    // rows: how many rows of a block stand in cache together. sums: how many float64 numbers are
+    // summed up for each chunk, and data: of how many rows in memory.
+    Blocks(index_t rows, index_t dim_, index_t sums = 0, index_t data = 1)
+        : dim(dim_), chunk(chunk_of(dim_, sums, data)), chunks((dim + chunk - 1) / chunk),
+          team(chunks, rows * dim > (index_t{1} << 17)) {
         // 2 KB a row fills whole pages' worth of prefetch; many rows get shorter ones, so that
         // all of them stay within the second-level cache.
         index_t bytes = 2048;
         while (bytes > 256 && rows * bytes > (index_t{1} << 19)) bytes /= 2;
         length = bytes / static_cast<index_t>(sizeof(T));
-        const index_t whole = round_up(dim, lanes);
-        if (whole < length) length = whole;
+        const index_t whole = chunk < dim ? chunk : dim, blocks = (whole + length - 1) / length;
+        length = round_up((whole + blocks - 1) / blocks, lanes);
         // one vector more than the length: rows a power of two apart would share cache sets
         stride = length + lanes;
-        // few chunks, so that their N x N partial sums stay small beside the ensemble
-        chunk = round_up(rows > 512 ? 16 * rows : 8192, length);
-        while (chunk * 256 < dim) chunk *= 2;
-        chunks = (dim + chunk - 1) / chunk;
     }
 
     // Calls body(thread, chunk index, first component, components) for every block.
     template <class Body>
     void for_each(Body&& body) const {
-#pragma omp parallel for schedule(static) if (chunks > 1)
-        for (index_t c = 0; c < chunks; ++c) {
+        team.for_each(chunks, [&](int thread, index_t c) {
             const index_t end = (c + 1) * chunk < dim ? (c + 1) * chunk : dim;
-            for (index_t d = c * chunk; d < end; d += length)
-                body(omp_get_thread_num(), c, d, end - d < length ? end - d : length);
-        }
+            for (index_t d = c * chunk; d < end; d += length) {
+                check_interrupt();
+                body(thread, c, d, end - d < length ? end - d : length);
+            }
+        });
+    }
+
+  private:
+    // A chunk's sums take at most some 5 % of the bytes that they are sums over, and there are at
+    // most 4,096 of them. Powers of two, and three times these, are chunks in numbers that many
+    // processors share out evenly.
+    static index_t chunk_of(index_t dim, index_t sums, index_t data) {
+        const index_t least = 40 * sums / data;
+        const index_t most = dim / (least > 1024 ? least : 1024);
+        index_t count = 1;
+        while (count < most && count < 4096) count += count & (count - 1) ? count / 3 : (count + 1) / 2;
+        return round_up((dim + count - 1) / count, lanes);
     }
 };
 
@@ -73,37 +82,53 @@ class ZeroedRows {
     Buffer<T> data_;
 };
 
-// Rows of blocks in scratch of each thread, zero at first: rows that pad a tile stay zero.
+// Rows in scratch of each thread of a team, zero at first: rows that pad a tile stay zero. Each
+// thread clears its own, and so has it in memory nearby.
 template <class T>
 class Scratch {
   public:
-    Scratch(index_t rows, index_t stride)
-        : size_(rows * stride), data_(static_cast<std::size_t>(size_ * available_threads())) {
-        std::memset(data_.get(), 0, static_cast<std::size_t>(size_ * available_threads()) * sizeof(T));
+    Scratch(index_t rows, index_t stride, const Team& team)
+        : size_(rows * stride), data_(static_cast<std::size_t>(size_ * team.size())),
+          cleared_(static_cast<std::size_t>(team.size())) {
+        std::memset(cleared_.get(), 0, static_cast<std::size_t>(team.size()));
     }
-    T* of(int thread) const { return data_.get() + size_ * thread; }
+    T* of(int thread) const {
+        T* const own = data_.get() + size_ * thread;
+        if (!cleared_[static_cast<std::size_t>(thread)]) {
+            std::memset(own, 0, static_cast<std::size_t>(size_) * sizeof(T));
+            cleared_[static_cast<std::size_t>(thread)] = 1;
+        }
+        return own;
+    }
 
   private:
     index_t size_;
     Buffer<T> data_;
+    Buffer<char> cleared_;
 };
 
 // Float64 partial sums, `width` a chunk, and their total in the order of the chunks.
+template <class T>
 class PartialSums {
   public:
-    PartialSums(index_t chunks, index_t width)
-        : chunks_(chunks), width_(width), data_(static_cast<std::size_t>(chunks * width)) {}
+    PartialSums(const Blocks<T>& blocks, index_t width)
+        : chunks_(blocks.chunks), width_(width),
+          data_(static_cast<std::size_t>(chunks_ * width)) {}
     void clear() const {
-        std::memset(data_.get(), 0, static_cast<std::size_t>(chunks_ * width_) * sizeof(double));
+        Team(chunks_, chunks_ * width_ > 65536).for_each(chunks_, [&](int, index_t c) {
+            std::memset(of(c), 0, static_cast<std::size_t>(width_) * sizeof(double));
+        });
     }
     double* of(index_t chunk) const { return data_.get() + chunk * width_; }
     void total(double* out) const {
-#pragma omp parallel for schedule(static) if (chunks_ * width_ > 65536)
-        for (index_t k = 0; k < width_; ++k) {
-            double sum = 0;
-            for (index_t c = 0; c < chunks_; ++c) sum += data_[static_cast<std::size_t>(c * width_ + k)];
-            out[k] = sum;
-        }
+        constexpr index_t run = 64;  // columns at a time: a chunk's come in whole cache lines
+        const index_t runs = (width_ + run - 1) / run;
+        Team(runs, chunks_ * width_ > 65536).for_each(runs, [&](int, index_t r) {
+            const index_t end = (r + 1) * run < width_ ? (r + 1) * run : width_;
+            for (index_t k = r * run; k < end; ++k) out[k] = 0;
+            for (index_t c = 0; c < chunks_; ++c)
+                for (index_t k = r * run; k < end; ++k) out[k] += of(c)[k];
+        });
     }
 
   private:

@@ -19,9 +19,9 @@ class MixtureSampler {
     explicit MixtureSampler(const DiffusionProblem<T>& problem)
         : p_(problem),
           n_(problem.members),
-          blocks_(problem.members * 4, problem.dim),
-          scratch_(tiled(n_) * 4 + GuidanceRows<T>::count + 1, blocks_.stride),
-          sums_(blocks_.chunks, n_ * n_),
+          blocks_(n_ * 4, problem.dim, n_ * n_, n_),
+          scratch_(tiled(n_) * 4 + GuidanceRows<T>::count + 1, blocks_.stride, blocks_.team),
+          sums_(blocks_, n_ * n_),
           matrix_(static_cast<std::size_t>(n_ * n_)),
           weights_(n_, n_) {}
 
@@ -126,7 +126,7 @@ class MixtureSampler {
     const index_t n_;
     const Blocks<T> blocks_;
     const Scratch<T> scratch_;
-    const PartialSums sums_;
+    const PartialSums<T> sums_;
     Buffer<double> matrix_;
     Weights<T> weights_;
 };
@@ -136,7 +136,7 @@ template <class T>
 void paired_diffusion(const DiffusionProblem<T>& p) {
     constexpr index_t others = GuidanceRows<T>::count + 2;
     const Blocks<T> blocks(p.members + others, p.dim);
-    const Scratch<T> scratch(p.members + others, blocks.stride);
+    const Scratch<T> scratch(p.members + others, blocks.stride, blocks.team);
     const Normals<T> first_normals = normals_of(p, 0);
     with_pointwise<T>(*p.observed, [&](auto h) {
         blocks.for_each([&](int thread, index_t, index_t first, index_t n) {
@@ -150,6 +150,7 @@ void paired_diffusion(const DiffusionProblem<T>& p) {
                 first_normals.draw(i, first, n, start + i * blocks.stride);
             if (p.standardize) standardize(start, p.members, blocks.stride, n);
             for (index_t i = 0; i < p.members; ++i) {
+                check_interrupt();  // all steps of a member are taken at once
                 T* x = start + i * blocks.stride;
                 fetch(p.x1 + i * p.dim + first, n, member);
                 for (index_t k = 0; k < p.steps; ++k) {

@@ -9,7 +9,7 @@ ENFILT_OPEN
 template <class T>
 void low_dim_diffusion(const DiffusionProblem<T>& p) {
     const index_t n = p.members;
-    LowDimMixture<T> mixture(p.x1, nullptr, n, p.dim, nullptr);
+    LowDimMixture<T> mixture(p.x1, nullptr, n, p.dim, nullptr, n);
     const index_t stride = mixture.stride();
     const ZeroedRows<T> memory(2 * tiled(n) + GuidanceRows<T>::count + 1, stride);
     T *const x = memory.row(0), *const mixed = memory.row(tiled(n));
@@ -23,6 +23,7 @@ void low_dim_diffusion(const DiffusionProblem<T>& p) {
     with_pointwise<T>(*p.observed, [&](auto h) {
         const LocalGuidance<T, decltype(h)> guidance{h, rows};
         for (index_t k = 0; k < p.steps; ++k) {
+            check_interrupt();
             const DiffusionStep& s = p.schedule[k];
             const ReverseUpdate<T> update(s, p.score_limit);
             const Normals<T> normals = normals_of(p, k + 1);

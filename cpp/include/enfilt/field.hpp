@@ -20,7 +20,7 @@ void write_field(const FieldForm& form, const T* x, const T* pull, index_t n, T*
 
 template <class T>
 void low_dim_field(const PairwiseProblem<T>& p) {
-    LowDimMixture<T> mixture(p.x1, p.x0, p.members, p.dim, p.log_weights);
+    LowDimMixture<T> mixture(p.x1, p.x0, p.members, p.dim, p.log_weights, p.points);
     const index_t stride = mixture.stride();
     const ZeroedRows<T> memory(2 * tiled(p.points), stride);
     T *const x = memory.row(0), *const mixed = memory.row(tiled(p.points));
@@ -44,7 +44,7 @@ void high_dim_field(const PairwiseProblem<T>& p) {
     weights.assign(w.get());
 
     const Blocks<T> blocks(p.points + p.members, p.dim);
-    const Scratch<T> scratch(p.members + tiled(p.points), blocks.stride);
+    const Scratch<T> scratch(p.members + tiled(p.points), blocks.stride, blocks.team);
     const FieldForm form(p.stage);
     blocks.for_each([&](int thread, index_t, index_t first, index_t n) {
         T* target = scratch.of(thread);

@@ -20,9 +20,10 @@ class FlowSampler {
     explicit FlowSampler(const FlowProblem<T>& problem)
         : p_(problem),
           n_(problem.members),
-          blocks_(problem.members * 4, problem.dim),
-          scratch_(tiled(n_) * (problem.heun ? 6 : 4) + GuidanceRows<T>::count + 2, blocks_.stride),
-          sums_(blocks_.chunks, n_ * n_),
+          blocks_(n_ * 4, problem.dim, n_ * n_, n_),
+          scratch_(tiled(n_) * (problem.heun ? 6 : 4) + GuidanceRows<T>::count + 2, blocks_.stride,
+                   blocks_.team),
+          sums_(blocks_, n_ * n_),
           matrix_(static_cast<std::size_t>(n_ * n_)),
           innovations_(static_cast<std::size_t>(problem.gains ? n_ * n_ : 0)),
           first_(n_, n_),
@@ -231,20 +232,21 @@ class FlowSampler {
         if (!p_.gains) return;
         measure_innovations(weights, h);
         const double* gain = p_.gains + k * n_ * n_;
-#pragma omp parallel for schedule(static) if (n_ > 256)
-        for (index_t i = 0; i < n_; ++i) {
+        Team(n_, n_ > 256).for_each(n_, [&](int, index_t i) {
             const double* u = innovations_.get() + i * n_;
             double* w = matrix_.get() + i * n_;
             double mean = 0;
             for (index_t j = 0; j < n_; ++j) {
-                double q = 0;
-#pragma omp simd reduction(+ : q)
-                for (index_t l = 0; l < n_; ++l) q += gain[j * n_ + l] * u[l];
+                constexpr index_t wide = Blocks<double>::lanes;
+                vec_t<double> sum = {};
+                for (index_t l = 0; l < n_; l += wide)
+                    sum += load_up_to(gain + j * n_ + l, n_ - l) * load_up_to(u + l, n_ - l);
+                const double q = add_lanes(sum);
                 w[j] += q;
                 mean += q / static_cast<double>(n_);
             }
             for (index_t j = 0; j < n_; ++j) w[j] -= mean;
-        }
+        });
         weights.assign(matrix_.get());
     }
 
@@ -298,7 +300,7 @@ class FlowSampler {
     const index_t n_;
     const Blocks<T> blocks_;
     const Scratch<T> scratch_;
-    const PartialSums sums_;
+    const PartialSums<T> sums_;
     Buffer<double> matrix_, innovations_;
     Weights<T> first_, second_;
 };

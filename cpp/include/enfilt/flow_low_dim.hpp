@@ -16,7 +16,8 @@ class LowDimFlow {
     }
 
     explicit LowDimFlow(const FlowProblem<T>& problem)
-        : p_(problem), n_(problem.members), mixture_(problem.x1, problem.x0, n_, problem.dim, problem.log_weights), stride_(mixture_.stride()),
+        : p_(problem), n_(problem.members), mixture_(problem.x1, problem.x0, n_, problem.dim, problem.log_weights, n_),
+          stride_(mixture_.stride()),
           memory_(4 * tiled(n_) + GuidanceRows<T>::count + 1, stride_), z_(memory_.row(0)),
           mixed_(memory_.row(tiled(n_))), ahead_(memory_.row(2 * tiled(n_))),
           velocity_(memory_.row(3 * tiled(n_))), rows_(memory_.row(4 * tiled(n_)), stride_),
@@ -61,6 +62,7 @@ class LowDimFlow {
     void steps(const Guidance& guidance) {
         const T dt = static_cast<T>(1.0 / static_cast<double>(p_.steps));
         for (index_t k = 0; k < p_.steps; ++k) {
+            check_interrupt();
             follow(guidance, k, z_);
             if (!p_.heun) {
                 each([&](index_t at) {

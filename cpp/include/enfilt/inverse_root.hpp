@@ -170,6 +170,7 @@ class InverseRoot {
     // S -> Q^T S Q tridiagonal, a -> Q^T a; the diagonal gets the 1 of I + S.
     void reduce() const {
         for (index_t i = 0; i + 2 < n_; ++i) {
+            if (n_ > 64) check_interrupt();
             T* v = entry(i, 0);
             const vec_t<T> tail = dot(v, v, i + 2);
             const vec_t<T> head = at(v, i + 1);

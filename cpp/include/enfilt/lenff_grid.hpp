@@ -97,12 +97,12 @@ void lenff_grid(const LenffWindow<T>& p) {
     const index_t halo_size = halo * p.members * p.columns;
     const index_t sweep_size = round_up(S::scratch(taps, p.members, p.columns), 64);
     const index_t size = sweep_size + round_up(GridRows<T>::scratch(p, taps), 64);
-    const Scratch<T> scratch(size, 1);
+    const Team team(tasks);
+    const Scratch<T> scratch(size, 1, team);
     const Buffer<T> saved(static_cast<std::size_t>(tasks * halo_size));
     const T* from = p.x;
     for (index_t k = 0; k < p.steps; ++k) {
-#pragma omp parallel for schedule(static) if (tasks > 1)
-        for (index_t row = 0; row < tasks * halo; ++row) {
+        team.for_each(tasks * halo, [&](int, index_t row) {
             const index_t t = row / halo, s = row % halo;
             const index_t at = s < head ? start(t) - head + s : start(t + 1) + s - head;
             const index_t inside = GridRows<T>::wrap(p, at);
@@ -114,15 +114,14 @@ void lenff_grid(const LenffWindow<T>& p) {
                 else
                     std::memcpy(to, from + j * p.dim + inside * p.columns, bytes);
             }
-        }
-#pragma omp parallel for schedule(static) if (tasks > 1)
-        for (index_t t = 0; t < tasks; ++t) {
-            T* memory = scratch.of(omp_get_thread_num());
+        });
+        team.for_each(tasks, [&](int thread, index_t t) {
+            T* memory = scratch.of(thread);
             const GridRows<T> rows(p, taps, from, start(t), start(t + 1),
                                    saved.get() + t * halo_size, memory + sweep_size);
             const S sweep(p, taps, p.columns, memory);
             sweep.run(rows, start(t), start(t + 1), static_cast<T>(p.pseudo_times[k]));
-        }
+        });
         from = p.out;
     }
 }

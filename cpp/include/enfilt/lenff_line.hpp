@@ -174,19 +174,21 @@ void lenff_line(const LenffWindow<T>& p) {
     const LineCut<T> cut(p, taps.reach[0]);
     const index_t blocks = (p.dim + cut.length - 1) / cut.length;
     const index_t sweep_size = round_up(S::scratch(taps, p.members, S::lanes), 64);
-    const Scratch<T> scratch(sweep_size + round_up(LineBlock<T>::scratch(p, taps, cut), 64), 1);
-#pragma omp parallel for schedule(dynamic) if (blocks > 1)
-    for (index_t b = 0; b < blocks; ++b) {
-        T* memory = scratch.of(omp_get_thread_num());
+    const Team team(blocks);
+    const Scratch<T> scratch(sweep_size + round_up(LineBlock<T>::scratch(p, taps, cut), 64), 1,
+                             team);
+    team.for_each_uneven(blocks, [&](int thread, index_t b) {
+        T* memory = scratch.of(thread);
         LineBlock<T> block(p, taps, cut, memory + sweep_size);
         const S sweep(p, taps, S::lanes, memory);
         block.fetch(b * cut.length);
         for (index_t k = 0; k < p.steps; ++k) {
+            check_interrupt();
             block.turn();
             sweep.run(block, 0, cut.pieces, static_cast<T>(p.pseudo_times[k]));
         }
         block.write(b * cut.length);
-    }
+    });
 }
 
 }  // namespace lenff_detail

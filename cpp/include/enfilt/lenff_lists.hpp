@@ -19,8 +19,9 @@ class PaddedRows {
   public:
     PaddedRows(const T* rows, index_t count, index_t n)
         : stride_(round_up(n, Blocks<T>::lanes)), data_(static_cast<std::size_t>(count * stride_)) {
-#pragma omp parallel for schedule(static) if (count * stride_ > 65536)
-        for (index_t l = 0; l < count; ++l) fetch(rows + l * n, n, data_.get() + l * stride_);
+        Team(count, count * stride_ > 65536).for_each(count, [&](int, index_t l) {
+            fetch(rows + l * n, n, data_.get() + l * stride_);
+        });
     }
     const T* operator[](index_t l) const { return data_.get() + l * stride_; }
     index_t stride() const { return stride_; }
@@ -48,11 +49,12 @@ void lenff_lists(const LenffLists<T>& p) {
     const PaddedRows<T> anomalies(p.anomalies, p.observations, n);
     const PaddedRows<T> gains(p.gains, moves ? p.observations : 0, n);
     const index_t stride = anomalies.stride();
-    const Scratch<T> scratch(2 * stride, 1);
+    constexpr index_t run = 16;  // places that a thread takes at a time
+    const index_t runs = (p.count + run - 1) / run;
+    const Team team(runs, p.starts[p.count] - p.starts[0] > 512);
+    const Scratch<T> scratch(2 * stride, 1, team);
     const double share = 1.0 / static_cast<double>(n - 1);
-#pragma omp parallel for schedule(static) if (p.starts[p.count] - p.starts[0] > 512)
-    for (index_t d = 0; d < p.count; ++d) {
-        T* a = scratch.of(omp_get_thread_num());
+    const auto visit = [&](index_t d, T* a) {
         T* dx = a + stride;
         fetch(p.rows + d * n, n, a);
         std::memset(dx, 0, static_cast<std::size_t>(stride) * sizeof(T));
@@ -70,7 +72,11 @@ void lenff_lists(const LenffLists<T>& p) {
             std::memcpy(p.moves + d * n, dx, static_cast<std::size_t>(n) * sizeof(T));
         else
             p.bounds[d] = bound;
-    }
+    };
+    team.for_each_uneven(runs, [&](int thread, index_t r) {
+        const index_t end = (r + 1) * run < p.count ? (r + 1) * run : p.count;
+        for (index_t d = r * run; d < end; ++d) visit(d, scratch.of(thread));
+    });
 }
 
 ENFILT_CLOSE

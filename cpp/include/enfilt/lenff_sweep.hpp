@@ -13,6 +13,7 @@
 #pragma once
 
 #include <limits>
+#include <new>
 #include <type_traits>
 
 #include "blocks.hpp"
@@ -67,17 +68,19 @@ class Sweep {
     }
     static index_t scratch(const Taps<T>& taps, index_t members, index_t columns) {
         const index_t places = (2 * taps.reach[1] + 1) * (2 * taps.reach[0] + group);
-        return capacity(taps) * (members + 3) * width(taps, columns) +
+        return rows_size(taps) + near_size(taps) + at_size(taps) +
+               capacity(taps) * (members + 3) * width(taps, columns) +
                group * (members + places) * lanes;
     }
 
     Sweep(const LenffWindow<T>& p, const Taps<T>& taps, index_t columns, T* memory)
         : p_(p), taps_(taps), n_(p.members), columns_(columns), width_(width(taps, columns)),
-          capacity_(capacity(taps)), rows_(static_cast<std::size_t>(capacity_)),
-          near_(static_cast<std::size_t>(2 * taps.reach[0] + group)),
-          at_(static_cast<std::size_t>((2 * taps.reach[1] + 1) * (2 * taps.reach[0] + group))) {
+          capacity_(capacity(taps)) {
+        rows_ = new (take(memory, rows_size(taps))) Row[static_cast<std::size_t>(capacity_)];
+        near_ = new (take(memory, near_size(taps))) index_t[static_cast<std::size_t>(near(taps))];
+        at_ = new (take(memory, at_size(taps))) const T*[static_cast<std::size_t>(at(taps))];
         for (index_t k = 0; k < capacity_; ++k) {
-            Row& row = rows_[static_cast<std::size_t>(k)];
+            Row& row = rows_[k];
             row.anomalies = memory + k * (n_ + 3) * width_;
             row.misses = row.anomalies + n_ * width_;
             row.gain = row.misses + width_, row.bound = row.gain + width_;
@@ -93,6 +96,7 @@ class Sweep {
         index_t given = first - head(taps_), bounded = given;
         for (index_t from = first; from < last; from += batch) {
             const index_t until = last - from < batch ? round_up(last - from, group) : batch;
+            check_interrupt();
             for (; bounded < from + until + reach; bounded += group) {
                 for (; given < bounded + group + reach; ++given) observe(source, given);
                 add_bounds(bounded, w);
@@ -108,9 +112,24 @@ class Sweep {
         bool seen;
     };
 
-    Row& row(index_t r) const {
-        return rows_[static_cast<std::size_t>(r & (capacity_ - 1))];
+    // Lists of the sweep stand before its rows of numbers, each on a cache line of its own.
+    static index_t near(const Taps<T>& taps) { return 2 * taps.reach[0] + group; }
+    static index_t at(const Taps<T>& taps) { return (2 * taps.reach[1] + 1) * near(taps); }
+    template <class Entry>
+    static index_t lines(index_t count) {
+        return round_up(count * static_cast<index_t>(sizeof(Entry)), 64) /
+               static_cast<index_t>(sizeof(T));
     }
+    static index_t rows_size(const Taps<T>& taps) { return lines<Row>(capacity(taps)); }
+    static index_t near_size(const Taps<T>& taps) { return lines<index_t>(near(taps)); }
+    static index_t at_size(const Taps<T>& taps) { return lines<const T*>(at(taps)); }
+    static void* take(T*& memory, index_t size) {
+        void* const here = memory;
+        memory += size;
+        return here;
+    }
+
+    Row& row(index_t r) const { return rows_[r & (capacity_ - 1)]; }
     index_t stride() const {
         if constexpr (Line) return lanes;
         return width_;
@@ -161,7 +180,7 @@ class Sweep {
     index_t find(index_t first, index_t last) const {
         index_t count = 0;
         for (index_t r = first; r < last; ++r)
-            if (row(r).seen) near_[static_cast<std::size_t>(count++)] = r;
+            if (row(r).seen) near_[count++] = r;
         return count;
     }
 
@@ -202,7 +221,7 @@ class Sweep {
                     const index_t places = count - k < tile_places ? count - k : tile_places;
                     with_size<tile_places>(places, [&](auto size) {
                         add_tile<decltype(size)::value>(first, left, c, dc,
-                                                        near_.get() + k);
+                                                        near_ + k);
                     });
                 }
             }
@@ -262,7 +281,7 @@ class Sweep {
                 for (index_t k = 0; k < count; k += tile_places) {
                     const index_t places = count - k < tile_places ? count - k : tile_places;
                     with_size<tile_places>(places, [&](auto size) {
-                        weigh<decltype(size)::value>(first, at, dc, near_.get() + k, entries,
+                        weigh<decltype(size)::value>(first, at, dc, near_ + k, entries,
                                                      shift);
                     });
                     entries += places;
@@ -310,7 +329,7 @@ class Sweep {
         const T* right[Places];
         for (index_t m = 0; m < Places; ++m) {
             right[m] = row(places[m]).anomalies + at + dc;
-            at_[static_cast<std::size_t>(entry + m)] = right[m];
+            at_[entry + m] = right[m];
         }
         vec_t<T> sums[group][Places];
         multiply<Places>(left, lanes, right, sums);
@@ -335,7 +354,7 @@ class Sweep {
             for (index_t m = 0; m < Members; ++m) sums[q][m] = vec_t<T>{};
         const T* p = products_;
         for (index_t e = 0; e < entries; ++e, p += group * lanes) {
-            const T* y = at_[static_cast<std::size_t>(e)] + i * stride();
+            const T* y = at_[e] + i * stride();
             vec_t<T> left[group];
             for (index_t q = 0; q < group; ++q)
                 left[q] = in_register<T>(load(p + q * lanes));
@@ -349,9 +368,9 @@ class Sweep {
     const LenffWindow<T>& p_;
     const Taps<T>& taps_;
     const index_t n_, columns_, width_, capacity_;
-    const Buffer<Row> rows_;
-    const Buffer<index_t> near_;
-    const Buffer<const T*> at_;
+    Row* rows_;
+    index_t* near_;
+    const T** at_;
     T *state_, *products_;
 };
 

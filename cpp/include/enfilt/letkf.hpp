@@ -170,10 +170,10 @@ void letkf_window(const LetkfWindow<T>& p) {
     const index_t across = (p.columns + layout.columns - 1) / layout.columns;
     const index_t tiles = (p.rows + layout.rows - 1) / layout.rows * across;
     const index_t group_size = round_up(LocalGroup<T>::scratch(p.members), 64);
-    const Scratch<T> scratch(group_size + round_up(WindowTile<T>::scratch(p, layout), 64), 1);
-#pragma omp parallel for schedule(dynamic) if (tiles > 1)
-    for (index_t t = 0; t < tiles; ++t) {
-        T* memory = scratch.of(omp_get_thread_num());
+    const Team team(tiles);
+    const Scratch<T> scratch(group_size + round_up(WindowTile<T>::scratch(p, layout), 64), 1, team);
+    team.for_each_uneven(tiles, [&](int thread, index_t t) {
+        T* memory = scratch.of(thread);
         const LocalGroup<T> group(p, memory);
         const WindowTile<T> tile(p, layout, memory + group_size);
         const index_t row = t / across * layout.rows, column = t % across * layout.columns;
@@ -181,6 +181,7 @@ void letkf_window(const LetkfWindow<T>& p) {
                                                                 : layout.columns;
         tile.fetch_tile(row, column);
         for (index_t r = 0; r < layout.rows && row + r < p.rows; ++r) {
+            check_interrupt();
             for (index_t c = 0; c < end; c += lanes) {
                 bool seen[lanes];
                 const double trace = tile.survey(r, c, seen);
@@ -189,7 +190,7 @@ void letkf_window(const LetkfWindow<T>& p) {
                           [&](auto&& add) { add(tile.view(r, c)); });
             }
         }
-    }
+    });
 }
 
 // The LETKF from lists of each component's observations: any geometry and any operator.
@@ -198,16 +199,18 @@ void letkf_lists(const LetkfLists<T>& p) {
     constexpr index_t lanes = Blocks<T>::lanes, batch = 32;
     const index_t n = p.members, slot = (n + 1) * lanes;
     const index_t group_size = round_up(LocalGroup<T>::scratch(n), 64);
-    const Scratch<T> scratch(group_size + batch * slot, 1);
+    const index_t groups = (p.count + lanes - 1) / lanes;
+    const Team team(groups);
+    const Scratch<T> scratch(group_size + batch * slot, 1, team);
     std::int64_t shift[batch];
     double ones[batch];
     for (index_t s = 0; s < batch; ++s) {
         shift[s] = s * slot;
         ones[s] = 1;
     }
-#pragma omp parallel for schedule(dynamic) if (p.count > lanes)
-    for (index_t first = 0; first < p.count; first += lanes) {
-        T* memory = scratch.of(omp_get_thread_num());
+    team.for_each_uneven(groups, [&](int thread, index_t g) {
+        const index_t first = g * lanes;
+        T* memory = scratch.of(thread);
         const LocalGroup<T> group(p, memory);
         T* local = memory + group_size;  // [slot][row][lane]
         const index_t count = p.count - first < lanes ? p.count - first : lanes;
@@ -246,7 +249,7 @@ void letkf_lists(const LetkfLists<T>& p) {
                           add(LocalView<T>{local, lanes, slots, shift, ones});
                       }
                   });
-    }
+    });
 }
 
 ENFILT_CLOSE

@@ -38,9 +38,9 @@ void observed_anomalies(BlockOperator<T> h, const T* x, const T* weight, index_t
 template <class T>
 void misfit(const T* x, index_t members, index_t dim, const Observed<T>& observed, double* out) {
     constexpr index_t lanes = Blocks<T>::lanes;
-    const Blocks<T> blocks(members, dim);
-    const Scratch<T> scratch(3, blocks.stride);
-    const PartialSums sums(blocks.chunks, members);
+    const Blocks<T> blocks(members, dim, members, members);
+    const Scratch<T> scratch(3, blocks.stride, blocks.team);
+    const PartialSums<T> sums(blocks, members);
     sums.clear();
     with_pointwise<T>(observed, [&](auto h) {
         blocks.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
@@ -75,11 +75,11 @@ template <class T>
 void anomaly_grams(const T* x, index_t members, index_t dim, const Observed<T>& observed,
                    double* states, double* observed_gram) {
     constexpr index_t lanes = Blocks<T>::lanes;
-    const Blocks<T> blocks(3 * members, dim);
+    const Blocks<T> blocks(3 * members, dim, 2 * members * members, members);
     const index_t ensemble = tiled(members) * blocks.stride;
-    const Scratch<T> scratch(3 * tiled(members) + 2, blocks.stride);
-    const PartialSums state_sums(blocks.chunks, members * members);
-    const PartialSums observed_sums(blocks.chunks, members * members);
+    const Scratch<T> scratch(3 * tiled(members) + 2, blocks.stride, blocks.team);
+    const PartialSums<T> state_sums(blocks, members * members);
+    const PartialSums<T> observed_sums(blocks, members * members);
     state_sums.clear();
     observed_sums.clear();
     const T share = T(1) / static_cast<T>(members);

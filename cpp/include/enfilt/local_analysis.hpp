@@ -139,8 +139,10 @@ class LocalAnalysis {
 
     template <index_t R, index_t C>
     void add_tiles(const LocalView<T>& view) const {
-        for (index_t k = 0; k < n_; k += R)
+        for (index_t k = 0; k < n_; k += R) {
+            if (n_ > 64) check_interrupt();
             for (index_t j = k / C * C; j < n_; j += C) add_tile<R, C>(view, k, j);
+        }
     }
 
     template <index_t R, index_t C>

@@ -99,12 +99,11 @@ void lorenz96(const Lorenz96Problem<T>& p) {
     constexpr index_t capacity = 8192 / static_cast<index_t>(sizeof(T));
     constexpr index_t below = 8, above = 4;  // what one step reaches
     const T dt = static_cast<T>(p.dt), forcing = static_cast<T>(p.forcing);
-    const Scratch<T> scratch(1, Workspace<T>::size(capacity));
-
     if (p.dim <= capacity) {
-#pragma omp parallel for schedule(static) if (p.rows * p.dim * p.steps > 16384)
-        for (index_t i = 0; i < p.rows; ++i) {
-            Workspace<T> w(scratch.of(omp_get_thread_num()), capacity);
+        const Team team(p.rows, p.rows * p.dim * p.steps > 16384);
+        const Scratch<T> scratch(1, Workspace<T>::size(capacity), team);
+        team.for_each(p.rows, [&](int thread, index_t i) {
+            Workspace<T> w(scratch.of(thread), capacity);
             const auto join = [&](T* x) {
                 x[-2] = x[p.dim - 2];
                 x[-1] = x[p.dim - 1];
@@ -112,53 +111,57 @@ void lorenz96(const Lorenz96Problem<T>& p) {
             };
             std::memcpy(w.x, p.x + i * p.dim, static_cast<std::size_t>(p.dim) * sizeof(T));
             join(w.x);
-            for (index_t k = 0; k < p.steps; ++k)
+            for (index_t k = 0; k < p.steps; ++k) {
+                if (k % 64 == 0) check_interrupt();
                 lorenz96_detail::step(w, 0, p.dim, 0, dt, forcing, join);
+            }
             std::memcpy(p.out + i * p.dim, w.x, static_cast<std::size_t>(p.dim) * sizeof(T));
-        }
+        });
         return;
     }
 
     // The tiles of a row read each other's halos, so a pass reads one row and writes another:
-    // passes before the last write rows of our own. Long rows share out their tiles, short ones
-    // go to a thread each.
-    constexpr index_t steps_a_pass = 16;
+    // passes before the last write rows of our own. Tiles of several rows are shared out together,
+    // of so many rows that all threads get nearly the same number of them.
+    constexpr index_t steps_a_pass = 16, shortest = capacity - (below + above) * steps_a_pass;
     const index_t passes = (p.steps + steps_a_pass - 1) / steps_a_pass;
     const bool in_place = p.x == p.out;
-    const int threads = available_threads();
-    const bool share_tiles = p.dim > 16 * capacity * threads || p.rows < threads;
-    Buffer<T> spare(static_cast<std::size_t>(2 * p.dim * (share_tiles ? 1 : threads)));
+    const index_t tiles_a_row = (p.dim + shortest - 1) / shortest;
+    const index_t enough = (8 * available_threads() + tiles_a_row - 1) / tiles_a_row;
+    const index_t together = p.rows < enough ? p.rows : enough;
+    const Team team(together * tiles_a_row);
+    const Scratch<T> scratch(1, Workspace<T>::size(capacity), team);
+    const bool own_rows = passes > 1 || in_place;
+    const Buffer<T> spare(static_cast<std::size_t>(own_rows ? 2 * together * p.dim : 0));
 
-    const auto step_row = [&](index_t i, int row_thread) {
-        T* own[2] = {spare.get() + 2 * p.dim * row_thread, spare.get() + 2 * p.dim * row_thread + p.dim};
-        const T* from = p.x + i * p.dim;
-        T* const out = p.out + i * p.dim;
+    for (index_t row = 0; row < p.rows; row += together) {
+        const index_t rows = p.rows - row < together ? p.rows - row : together;
+        const T* from = p.x + row * p.dim;
+        T* const out = p.out + row * p.dim;
         for (index_t pass = 0; pass < passes; ++pass) {
             const index_t done = pass * steps_a_pass;
             const index_t steps = p.steps - done < steps_a_pass ? p.steps - done : steps_a_pass;
             const index_t tile = capacity - (below + above) * steps;
             const index_t tiles = (p.dim + tile - 1) / tile;
-            T* const to = pass + 1 < passes || (in_place && passes == 1) ? own[pass % 2] : out;
-#pragma omp parallel for schedule(static) if (share_tiles)
-            for (index_t t = 0; t < tiles; ++t) {
-                Workspace<T> w(scratch.of(share_tiles ? omp_get_thread_num() : row_thread), capacity);
-                const index_t first = t * tile;
+            const bool to_own = pass + 1 < passes || (in_place && passes == 1);
+            T* const to = to_own ? spare.get() + pass % 2 * together * p.dim : out;
+            team.for_each(rows * tiles, [&](int thread, index_t task) {
+                Workspace<T> w(scratch.of(thread), capacity);
+                const index_t offset = task / tiles * p.dim, first = task % tiles * tile;
                 const index_t n = p.dim - first < tile ? p.dim - first : tile;
                 const index_t halo = below * steps, width = n + (below + above) * steps;
-                lorenz96_detail::copy_ring(from, p.dim, first - halo, width, w.x);
+                lorenz96_detail::copy_ring(from + offset, p.dim, first - halo, width, w.x);
                 for (index_t k = 0; k < steps; ++k)
                     lorenz96_detail::step(w, below * k, width - above * k, 1, dt, forcing, [](T*) {});
-                std::memcpy(to + first, w.x + halo, static_cast<std::size_t>(n) * sizeof(T));
-            }
+                std::memcpy(to + offset + first, w.x + halo, static_cast<std::size_t>(n) * sizeof(T));
+            });
             from = to;
         }
-        if (from != out) std::memcpy(out, from, static_cast<std::size_t>(p.dim) * sizeof(T));
-    };
-    if (share_tiles) {
-        for (index_t i = 0; i < p.rows; ++i) step_row(i, 0);
-    } else {
-#pragma omp parallel for schedule(static)
-        for (index_t i = 0; i < p.rows; ++i) step_row(i, omp_get_thread_num());
+        if (from == out) continue;
+        team.for_each(rows, [&](int, index_t i) {
+            std::memcpy(out + i * p.dim, from + i * p.dim,
+                        static_cast<std::size_t>(p.dim) * sizeof(T));
+        });
     }
 }
 

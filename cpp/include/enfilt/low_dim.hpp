@@ -19,13 +19,14 @@ class LowDimMixture {
     // Up to so many components the sums over them may be taken in T in one piece.
     static constexpr index_t most = 128;
 
-    // x0 may be null. log_weights (N,), or null.
-    LowDimMixture(const T* x1, const T* x0, index_t members, index_t dim, const double* log_weights)
+    // x0 may be null. log_weights (N,), or null. points: how many are mixed at most.
+    LowDimMixture(const T* x1, const T* x0, index_t members, index_t dim,
+                  const double* log_weights, index_t points)
         : members_(members), dim_(dim), columns_(round_up(members, lanes)),
           stride_(round_up(dim, lanes)), paired_(x0 != nullptr),
           turned_((paired_ ? 3 : 2) * dim, columns_),
           rows_((paired_ ? 3 : 2) * members, stride_),
-          log_weight_(static_cast<std::size_t>(columns_)), scratch_(rows, columns_) {
+          log_weight_(static_cast<std::size_t>(columns_)), team_(tiled(points) / rows, points * columns_ > 8192), scratch_(rows, columns_, team_) {
         for (index_t of = 0; of < (paired_ ? 2 : 1); ++of) {
             const T* x = of == 0 ? x1 : x0;
             for (index_t j = 0; j < members; ++j) {
@@ -55,13 +56,13 @@ class LowDimMixture {
     // for `count` points; rows of x and `to` are stride() apart, and padded to tiled(count).
     void mix(const T* x, index_t count, double half_precision, T* to) const {
         const T scale = static_cast<T>(-half_precision);
-#pragma omp parallel for schedule(static) if (count * columns_ > 8192)
-        for (index_t i = 0; i < count; i += rows) {
-            T* weight = scratch_.of(omp_get_thread_num());
+        team_.for_each(tiled(count) / rows, [&](int thread, index_t tile) {
+            const index_t i = tile * rows;
+            T* weight = scratch_.of(thread);
             T sum[rows];
             weigh(x + i * stride_, scale, weight, sum);
             mix_tile(weight, sum, to + i * stride_);
-        }
+        });
     }
 
   private:
@@ -126,6 +127,7 @@ class LowDimMixture {
     ZeroedRows<T> turned_;  // (D, N) each: centres, x1, x0
     ZeroedRows<T> rows_;    // (N, D) each: targets, x1, x0
     Buffer<T> log_weight_;
+    Team team_;           // that tiles of points are shared out to
     Scratch<T> scratch_;  // a tile's weights
 };
 

@@ -160,6 +160,7 @@ struct Workspace {
         b.join(per_pass);
         for (index_t done = 0; done < iterations; done += per_pass) {
             const index_t count = iterations - done < per_pass ? iterations - done : per_pass;
+            check_interrupt();
             pass(p, b, count);
             if (count % 2) std::swap(p[0], p[1]);
         }
@@ -188,13 +189,10 @@ void navier_stokes(const NavierStokesProblem<T>& problem) {
         static_cast<T>(q.dt / (2 * h)), static_cast<T>(q.viscosity * q.dt / (h * h)),
         static_cast<T>(h / (8 * q.dt)), static_cast<T>(q.dt)};
     const index_t size = Workspace<T>::size(q.n), cells = q.n * q.n;
-    // a state to a thread: memory for no more of them than there are
-    const index_t threads = available_threads();
-    const index_t workers = q.rows < threads ? q.rows : threads;
-    const Buffer<T> scratch(static_cast<std::size_t>(size * workers));
-#pragma omp parallel for schedule(static) num_threads(static_cast<int>(workers)) if (workers > 1)
-    for (index_t member = 0; member < q.rows; ++member) {
-        T* const own = scratch.get() + size * omp_get_thread_num();
+    const Team team(q.rows);  // a state to a thread
+    const Buffer<T> scratch(static_cast<std::size_t>(size * team.size()));
+    team.for_each(q.rows, [&](int thread, index_t member) {
+        T* const own = scratch.get() + size * thread;
         std::memset(own, 0, static_cast<std::size_t>(size) * sizeof(T));
         Workspace<T> w(own, q.n);
         const T* const x = q.x + 3 * cells * member;
@@ -202,7 +200,7 @@ void navier_stokes(const NavierStokesProblem<T>& problem) {
         w.p[0].read(x), w.u.read(x + cells), w.v.read(x + 2 * cells);
         for (index_t k = 0; k < q.steps; ++k) w.step(scheme, q.forcing, q.iterations);
         w.p[0].write(out), w.u.write(out + cells), w.v.write(out + 2 * cells);
-    }
+    });
 }
 
 ENFILT_CLOSE

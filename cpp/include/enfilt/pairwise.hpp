@@ -45,9 +45,10 @@ struct FieldForm {
 
 template <class T>
 void squared_distances(const PairwiseProblem<T>& p) {
-    const Blocks<T> blocks(p.points + p.members, p.dim);
-    const Scratch<T> scratch(tiled(p.points) + tiled(p.members), blocks.stride);
-    const PartialSums sums(blocks.chunks, p.points * p.members);
+    const Blocks<T> blocks(p.points + p.members, p.dim, p.points * p.members,
+                           p.points + p.members);
+    const Scratch<T> scratch(tiled(p.points) + tiled(p.members), blocks.stride, blocks.team);
+    const PartialSums<T> sums(blocks, p.points * p.members);
     sums.clear();
     blocks.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
         T* point = scratch.of(thread);

@@ -10,6 +10,14 @@ namespace enfilt {
 
 using index_t = std::ptrdiff_t;
 
+// A caller's way to stop a kernel that runs: see Interruptible in parallel.hpp.
+struct Interrupt {
+    bool (*asked)(void* context) = nullptr;  // called on the caller's thread, some 30 times a second
+    void* context = nullptr;
+    long long next = 0;  // when it is called again, in nanoseconds of a steady clock
+    int stop = 0;        // not 0: all threads of the kernel stop
+};
+
 // Component-wise observation operators known to the kernels; operators.hpp holds their bodies.
 enum class Pointwise : int { identity, arctan, tanh, sigmoid, power_integer, power_real, function };
 

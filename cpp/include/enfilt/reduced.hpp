@@ -74,10 +74,11 @@ class ReducedSampler {
           spanned_(problem.x0 ? 2 * problem.members : problem.members),
           width_(spanned_ + 3),
           rows_(width_ + problem.members),
-          blocks_(cut_up()),
-          wide_(problem.paired ? 0 : tiled(rows_), blocks_.stride),
-          narrow_(tiled(n_) + tiled(width_) + 3, blocks_.stride),
-          order_(static_cast<std::size_t>(blocks_.length * available_threads())),
+          blocks_(rows_ * static_cast<index_t>(sizeof(double) / sizeof(T)), problem.dim,
+                  problem.groups * (panels_size() + 1), rows_),
+          wide_(problem.paired ? 0 : tiled(rows_), blocks_.stride, blocks_.team),
+          narrow_(tiled(n_) + tiled(width_) + 3, blocks_.stride, blocks_.team),
+          order_(sized(blocks_.length * blocks_.team.size())),
           gram_(sized(p_.paired ? 0 : p_.groups * rows_ * spanned_)),
           centred_(sized(p_.paired ? 0 : rows_ * n_)),
           observed_gram_(sized(p_.gains ? (n_ + 1) * n_ : 0)),
@@ -115,16 +116,6 @@ class ReducedSampler {
     index_t mean() const { return spanned_ + 2; }  // the largest row comes last in sums
 
     static std::size_t sized(index_t n) { return static_cast<std::size_t>(n); }
-
-    Blocks<T> cut_up() const {
-        Blocks<T> blocks(rows_ * static_cast<index_t>(sizeof(double) / sizeof(T)), p_.dim);
-        // partial sums of Gram matrices stay within some 5 % of the components they are sums over
-        const index_t enough = 256 * n_ * p_.groups;
-        blocks.chunk = round_up(enough > 8192 ? enough : 8192, blocks.length);
-        while (blocks.chunk * 256 < p_.dim) blocks.chunk *= 2;
-        blocks.chunks = (p_.dim + blocks.chunk - 1) / blocks.chunk;
-        return blocks;
-    }
 
     // Calls body(group, its components) for the groups that a block has components of.
     template <class Body>
@@ -185,7 +176,7 @@ class ReducedSampler {
     // estimator there are no weights to find, and only the normals to draw.
     void measure() {
         const index_t panels = panels_size();
-        const PartialSums sums(blocks_.chunks, p_.groups * (panels + 1));
+        const PartialSums<T> sums(blocks_, p_.groups * (panels + 1));
         sums.clear();
         const Normals<T> normals{p_.noise, {p_.key, p_.batch, 0}, p_.dim};
         blocks_.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
@@ -253,7 +244,7 @@ class ReducedSampler {
         return size;
     }
 
-    void unpack(const PartialSums& sums, index_t panels) {
+    void unpack(const PartialSums<T>& sums, index_t panels) {
         const index_t size = p_.groups * (panels + 1);
         Buffer<double> total(sized(size));
         compensated_total(sums, size, total.get());
@@ -284,9 +275,8 @@ class ReducedSampler {
 
     // The sums of chunks added up as if once rounded (Neumaier 1974): a hundred of them would else
     // lose more digits than all that was added up to make them.
-    void compensated_total(const PartialSums& sums, index_t size, double* total) const {
-#pragma omp parallel for schedule(static) if (blocks_.chunks * size > 65536)
-        for (index_t k = 0; k < size; ++k) {
+    void compensated_total(const PartialSums<T>& sums, index_t size, double* total) const {
+        Team(size, blocks_.chunks * size > 65536).for_each(size, [&](int, index_t k) {
             double sum = 0, lost = 0;
             for (index_t c = 0; c < blocks_.chunks; ++c) {
                 const double term = sums.of(c)[k], next = sum + term;
@@ -294,7 +284,7 @@ class ReducedSampler {
                 sum = next;
             }
             total[k] = sum + lost;
-        }
+        });
     }
 
     // Row i of the coefficients of a group; the one of eps_i stands behind them.
@@ -331,16 +321,14 @@ class ReducedSampler {
             if (used_[sized(g)] == 0) continue;
             const double* gram = gram_.get() + g * rows_ * spanned_;
             double* centred = centred_.get();
-#pragma omp parallel for schedule(static) if (n_ > 64)
-            for (index_t r = 0; r < rows_; ++r) {
+            Team(rows_, n_ > 64).for_each(rows_, [&](int, index_t r) {
                 const double* one = gram + r * spanned_;
                 double* to = centred + r * n_;
                 for (index_t j = 0; j < n_; ++j) to[j] = s.a1 * one[j];
                 if (p_.x0)
                     for (index_t j = 0; j < n_; ++j) to[j] += s.a0 * one[n_ + j];
-            }
-#pragma omp parallel for schedule(static) if (n_ > 64)
-            for (index_t i = 0; i < n_; ++i) {
+            });
+            Team(n_, n_ > 64).for_each(n_, [&](int, index_t i) {
                 const double* c = row_of(coefficients, g, i);
                 double* to = distance + i * n_;
                 for (index_t r = 0; r <= width_; ++r) {
@@ -355,7 +343,7 @@ class ReducedSampler {
                     to[j] += s.a1 * centred[j * n_ + j];
                     if (p_.x0) to[j] += s.a0 * centred[(n_ + j) * n_ + j];
                 }
-            }
+            });
         }
         softmax_rows(distance, n_, n_, s.half_precision, p_.log_weights, weights_.get());
         if (p_.gains) add_gain(p_.gains + k * n_ * n_);
@@ -367,6 +355,7 @@ class ReducedSampler {
         Buffer<double> u(sized(n_));
         Buffer<double> q(sized(n_));
         for (index_t i = 0; i < n_; ++i) {
+            check_interrupt();
             double* w = weights_.get() + i * n_;
             for (index_t j = 0; j < n_; ++j) u[sized(j)] = observed_gram_[sized(n_ * n_ + j)];
             for (index_t l = 0; l < n_; ++l)
@@ -390,8 +379,7 @@ class ReducedSampler {
             if (used_[sized(g)] == 0) continue;
             const ReducedMap& map = p_.maps[k * p_.groups + g];
             const double pull1 = map.pull * s.b1, pull0 = map.pull * s.b0;
-#pragma omp parallel for schedule(static) if (n_ > 64)
-            for (index_t i = 0; i < n_; ++i) {
+            Team(n_, n_ > 64).for_each(n_, [&](int, index_t i) {
                 const double* w = weights_.get() + i * n_;
                 const double* c = row_of(from, g, i);
                 double* next = row_of(to, g, i);
@@ -402,7 +390,7 @@ class ReducedSampler {
                 next[drift()] += pull0;
                 next[innovation()] += map.towards;
                 next[mean()] += pull1 + pull0 + map.towards;
-            }
+            });
         }
     }
 

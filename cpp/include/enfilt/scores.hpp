@@ -9,10 +9,10 @@ template <class T>
 void ensemble_scores(const ScoreProblem<T>& p) {
     constexpr index_t lanes = Blocks<T>::lanes;
     const index_t n_members = p.members;
-    const Blocks<T> blocks(n_members + 4, p.dim);
-    const Scratch<T> scratch(2 * tiled(n_members + 1) + 1, blocks.stride);
-    const index_t pairs = n_members * (n_members + 1);
-    const PartialSums sums(blocks.chunks, 3 + pairs + n_members + 1);
+    const index_t pairs = n_members * (n_members + 1), width = 3 + pairs + n_members + 1;
+    const Blocks<T> blocks(n_members + 4, p.dim, width, n_members);
+    const Scratch<T> scratch(2 * tiled(n_members + 1) + 1, blocks.stride, blocks.team);
+    const PartialSums<T> sums(blocks, width);
     sums.clear();
     const T share = T(1) / static_cast<T>(n_members);
     blocks.for_each([&](int thread, index_t chunk, index_t first, index_t n) {
@@ -25,6 +25,7 @@ void ensemble_scores(const ScoreProblem<T>& p) {
         fetch(p.truth + first, n, truth);
         vec_t<T> squared_error = {}, variance = {}, crps = {};
         for (index_t d = 0; d < n; d += lanes) {
+            if (n_members > 256) check_interrupt();
             const vec_t<T> at = load(truth + d);
             vec_t<T> mean = {}, below = {}, to_truth = {}, apart = {}, squares = {};
             for (index_t j = 0; j < n_members; ++j) {
@@ -55,7 +56,7 @@ void ensemble_scores(const ScoreProblem<T>& p) {
                                         round_up(n, lanes), sum + 3);
         for (index_t d = 0; d < n; ++d) sum[3 + pairs + static_cast<index_t>(rank[d])] += 1;
     });
-    Buffer<double> total(static_cast<std::size_t>(3 + pairs + n_members + 1));
+    Buffer<double> total(static_cast<std::size_t>(width));
     sums.total(total.get());
     p.sums->squared_error = total[0];
     p.sums->variance = total[1];

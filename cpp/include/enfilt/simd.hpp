@@ -16,6 +16,14 @@
 #include <cstring>
 #include <utility>
 
+// Clang has no macro for the first of these; see ENFILT_EXACT below.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__)
+#error "enfilt rounds by adding and subtracting a large number, which -ffast-math, -Ofast and -funsafe-math-optimizations would cancel: compile without them"
+#endif
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0
+#error "enfilt takes NaN for what is not observed, which -ffinite-math-only would not see: compile without it"
+#endif
+
 #if !defined(ENFILT_LEVEL)
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define ENFILT_LEVEL v4
@@ -35,12 +43,22 @@
 #endif
 
 #define ENFILT_INLINE inline __attribute__((always_inline))
+// Sums in the order in which they are written, whatever the caller's options say.
+#if defined(__clang__)
+#define ENFILT_EXACT _Pragma("float_control(precise, on, push)")
+#define ENFILT_AS_BEFORE _Pragma("float_control(pop)")
+#else
+#define ENFILT_EXACT
+#define ENFILT_AS_BEFORE
+#endif
 #define ENFILT_OPEN                                                                                \
+    ENFILT_EXACT                                                                                   \
     namespace enfilt {                                                                             \
     inline namespace ENFILT_LEVEL {
 #define ENFILT_CLOSE                                                                               \
     }                                                                                              \
-    }
+    }                                                                                              \
+    ENFILT_AS_BEFORE
 
 ENFILT_OPEN
 

@@ -57,6 +57,7 @@ void add_pairwise(const T* a, index_t rows, const T* b, index_t columns, index_t
                   double* sums) {
     constexpr index_t lanes = Blocks<T>::lanes;
     for (index_t i = 0; i < rows; i += tile_rows) {
+        if (i % 256 == 252) check_interrupt();
         for (index_t j = 0; j < columns; j += tile_columns) {
             vec_t<T> sum[tile_rows][tile_columns] = {};
             for (index_t d = 0; d < n; d += lanes) {
@@ -122,6 +123,7 @@ class Weights {
     void mix_dense(const T* from, index_t stride, index_t n, T* to) const {
         constexpr index_t lanes = Blocks<T>::lanes;
         for (index_t k = 0; k < count_; k += tile_rows) {
+            if (k % 256 == 252) check_interrupt();
             const T* row[tile_rows];
             for (index_t r = 0; r < tile_rows; ++r) {
                 const index_t clipped = k + r < count_ ? k + r : count_ - 1;
@@ -166,8 +168,7 @@ class Weights {
 inline void softmax_rows(const double* distances, index_t rows, index_t columns,
                          double half_precision, const double* log_weights, double* w) {
     constexpr index_t lanes = Blocks<double>::lanes;
-#pragma omp parallel for schedule(static) if (rows * columns > 65536)
-    for (index_t i = 0; i < rows; ++i) {
+    Team(rows, rows * columns > 65536).for_each(rows, [&](int, index_t i) {
         const double* distance = distances + i * columns;
         double* row = w + i * columns;
         double largest = -HUGE_VAL;
@@ -183,7 +184,7 @@ inline void softmax_rows(const double* distances, index_t rows, index_t columns,
             for (index_t l = 0; l < n; ++l) sum += row[j + l];
         }
         for (index_t j = 0; j < columns; ++j) row[j] /= sum;
-    }
+    });
 }
 
 ENFILT_CLOSE

@@ -7,8 +7,12 @@ ENFILT_OPEN
 
 template <class T>
 void triad(const T* a, const T* b, T k, index_t n, T* c) {
-#pragma omp parallel for schedule(static)
-    for (index_t i = 0; i < n; ++i) c[i] = a[i] + k * b[i];
+    constexpr index_t piece = 1 << 13;
+    const index_t pieces = (n + piece - 1) / piece;
+    Team(pieces).for_each(pieces, [&](int, index_t task) {
+        const index_t end = (task + 1) * piece < n ? (task + 1) * piece : n;
+        for (index_t i = task * piece; i < end; ++i) c[i] = a[i] + k * b[i];
+    });
 }
 
 ENFILT_CLOSE

@@ -16,10 +16,6 @@
 
 #include "enfilt/simd.hpp"
 
-#if defined(__FAST_MATH__)
-#error "vecmath.hpp rounds by adding and subtracting a large number; -ffast-math would cancel it"
-#endif
-
 ENFILT_OPEN
 namespace detail {
 

@@ -8,14 +8,13 @@ ENFILT_OPEN
 template <class T>
 void normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,
              index_t dim, T* out) {
-    constexpr index_t piece = 1 << 14;
-    const index_t pieces = (dim + piece - 1) / piece;
-#pragma omp parallel for schedule(static) if (members * dim > 16384)
-    for (index_t task = 0; task < members * pieces; ++task) {
+    constexpr index_t piece = 1 << 11;
+    const index_t pieces = (dim + piece - 1) / piece, tasks = members * pieces;
+    Team(tasks, members * dim > 16384).for_each(tasks, [&](int, index_t task) {
         const index_t member = task / pieces, first = task % pieces * piece;
         philox_normals({key, batch, step}, static_cast<std::uint32_t>(member), first,
                        dim - first < piece ? dim - first : piece, out + member * dim + first);
-    }
+    });
 }
 
 template void normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,35 @@ _LOOPS: dict[str, Any] = {
 
 # Without the entry points from Python: they would be a quarter of the compile time.
 _CALLED: dict[str, Any] = {**_LOOPS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class _Threads:
+    """Whether threads of kernels run, and whether they did so in the process that forked this one.
+
+    Neither of Numba's thread pools outlives a fork: a loop in the child would wait for threads that
+    are not there, or end the process.
+    """
+
+    started = False
+    lost = False
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.lost = cls.started
+
+    @classmethod
+    def use(cls) -> None:
+        if cls.lost:
+            raise RuntimeError(
+                "backend='numba' can't be used in a process that was forked from one which has "
+                "used it: start processes by multiprocessing.get_context('spawn'), or use another "
+                "backend"
+            )
+        cls.started = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Threads.forked)
 
 
 def serial(function: F) -> F:
@@ -52,6 +82,7 @@ def parallel(function: F) -> F:
 
     @functools.wraps(function)
     def call(*arguments: Any) -> None:
+        _Threads.use()
         workers = arguments[position]
         usable = numba.get_num_threads()
         numba.set_num_threads(max(1, getattr(workers, "workers", workers)))
