@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _checks
+from ._values import Value
 
 Array = npt.NDArray[Any]
 
@@ -114,7 +115,7 @@ class RegularGrid(Grid):
 
 
 @dataclass(frozen=True, eq=False)
-class Points(Grid):
+class Points(Value, Grid):
     """Components at coordinates of the user's own, with the Euclidean distance.
 
     Parameters

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _checks, backends
+from ._values import by_content
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@by_content
 class Scores(NamedTuple):
     """All scores of one ensemble.
 

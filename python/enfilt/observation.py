@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _checks
+from ._values import Value
 from .grids import Grid, as_grid
 from .operators import Operator
 
@@ -16,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
+class Observation(Value):
     """Observations y = h(x) + r eps, eps ~ N(0, I), with R = diag(r_1^2 .. r_m^2).
 
     Parameters

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _checks
+from ._values import Value
 
 Array = npt.NDArray[Any]
 
@@ -24,7 +25,7 @@ SCORES = ("rmse", "spread", "crps", "energy_score", "nrmse", "rank_histogram")
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class Series(Value):
     """One score over the cycles.
 
     Attributes
@@ -38,7 +39,7 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(Value):
     """Scores of every completed cycle, the course of a few components, and what was run.
 
     Attributes

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import _checks, inflation, localization, models, operators, presets, priors, progress
+from ._values import Value
 from .compare import run_quietly
 from .filters import EnsembleFilter
 from .filters.knobs import Knobs, rounded
@@ -25,8 +26,8 @@ from .result import replacing
 _STARTUP = 6
 
 
-@dataclass(frozen=True)
-class Trial:
+@dataclass(frozen=True, eq=False)
+class Trial(Value):
     """One setting that was tried.
 
     Attributes
@@ -43,7 +44,7 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Tuning:
+class Tuning(Value):
     """What a search found.
 
     Attributes

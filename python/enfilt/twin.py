@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _checks, _memory, backends, metrics, progress
+from ._values import Value
 from .filters import EnsembleFilter
 from .models import Model
 from .observation import Observation
@@ -26,7 +27,7 @@ _SPINUP_CHUNK = 100
 
 
 @dataclass(frozen=True, eq=False)
-class TwinExperiment:
+class TwinExperiment(Value):
     """A model, what is observed of it, and how often.
 
     Truth, observation errors, initial ensemble and filter draw from four streams spawned from the

@@ -220,6 +220,11 @@ class Backend(ABC):
     #: Whether `diffusion_analysis` exists; where not, as above.
     has_diffusion_analysis = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from . import get  # the backend of a name there, where it is unpickled
+
+        return get, (self.name,)
+
     @abstractmethod
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         """Return |x_i - mu_j|^2, (M, N) in float64."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks, _memory, backends
+from .._values import Frozen
 from ..backends import Backend, ObservedComponents
 from ..inflation import Adaptive, Inflation, as_inflation
 from ..observation import Observation
@@ -127,7 +128,7 @@ class Cycle:
 
 
 @dataclass(frozen=True)
-class EnsembleFilter(ABC):
+class EnsembleFilter(Frozen, ABC):
     """Base of all ensemble filters: frozen options and one method, `analysis`.
 
     A new filter defines `_update` and, where it takes them, `_noise_shape` and `_needs_previous`.
@@ -195,7 +196,7 @@ class EnsembleFilter(ABC):
         """
         return cycle.observed is None
 
-    def _check_observation(self, obs: Observation) -> None:  # noqa: B027 - most ask for nothing
+    def _check_observation(self, obs: Observation) -> None:
         """Check what this filter asks of the observation operator."""
 
     def analysis(

@@ -62,7 +62,7 @@ def cutoff(
     model: Any,
     obs: Observation,
     usual: float,
-    make: Callable[[GaspariCohn], Any] = lambda taper: taper,
+    make: Callable[[GaspariCohn], Any] | None = None,
 ) -> Knob:
     """Return the cutoff of a localization, in grid spacings.
 
@@ -78,8 +78,8 @@ def cutoff(
         How far apart the observations are.
     usual : float
         What is tried first on a line, in spacings of the observations; on a plane 3.
-    make : callable
-        From the localization to the option's value.
+    make : callable, optional
+        From the localization to the option's value; None: it is the value.
     """
     grid = model.grid
     assert isinstance(grid, RegularGrid)
@@ -92,9 +92,21 @@ def cutoff(
         low=min(least * apart, half / 2),
         high=min(most * apart, half),
         usual=first * apart,
-        make=lambda spacings: make(GaspariCohn(rounded(spacings * grid.spacing))),
+        make=_Cutoff(grid.spacing, make),
         log=True,
     )
+
+
+@dataclass(frozen=True)
+class _Cutoff:
+    """From a cutoff in grid spacings to the option's value: a knob pickles, as all values do."""
+
+    spacing: float
+    make: Callable[[GaspariCohn], Any] | None
+
+    def __call__(self, spacings: float) -> Any:
+        taper = GaspariCohn(rounded(spacings * self.spacing))
+        return taper if self.make is None else self.make(taper)
 
 
 def rounded(value: float, digits: int = 3) -> float:

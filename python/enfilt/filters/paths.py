@@ -73,12 +73,47 @@ class AffinePath:
         )
 
 
-def _zero(_: float) -> float:
-    return 0.0
+# Coefficients are values, not functions within functions: such a path pickles, and equals another.
 
 
-def _one(_: float) -> float:
-    return 1.0
+@dataclass(frozen=True)
+class _Line:
+    """``start + slope t``."""
+
+    start: float
+    slope: float = 0.0
+
+    def __call__(self, t: float) -> float:
+        return self.start + self.slope * t
+
+
+_ZERO, _ONE, _TIME = _Line(0.0), _Line(1.0), _Line(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class _ExplodingWidth:
+    """s of the path ``ve``, s^2 = low^2 (growth - 1)/(2 log_ratio)."""
+
+    low: float
+    log_ratio: float
+    rate: float
+
+    def growth(self, t: float) -> float:
+        return math.exp(2 * self.log_ratio * (1 - self.rate * t))
+
+    def __call__(self, t: float) -> float:
+        return self.low * math.sqrt((self.growth(t) - 1) / (2 * self.log_ratio))
+
+
+@dataclass(frozen=True)
+class _ExplodingSlope:
+    """Its derivative, with growth' = -2 log_ratio rate growth."""
+
+    s: _ExplodingWidth
+
+    def __call__(self, t: float) -> float:
+        s = self.s
+        return -0.5 * s.low**2 * s.rate * s.growth(t) / s(t)
 
 
 def optimal_transport(sigma_min: float = 0.01) -> AffinePath:
@@ -89,12 +124,12 @@ def optimal_transport(sigma_min: float = 0.01) -> AffinePath:
     sigma = _checks.number("sigma_min", sigma_min, above=0)
     return AffinePath(
         "ot",
-        a1=lambda t: t,
-        a0=_zero,
-        s=lambda t: 1 - (1 - sigma) * t,
-        da1=_one,
-        da0=_zero,
-        ds=lambda _: sigma - 1,
+        a1=_TIME,
+        a0=_ZERO,
+        s=_Line(1.0, sigma - 1),
+        da1=_ONE,
+        da0=_ZERO,
+        ds=_Line(sigma - 1),
     )
 
 
@@ -106,12 +141,12 @@ def filtering_to_predictive(sigma_min: float = 0.01) -> AffinePath:
     sigma = _checks.number("sigma_min", sigma_min, above=0)
     return AffinePath(
         "f2p",
-        a1=lambda t: t,
-        a0=lambda t: 1 - t,
-        s=lambda _: sigma,
-        da1=_one,
-        da0=lambda _: -1.0,
-        ds=_zero,
+        a1=_TIME,
+        a0=_Line(1.0, -1.0),
+        s=_Line(sigma),
+        da1=_ONE,
+        da0=_Line(-1.0),
+        ds=_ZERO,
         uses_previous=True,
     )
 
@@ -127,18 +162,8 @@ def variance_exploding(
     low = _checks.number("sigma_min", sigma_min, above=0)
     log_ratio = math.log(_checks.number("sigma_max", sigma_max, above=low) / low)
     rate = 1 - _checks.number("t_min", t_min, above=0, most=0.5)
-
-    def growth(t: float) -> float:
-        return math.exp(2 * log_ratio * (1 - rate * t))
-
-    def s(t: float) -> float:
-        return low * math.sqrt((growth(t) - 1) / (2 * log_ratio))
-
-    def ds(t: float) -> float:
-        # s^2 = low^2 (growth - 1)/(2 log_ratio) and growth' = -2 log_ratio rate growth
-        return -0.5 * low**2 * rate * growth(t) / s(t)
-
-    return AffinePath("ve", a1=_one, a0=_zero, s=s, da1=_zero, da0=_zero, ds=ds)
+    s = _ExplodingWidth(low, log_ratio, rate)
+    return AffinePath("ve", a1=_ONE, a0=_ZERO, s=s, da1=_ZERO, da0=_ZERO, ds=_ExplodingSlope(s))
 
 
 #: Paths by name, each a function of sigma_min.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,18 @@ class PriorFilter(EnsembleFilter):
 def prior_knobs(prior: Prior, model: Any, obs: Observation) -> knobs.Knobs:
     """Return what is worth tuning of a prior: the cutoff of a localized Gaussian one."""
     if isinstance(prior, GaussianPrior) and isinstance(prior.localization, GaspariCohn):
-
-        def make(taper: GaspariCohn) -> Prior:
-            return dataclasses.replace(prior, localization=taper)
-
-        return {"prior": knobs.cutoff(model, obs, 14, make)}
+        return {"prior": knobs.cutoff(model, obs, 14, _Localized(prior))}
     return {}
+
+
+@dataclass(frozen=True)
+class _Localized:
+    """From a localization to a prior that is localized by it."""
+
+    prior: GaussianPrior
+
+    def __call__(self, taper: GaspariCohn) -> Prior:
+        return dataclasses.replace(self.prior, localization=taper)
 
 
 def needs_gradient(name: str, obs: Observation) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks, backends
+from .._values import Frozen
 from ..grids import RegularGrid
 
 Array = npt.NDArray[Any]
@@ -26,7 +27,7 @@ def warn_beyond(dt: float, limit: float, why: str) -> None:
     )
 
 
-class Model(ABC):
+class Model(Frozen, ABC):
     """A dynamical model, batched over members.
 
     A new model defines `dim`, `dt`, `grid`, `initial_state` and `_advance`.

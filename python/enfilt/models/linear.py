@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
+from .._values import Value
 from ..grids import RegularGrid
 from .base import Array, Model, RandomState
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Model):
+class Linear(Value, Model):
     """Linear dynamics: x <- F x.
 
     Exact whatever the step. With it and a linear operator, `KalmanFilter` gives what every other

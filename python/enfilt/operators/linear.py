@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
+from .._values import Value
 from .base import Array, Operator
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Operator):
+class Linear(Value, Operator):
     """Observe h(x) = H x.
 
     Parameters
@@ -32,7 +34,6 @@ class Linear(Operator):
     """
 
     matrix: Any
-    _on_devices: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         matrix = self.matrix
@@ -50,6 +51,10 @@ class Linear(Operator):
         if not np.issubdtype(data.dtype, np.number) or not np.isfinite(data).all():
             raise ValueError("matrix holds values that are not finite numbers")
         object.__setattr__(self, "matrix", matrix)
+
+    @functools.cached_property
+    def _on_devices(self) -> dict[Any, Any]:
+        return {}
 
     def size(self, dim: int) -> int:
         if self.matrix.shape[1] != dim:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks
+from .._values import Value
 from .base import Array, Components, Operator, Pointwise
 
 
@@ -57,14 +57,8 @@ class _Selection(Operator):
         return Pointwise("identity", 0.0, chosen)
 
 
-def _same(one: Any, other: Any, name: str) -> Any:
-    if type(one) is not type(other):
-        return NotImplemented
-    return np.array_equal(getattr(one, name), getattr(other, name))
-
-
 @dataclass(frozen=True, eq=False)
-class Subset(_Selection):
+class Subset(Value, _Selection):
     """Observe the components of the given indices.
 
     Parameters
@@ -101,12 +95,6 @@ class Subset(_Selection):
             )
         return indices
 
-    def __eq__(self, other: object) -> Any:
-        return _same(self, other, "indices")
-
-    def __hash__(self) -> int:
-        return hash(np.asarray(self.indices).tobytes())
-
 
 @dataclass(frozen=True)
 class Every(_Selection):
@@ -142,7 +130,7 @@ class Every(_Selection):
 
 
 @dataclass(frozen=True, eq=False)
-class Mask(_Selection):
+class Mask(Value, _Selection):
     """Observe the components where a mask is true.
 
     Parameters
@@ -176,9 +164,3 @@ class Mask(_Selection):
         if mask.size != dim:
             raise ValueError(f"mask has {mask.size} entries: expected {dim}, one a component")
         return np.flatnonzero(mask).astype(np.int64)
-
-    def __eq__(self, other: object) -> Any:
-        return _same(self, other, "mask")
-
-    def __hash__(self) -> int:
-        return hash(np.asarray(self.mask).tobytes())

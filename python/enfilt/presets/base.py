@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, inflation, localization, operators, priors
+from .._values import Value
 from ..filters import FILTERS, EnsembleFilter
 from ..models import Model
 from ..observation import Observation
@@ -41,7 +42,7 @@ class Published:
 
 
 @dataclass(frozen=True, eq=False)
-class Variant:
+class Variant(Value):
     """Another published run of a preset's problem.
 
     Parameters
@@ -60,7 +61,7 @@ class Variant:
 
 
 @dataclass(frozen=True, eq=False)
-class Preset:
+class Preset(Value):
     """A named twin experiment with a filter: settings, their source, and the expected error.
 
     Parameters

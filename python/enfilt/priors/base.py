@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import backends
+from .._values import Value, by_content
 from ..backends import Backend
 from ..grids import Grid
 
@@ -19,6 +20,7 @@ Array = npt.NDArray[Any]
 PerComponent = float | npt.NDArray[np.float64]
 
 
+@by_content
 class Noising(NamedTuple):
     """One moment of a forward process: x = scale x_0 + image_scale g(x_0) + sqrt(variance) eps.
 
@@ -37,6 +39,7 @@ class Noising(NamedTuple):
     image_scale: float = 0.0
 
 
+@by_content
 class Estimate(NamedTuple):
     """Posterior means given a noised state: of the state itself, and of its image if there is one.
 
@@ -53,7 +56,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class Setting(Value):
     """What a prior may know of the analysis that asks it; everything has a default.
 
     Attributes

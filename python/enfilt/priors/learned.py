@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import os
@@ -25,6 +26,14 @@ class _Memory:
     pretrained: Any = None
     current: dict[int, Any] = field(default_factory=dict)  # by number in a batch
     architecture: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # on the CPU: where it is unpickled there may be no such device
+        copies = copy.deepcopy(vars(self))
+        for network in (copies["pretrained"], *copies["current"].values()):
+            if network is not None:
+                network.cpu()
+        return copies
 
 
 @dataclass(frozen=True)
