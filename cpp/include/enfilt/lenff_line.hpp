@@ -9,7 +9,9 @@ ENFILT_OPEN
 namespace lenff_detail {
 
 // How a line is cut into blocks, which take all steps in cache: what a step can't know near the
-// ends of a block grows by twice the reach a step, and is not written.
+// ends of a block grows by twice the reach a step, and is not written. Sums are taken over pairs of
+// rows, so blocks, halos and pieces are of even length: a component is in the same pair however
+// many threads the line is cut for.
 template <class T>
 struct LineCut {
     static constexpr index_t lanes = Blocks<T>::lanes;
@@ -17,7 +19,9 @@ struct LineCut {
     index_t length;    // of what a block writes
     index_t pieces;    // components of a lane
 
-    LineCut(const LenffWindow<T>& p, index_t reach) : length(p.dim) {
+    index_t blocks = 1;
+
+    LineCut(const LenffWindow<T>& p, index_t reach, index_t threads) : length(p.dim) {
         const index_t far = 2 * reach * p.steps;
         const bool small = p.dim <= 2048 || p.dim <= 4 * far;
         if (small && p.periodic && p.dim % lanes == 0) {
@@ -37,12 +41,16 @@ struct LineCut {
         index_t target = p.dim / 8;
         target = target < least ? least : target;
         target = target > most ? most : target;
-        const index_t blocks = (p.dim + target - 1) / target;
-        length = (p.dim + blocks - 1) / blocks;
-        pieces = (length + 2 * halo + lanes - 1) / lanes;
+        blocks = (p.dim + target - 1) / target;
+        // the same number for each thread, as long as a block is not mostly halo
+        const index_t shared = round_up(blocks, threads);
+        if (p.dim / shared >= (halo > 512 ? halo : 512)) blocks = shared;
+        length = round_up((p.dim + blocks - 1) / blocks, 2);
+        blocks = (p.dim + length - 1) / length;
         // every k-th component then stands in the same rows for all lanes
         const index_t stride = p.observed->indices ? 1 : p.observed->stride;
-        if (stride < 16) pieces = round_up(pieces, stride);
+        const index_t unit = stride < 16 && stride % 2 != 0 ? 2 * stride : stride < 16 ? stride : 2;
+        pieces = round_up((length + 2 * halo + lanes - 1) / lanes, unit);
     }
 };
 
@@ -171,13 +179,12 @@ template <class T>
 void lenff_line(const LenffWindow<T>& p) {
     using S = Sweep<T, true>;
     const Taps<T> taps(p, true);
-    const LineCut<T> cut(p, taps.reach[0]);
-    const index_t blocks = (p.dim + cut.length - 1) / cut.length;
+    const LineCut<T> cut(p, taps.reach[0], available_threads());
     const index_t sweep_size = round_up(S::scratch(taps, p.members, S::lanes), 64);
-    const Team team(blocks);
+    const Team team(cut.blocks);
     const Scratch<T> scratch(sweep_size + round_up(LineBlock<T>::scratch(p, taps, cut), 64), 1,
                              team);
-    team.for_each_uneven(blocks, [&](int thread, index_t b) {
+    team.for_each_uneven(cut.blocks, [&](int thread, index_t b) {
         T* memory = scratch.of(thread);
         LineBlock<T> block(p, taps, cut, memory + sweep_size);
         const S sweep(p, taps, S::lanes, memory);

@@ -24,18 +24,27 @@ struct TileLayout {
     index_t area;                   // of one ensemble member
     Buffer<std::int64_t> shift;     // the window's places from its centre
 
-    explicit TileLayout(const LetkfWindow<T>& p)
+    TileLayout(const LetkfWindow<T>& p, index_t threads)
         : rows(p.rows < 16 ? p.rows : 16), columns(p.columns),
           shift(static_cast<std::size_t>(p.count)) {
         // about as large as the second-level cache with a halo of ten or twenty
         const index_t longest = p.rows > 1 ? 64 : 512;
         if (columns > longest) columns = longest;
+        // some for each thread; whole vectors of a row stay together
+        while (tiles(p) < 8 * threads && columns > 2 * lanes)
+            columns = round_up(columns / 2, lanes);
+        while (tiles(p) < 8 * threads && rows > 4) rows /= 2;
         halo_rows = p.before[0] + rows + p.behind[0];
         halo_columns = p.before[1] + columns + p.behind[1];
         width = halo_columns + lanes;
         area = round_up(halo_rows * width, lanes) + lanes;
         for (index_t s = 0; s < p.count; ++s)
             shift[static_cast<std::size_t>(s)] = p.offsets[2 * s] * width + p.offsets[2 * s + 1];
+    }
+
+    index_t across(const LetkfWindow<T>& p) const { return (p.columns + columns - 1) / columns; }
+    index_t tiles(const LetkfWindow<T>& p) const {
+        return (p.rows + rows - 1) / rows * across(p);
     }
 };
 
@@ -166,9 +175,8 @@ class WindowTile {
 template <class T>
 void letkf_window(const LetkfWindow<T>& p) {
     constexpr index_t lanes = Blocks<T>::lanes;
-    const TileLayout<T> layout(p);
-    const index_t across = (p.columns + layout.columns - 1) / layout.columns;
-    const index_t tiles = (p.rows + layout.rows - 1) / layout.rows * across;
+    const TileLayout<T> layout(p, available_threads());
+    const index_t across = layout.across(p), tiles = layout.tiles(p);
     const index_t group_size = round_up(LocalGroup<T>::scratch(p.members), 64);
     const Team team(tiles);
     const Scratch<T> scratch(group_size + round_up(WindowTile<T>::scratch(p, layout), 64), 1, team);

@@ -75,7 +75,7 @@ template <class T>
 void anomaly_grams(const T* x, index_t members, index_t dim, const Observed<T>& observed,
                    double* states, double* observed_gram) {
     constexpr index_t lanes = Blocks<T>::lanes;
-    const Blocks<T> blocks(3 * members, dim, 2 * members * members, members);
+    const Blocks<T> blocks(3 * members, dim, 2 * members * members, 2 * members);
     const index_t ensemble = tiled(members) * blocks.stride;
     const Scratch<T> scratch(3 * tiled(members) + 2, blocks.stride, blocks.team);
     const PartialSums<T> state_sums(blocks, members * members);

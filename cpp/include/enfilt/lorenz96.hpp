@@ -91,13 +91,39 @@ void copy_ring(const T* row, index_t dim, index_t first, index_t n, T* to) {
     }
 }
 
+// How rows longer than the cache are cut into tiles, and how many rows are stepped together: all
+// of them, or where passes need rows of our own, as many as give each thread its tiles.
+template <class T>
+struct RowCut {
+    static constexpr index_t capacity = 8192 / static_cast<index_t>(sizeof(T));
+    static constexpr index_t below = 8, above = 4;  // what one step reaches
+    static constexpr index_t steps_a_pass = 16;
+
+    index_t together;
+
+    RowCut(const Lorenz96Problem<T>& p, index_t threads) : together(p.rows) {
+        if (!own_rows(p)) return;
+        const index_t tiles_a_row = tiles(p, steps_a_pass);
+        const index_t enough = (16 * threads + tiles_a_row - 1) / tiles_a_row;
+        if (enough < together) together = enough;
+    }
+    // The tiles of a row read each other's halos, so a pass reads one row and writes another.
+    static bool own_rows(const Lorenz96Problem<T>& p) {
+        return p.steps > steps_a_pass || p.x == p.out;
+    }
+    static index_t tile(index_t steps) { return capacity - (below + above) * steps; }
+    static index_t tiles(const Lorenz96Problem<T>& p, index_t steps) {
+        return (p.dim + tile(steps) - 1) / tile(steps);
+    }
+};
+
 }  // namespace lorenz96_detail
 
 template <class T>
 void lorenz96(const Lorenz96Problem<T>& p) {
     using lorenz96_detail::Workspace;
-    constexpr index_t capacity = 8192 / static_cast<index_t>(sizeof(T));
-    constexpr index_t below = 8, above = 4;  // what one step reaches
+    using Cut = lorenz96_detail::RowCut<T>;
+    constexpr index_t capacity = Cut::capacity, below = Cut::below, above = Cut::above;
     const T dt = static_cast<T>(p.dt), forcing = static_cast<T>(p.forcing);
     if (p.dim <= capacity) {
         const Team team(p.rows, p.rows * p.dim * p.steps > 16384);
@@ -120,29 +146,23 @@ void lorenz96(const Lorenz96Problem<T>& p) {
         return;
     }
 
-    // The tiles of a row read each other's halos, so a pass reads one row and writes another:
-    // passes before the last write rows of our own. Tiles of several rows are shared out together,
-    // of so many rows that all threads get nearly the same number of them.
-    constexpr index_t steps_a_pass = 16, shortest = capacity - (below + above) * steps_a_pass;
-    const index_t passes = (p.steps + steps_a_pass - 1) / steps_a_pass;
+    // passes before the last write rows of our own
+    const index_t passes = (p.steps + Cut::steps_a_pass - 1) / Cut::steps_a_pass;
     const bool in_place = p.x == p.out;
-    const index_t tiles_a_row = (p.dim + shortest - 1) / shortest;
-    const index_t enough = (8 * available_threads() + tiles_a_row - 1) / tiles_a_row;
-    const index_t together = p.rows < enough ? p.rows : enough;
-    const Team team(together * tiles_a_row);
+    const index_t together = Cut(p, available_threads()).together;
+    const Team team(together * Cut::tiles(p, Cut::steps_a_pass));
     const Scratch<T> scratch(1, Workspace<T>::size(capacity), team);
-    const bool own_rows = passes > 1 || in_place;
-    const Buffer<T> spare(static_cast<std::size_t>(own_rows ? 2 * together * p.dim : 0));
+    const index_t spare_rows = Cut::own_rows(p) ? 2 * together : 0;
+    const Buffer<T> spare(static_cast<std::size_t>(spare_rows * p.dim));
 
     for (index_t row = 0; row < p.rows; row += together) {
         const index_t rows = p.rows - row < together ? p.rows - row : together;
         const T* from = p.x + row * p.dim;
         T* const out = p.out + row * p.dim;
         for (index_t pass = 0; pass < passes; ++pass) {
-            const index_t done = pass * steps_a_pass;
-            const index_t steps = p.steps - done < steps_a_pass ? p.steps - done : steps_a_pass;
-            const index_t tile = capacity - (below + above) * steps;
-            const index_t tiles = (p.dim + tile - 1) / tile;
+            const index_t left = p.steps - pass * Cut::steps_a_pass;
+            const index_t steps = left < Cut::steps_a_pass ? left : Cut::steps_a_pass;
+            const index_t tile = Cut::tile(steps), tiles = Cut::tiles(p, steps);
             const bool to_own = pass + 1 < passes || (in_place && passes == 1);
             T* const to = to_own ? spare.get() + pass % 2 * together * p.dim : out;
             team.for_each(rows * tiles, [&](int thread, index_t task) {
