@@ -2,8 +2,10 @@
 
 import functools
 import hashlib
+import importlib
 import multiprocessing
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -155,6 +157,17 @@ def test_any_number_of_threads_gives_the_same_bits():
     assert len(one) > 25
     for threads in ("2", "3", "7", "64"):
         assert run(THREADS, OMP_NUM_THREADS=threads).splitlines() == one
+
+
+@needs_compiler
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles for AVX-512")
+def test_many_threads_get_even_shares(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    table = importlib.import_module("shares").shares()
+    assert len(table) >= 15
+    for kernel, row in table.items():
+        for (dim, threads), (_, share) in row.items():
+            assert dim < 1000 * threads or share <= 1.15, (kernel, dim, threads)
 
 
 def _digest(backend):

@@ -45,6 +45,9 @@ struct Blocks {
     // Calls body(thread, chunk index, first component, components) for every block.
     template <class Body>
     void for_each(Body&& body) const {
+#if defined(ENFILT_DRY_RUN)  // a program that looks at how work is shared out, and does none
+        return ENFILT_DRY_RUN(chunks, chunk);
+#endif
         team.for_each(chunks, [&](int thread, index_t c) {
             const index_t end = (c + 1) * chunk < dim ? (c + 1) * chunk : dim;
             for (index_t d = c * chunk; d < end; d += length) {
