@@ -8,7 +8,7 @@ from test_lenff import GRIDS, assert_close, dense, problem
 import enfilt as ef
 from enfilt.filters.lenff import MOST_STEPS, SETTLED
 from enfilt.localization import GaspariCohn
-from enfilt.operators import Arctan, Custom, Every, Identity, Linear
+from enfilt.operators import Arctan, Every, Identity, Linear
 
 TAPER = GaspariCohn(cutoff=5.0)
 DOUBLE = np.dtype(np.float64)
@@ -215,21 +215,6 @@ def test_between_variables_is_true_or_false():
 
 
 # -- operators that are no choice of components
-
-
-def test_h_is_evaluated_once_a_step(backend):
-    calls = []
-
-    def h(x):
-        calls.append(x.shape)  # of one state where only the size is asked for
-        return np.sin(x[..., ::2])
-
-    grid = ef.grids.RegularGrid((12,))
-    obs = ef.Observation(Custom(h), std=0.3, grid=grid, locations=np.arange(0.0, 12, 2))
-    x, y = problem(5, 12, obs, np.float64)
-    filt = ef.LEnFF(TAPER, steps=7, backend=backend)
-    filt.analysis(x, y, obs)
-    assert sum(shape == x.shape for shape in calls) == 7
 
 
 def test_sparse_linear(backend, dtype):

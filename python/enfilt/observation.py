@@ -85,11 +85,49 @@ class Observation(Value):
         ValueError
             If the operator does not apply to such states, or `std` is not of m entries.
         """
-        m = self.operator.size(dim)
-        std = np.asarray(self.std)
-        if std.ndim and std.size != m:
-            raise ValueError(f"std has {std.size} entries: expected {m}, one an observation")
+        return self._check_std(self.operator.size(dim))
+
+    def told_size(self, dim: int) -> int | None:
+        """Return m where it is known without a call of a user's h, or None.
+
+        The operator tells it, or else the entries of `std` or of `locations` do.
+
+        Raises
+        ------
+        ValueError
+            As `size`.
+        """
+        m = self.operator.told_size(dim)
+        if m is not None:
+            return self._check_std(m)
+        if np.ndim(self.std):
+            return np.size(self.std)
+        return None if self.locations is None else len(self.locations)
+
+    def _check_std(self, m: int) -> int:
+        if np.ndim(self.std) and np.size(self.std) != m:
+            raise ValueError(
+                f"std has {np.size(self.std)} entries: expected {m}, one an observation"
+            )
         return m
+
+    def observe(self, x: Array, m: int) -> Array:
+        """Return h(x), (..., m).
+
+        Raises
+        ------
+        ValueError
+            If h makes another number of observations than m, those that `y` holds.
+        """
+        return self._checked(self.operator(x), m)
+
+    def _checked(self, h: Array, m: int) -> Array:
+        if h.shape[-1] != m:
+            raise ValueError(
+                f"h returned {h.shape[-1]} observations of a state: expected {m}, "
+                f"as many as y holds"
+            )
+        return h
 
     def state_grid(self, dim: int) -> Grid:
         """Return the grid of a state of `dim` components.
@@ -109,8 +147,15 @@ class Observation(Value):
             raise ValueError(f"grid has {grid.size} points: expected {dim}, one a component")
         return grid
 
-    def places(self, dim: int) -> tuple[Grid, npt.NDArray[np.float64]]:
+    def places(self, dim: int, m: int | None = None) -> tuple[Grid, npt.NDArray[np.float64]]:
         """Return the grid of the state and the coordinates (m, k) of the observations.
+
+        Parameters
+        ----------
+        dim : int
+            D.
+        m : int, optional
+            How many observations there are; default: as many as operator and error tell.
 
         Raises
         ------
@@ -119,10 +164,11 @@ class Observation(Value):
             are neither given nor told by the operator, of another shape, or not finite.
         """
         grid = self.state_grid(dim)
-        m = self.size(dim)
+        m = self.told_size(dim) if m is None else m
         if self.locations is not None:
             where = _checks.coordinates("locations", self.locations)
             axes = grid.coordinates([0]).shape[1]
+            m = len(where) if m is None else m
             if where.shape != (m, axes):
                 raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
             _checks.finite("locations", where)
@@ -144,10 +190,15 @@ class Observation(Value):
 
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
-        xp = _arrays.namespace(x)
+        return self._weighted(self.operator(x), y)
+
+    def _weighted(self, h: Array, y: Array) -> Array:
+        """Return R^-1 (y - h), with zeros where y is NaN."""
+        xp = _arrays.namespace(h)
         missing = xp.isnan(y)
-        scaled = xp.asarray(self.precision(x.dtype)) * (xp.where(missing, 0, y) - self.operator(x))
-        weighted: Array = xp.where(missing, xp.zeros((), x.dtype), scaled)
+        apart = xp.where(missing, 0, y) - self._checked(h, y.shape[-1])
+        scaled = xp.asarray(self.precision(h.dtype)) * apart
+        weighted: Array = xp.where(missing, xp.zeros((), h.dtype), scaled)
         return weighted
 
     def misfit(self, x: Array, y: Array) -> Array:
@@ -156,14 +207,15 @@ class Observation(Value):
         Components of y that are NaN are left out.
         """
         xp = _arrays.namespace(x)
-        residual = xp.where(xp.isnan(y), 0, y - self.operator(x)).astype(np.float64)
+        residual = xp.where(xp.isnan(y), 0, y - self.observe(x, y.shape[-1])).astype(np.float64)
         precision = xp.asarray(self.precision(np.float64))
         result: Array = 0.5 * xp.sum(precision * residual**2, axis=-1)
         return result
 
     def gradient(self, x: Array, y: Array) -> Array:
         """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
-        return -self.operator.vjp(x, self.innovation(x, y))
+        h, pull = self.operator.linearize(x)
+        return -pull(self._weighted(h, y))
 
     def simulate(self, truth: Array, rng: np.random.Generator | int | None = None) -> Array:
         """Return observations of a state (D,): h(truth) plus observation error.
@@ -180,8 +232,9 @@ class Observation(Value):
         ndarray, (m,)
             In the dtype of `truth`.
         """
-        m = self.size(truth.shape[-1])
+        h = self.operator(truth)
+        m = self._check_std(h.shape[-1])
         error = np.random.default_rng(rng).standard_normal(m) * np.asarray(self.std)
         xp = _arrays.namespace(truth)
-        simulated: Array = xp.asarray(self.operator(truth) + xp.asarray(error.astype(truth.dtype)))
+        simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
         return simulated

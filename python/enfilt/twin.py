@@ -107,7 +107,7 @@ class TwinExperiment(Value):
         if self.initial_state is None and not isinstance(self.model, Model):
             raise ValueError("initial_state is missing: a callable model does not tell one")
         if isinstance(self.model, Model):
-            self.obs.size(self.model.dim)
+            self.obs.told_size(self.model.dim)
 
     def memory(self, members: int) -> int:
         """Return about how many bytes a run takes at its peak.
@@ -259,7 +259,7 @@ class _Run:
         else:  # a callable model without one was refused when the experiment was made
             assert isinstance(self.model, Model)
             start = self.model.initial_state(rng)
-        self.obs.size(start.size)
+        self.obs.told_size(start.size)
         state: Array = self.xp.asarray(start.astype(twin.dtype)[None])
         with progress.bar(twin.spinup, "spin-up", self.show) as bar:
             done = 0

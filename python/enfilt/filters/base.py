@@ -273,15 +273,19 @@ class EnsembleFilter(Frozen, ABC):
         members, dim = shape[-2:]
         if not isinstance(obs, Observation):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
-        m = obs.size(dim)
+        told = obs.told_size(dim)
         self._check_observation(obs)
         observations = _checks.floating("y", y, dtype)
-        allowed = [(m,)] + ([(shape[0], m)] if batched else [])
-        if observations.shape not in allowed:
-            expected = " or ".join(map(str, allowed))
+        # a user's h tells m when it is called, and is held against that of y then
+        m = told
+        if m is None:
+            m = observations.shape[-1] if observations.ndim else 0
+        if not m or observations.shape not in [(m,), (shape[0], m)][: 2 if batched else 1]:
+            size = "m" if told is None else told
             raise ValueError(
-                f"y has shape {observations.shape}: expected {expected}, "
-                f"{m} being the observations of a state of {dim} components"
+                f"y has shape {observations.shape}: expected ({size},)"
+                f"{f' or ({shape[0]}, {size})' if batched else ''}, "
+                f"{size} being the observations of a state of {dim} components"
             )
         before = None
         if previous is not None:

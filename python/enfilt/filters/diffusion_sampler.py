@@ -63,7 +63,8 @@ def sample(
         else:
             score = backend.empty(x.shape, x.dtype)
             backend.pairwise_field(x, x1, None, _mixture(step), None, score)
-        score = score - kind(step.damping) * gradient(x)
+        if step.damping:
+            score = score - kind(step.damping) * gradient(x)
         score = np.clip(score, -kind(score_limit), kind(score_limit))
         x = kind(step.keep) * x + kind(step.gain) * score
         if step.spread:

@@ -75,7 +75,7 @@ class EnKF(EnsembleFilter):
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         found = {"inflation": knobs.rtps()}
         # localized, each analysis solves with a matrix of m x m
-        if obs.size(model.dim) <= 3000:
+        if (obs.told_size(model.dim) or 0) <= 3000:
             found["localization"] = knobs.cutoff(model, obs, 14)
         return found
 
@@ -93,7 +93,9 @@ class EnKF(EnsembleFilter):
     def _update(self, cycle: Cycle, out: Array) -> None:
         taper = self._taper(cycle.obs)
         if taper is not None:
-            cycle.obs.places(out.shape[-1])  # may raise, so before anything is written
+            cycle.obs.places(
+                out.shape[-1], cycle.y.shape[-1]
+            )  # may raise, so before anything is written
         for b, target in enumerate(out):
             normals = None
             if self.method == "perturbed":
@@ -122,14 +124,14 @@ class EnKF(EnsembleFilter):
     ) -> None:
         x = cycle.forecast[b]
         members, dim = x.shape
-        grid, places = cycle.obs.places(dim)
+        grid, places = cycle.obs.places(dim, cycle.y.shape[-1])
         seen = np.flatnonzero(~np.isnan(cycle.y[b]))
         if seen.size == 0:  # of a batch, others of which hold observations
             out[...] = x
             return
         places = places[seen]
         std = np.broadcast_to(np.asarray(cycle.obs.std, np.float64), cycle.y[b].shape)[seen]
-        values = cycle.obs.operator(x)[:, seen].astype(np.float64)
+        values = cycle.obs.observe(x, cycle.y.shape[-1])[:, seen].astype(np.float64)
         mean = values.mean(axis=0)
         y = cycle.y[b, seen].astype(np.float64)
         values -= mean

@@ -82,7 +82,7 @@ def _observed(x: Array, cycle: Cycle, m: int) -> Iterator[tuple[slice, Array]]:
     """Yield parts of the observations, in their own order, and h(x) of each."""
     form = cycle.obs.operator.pointwise(x.shape[-1])
     if form is None:
-        h = cycle.obs.operator(x)
+        h = cycle.obs.observe(x, m)
         for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
             yield part, h[:, part]
         return

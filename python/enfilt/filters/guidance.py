@@ -46,6 +46,7 @@ class Context:
     stages: list[Stage]
     backend: Backend
     gains: Array | None = None  # what `Guidance.gains` returned, once for all stages
+    anomalies: Array | None = None  # of h(x1), once they have been asked for
 
 
 class Guidance:
@@ -90,7 +91,9 @@ class LocalGuidance(Guidance):
     needs_gradient = True
     observes_in_steps = True
 
-    def drift(self, context: Context, state: FlowState) -> Array:
+    def drift(self, context: Context, state: FlowState) -> Array | None:
+        if not state.stage.strength:
+            return None
         gradient = context.obs.gradient(state.x_hat, context.y)
         g: Array = -state.x_hat.dtype.type(state.stage.strength) * gradient
         return g
@@ -144,9 +147,10 @@ class CovarianceGuidance(Guidance):
 
     @staticmethod
     def _anomalies(context: Context) -> Array:
-        h = context.obs.operator(context.x1).astype(np.float64)
-        result: Array = h - h.mean(axis=0)
-        return result
+        if context.anomalies is None:
+            h = context.obs.observe(context.x1, context.y.shape[-1]).astype(np.float64)
+            context.anomalies = h - h.mean(axis=0)
+        return context.anomalies
 
     @staticmethod
     def _precision(context: Context) -> Array:

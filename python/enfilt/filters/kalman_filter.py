@@ -136,7 +136,8 @@ class KalmanFilter(EnsembleFilter):
         m, p = _moments(mean, covariance)
         if not isinstance(obs, Observation):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
-        values = _checks.shaped("y", y, (obs.size(m.size),), m.dtype, "one an observation")
+        size = len(_matrix(obs, m.size))
+        values = _checks.shaped("y", y, (size,), m.dtype, "one an observation")
         if np.isinf(values).any():
             raise ValueError("y is infinite: expected finite values, or NaN for missing")
         h, r = _observed_matrix(obs, values, m.size)
@@ -187,8 +188,8 @@ def _symmetric(matrix: Matrix) -> Matrix:
     return (matrix + matrix.T) / 2
 
 
-def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Matrix]:
-    """Return H of the observations that hold a value, and their r.
+def _matrix(obs: Observation, dim: int) -> Matrix:
+    """Return H.
 
     Raises
     ------
@@ -201,6 +202,13 @@ def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Matr
             f"operator={obs.operator!r} is not linear: expected Identity, a choice of components, "
             f"or Linear (ETKF takes any operator)"
         )
+    obs.told_size(dim)  # checks the entries of std
+    return matrix
+
+
+def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Matrix]:
+    """Return H of the observations that hold a value, and their r."""
+    matrix = _matrix(obs, dim)
     seen = ~np.isnan(y)
     std = np.broadcast_to(np.asarray(obs.std, dtype=np.float64), y.shape)
     return matrix[seen], std[seen]

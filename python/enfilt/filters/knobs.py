@@ -84,7 +84,8 @@ def cutoff(
     grid = model.grid
     assert isinstance(grid, RegularGrid)
     axes = len(grid.shape)
-    apart = max(1.0, (grid.size / obs.size(grid.size)) ** (1 / axes))  # in grid spacings
+    m = obs.told_size(grid.size) or grid.size
+    apart = max(1.0, (grid.size / m) ** (1 / axes))  # in grid spacings
     least, most, first = (2.0, 64.0, usual) if axes == 1 else (1.5, 6.0, 3.0)
     half = max(2.0, max(grid.shape) / 2)
     return Knob(

@@ -198,7 +198,7 @@ class _Lists(NamedTuple):
     @classmethod
     def of(cls, cycle: Cycle, b: int, localization: GaspariCohn) -> _Lists:
         """Make them for one ensemble, or on a GPU for all of a batch."""
-        grid, places = cycle.obs.places(cycle.forecast.shape[-1])
+        grid, places = cycle.obs.places(cycle.forecast.shape[-1], cycle.y.shape[-1])
         kernels = cycle.backend
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(cycle.y[b]))
         places = places[seen]
@@ -218,13 +218,13 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
     kernels, least = cycle.backend, 4 * np.finfo(forecast.dtype).tiny
     xp = _arrays.namespace(forecast)
     precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[lists.seen]
-    y = y[lists.seen, None]
+    m, y = y.size, y[lists.seen, None]
     missing = xp.isnan(y)  # on a GPU; elsewhere none
 
     def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
         x[...] = forecast
         for w in weights if lists.of_state else ():
-            values = xp.ascontiguousarray(obs.operator(x)[:, lists.seen].T)
+            values = xp.ascontiguousarray(obs.observe(x, m)[:, lists.seen].T)
             mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
             anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
             bound = xp.concatenate(

@@ -113,13 +113,13 @@ class LETKF(EnsembleFilter, Localized):
     def _from_lists(self, cycle: Cycle, b: int, rotation: Array | None, out: Array) -> None:
         x, y, kernels = cycle.forecast[b], cycle.y[b], cycle.backend
         xp = _arrays.namespace(x)
-        grid, places = cycle.obs.places(x.shape[-1])
+        grid, places = cycle.obs.places(x.shape[-1], y.size)
         # on a GPU, where the host does not know which are missing, all of them
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(y))
         if not len(places[seen]):  # of a batch, others of which hold observations
             out[...] = x
             return
-        values = cycle.obs.operator(x)[:, seen].T
+        values = cycle.obs.observe(x, y.size)[:, seen].T
         mean = values.mean(axis=1, dtype=np.float64)
         precision: Any = xp.broadcast_to(xp.asarray(cycle.obs.precision(x.dtype)), y.shape)[seen]
         observations = LocalObservations(

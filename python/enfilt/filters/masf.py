@@ -216,7 +216,7 @@ class MASF(PriorFilter):
         gain, values, std = placed(obs, y, components, dim)
         seen = ~np.isnan(y)
         image = np.zeros_like(forecast)
-        image[:, components[seen]] = obs.operator(forecast)[:, seen]
+        image[:, components[seen]] = obs.observe(forecast, y.size)[:, seen]
         process = ForwardProcess(
             self.schedule, self.steps, gain, std, np.zeros(dim, dtype=bool), image=True
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -56,6 +58,16 @@ class Operator(ABC):
             If the operator does not apply to states of `dim` components.
         """
 
+    def told_size(self, dim: int) -> int | None:
+        """Return m where the operator tells it without being called; None where it does not.
+
+        Raises
+        ------
+        ValueError
+            As `size`.
+        """
+        return self.size(dim)
+
     @abstractmethod
     def __call__(self, x: Array) -> Array:
         """Return h(x), of shape (..., m) for x of shape (..., D)."""
@@ -63,6 +75,10 @@ class Operator(ABC):
     def vjp(self, x: Array, u: Array) -> Array:
         """Return h'(x)^T u, of shape (..., D), for x of shape (..., D) and u of (..., m)."""
         raise TypeError(f"{self!r} has no gradient")
+
+    def linearize(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return h(x) and the function u -> h'(x)^T u, for the price of one h and one `vjp`."""
+        return self(x), functools.partial(self.vjp, x)
 
     @property
     def has_gradient(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +40,28 @@ class Compose(Operator):
     def size(self, dim: int) -> int:
         return self.outer.size(self.inner.size(dim))
 
+    def told_size(self, dim: int) -> int | None:
+        inner = self.inner.told_size(dim)
+        return None if inner is None else self.outer.told_size(inner)
+
     def __call__(self, x: Array) -> Array:
         return self.outer(self.inner(x))
 
     def vjp(self, x: Array, u: Array) -> Array:
-        return self.inner.vjp(x, self.outer.vjp(self.inner(x), u))
+        return self.linearize(x)[1](u)
+
+    def linearize(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        between, pull_inner = self.inner.linearize(x)
+        value, pull_outer = self.outer.linearize(between)
+        return value, lambda u: pull_inner(pull_outer(u))
 
     @property
     def has_gradient(self) -> bool:
         return self.outer.has_gradient and self.inner.has_gradient
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64] | None:
-        inner, outer = self.inner.as_matrix(dim), self.outer.as_matrix(self.inner.size(dim))
+        inner = self.inner.as_matrix(dim)
+        outer = None if inner is None else self.outer.as_matrix(len(inner))
         return None if inner is None or outer is None else outer @ inner
 
     def pointwise(self, dim: int) -> Pointwise | None:

@@ -18,8 +18,10 @@ class Custom(Operator):
     Parameters
     ----------
     h : callable
-        Maps an ensemble (N, D) to its observations (N, m). Called once a sampler step with the
-        whole ensemble; it must not write to its argument.
+        Maps an ensemble (N, D) to its observations (N, m). Called with the whole ensemble, in its
+        own dtype and array library, and as often as the method needs it: once an analysis by the
+        Kalman and particle filters, once a step by samplers. m may differ from cycle to cycle, as
+        that of `y` does. It must not write to its argument.
     vjp : callable, optional
         Maps ``(x, u)`` of shapes (N, D) and (N, m) to h'(x)^T u of shape (N, D). May be left out
         where no gradient is asked for (``guidance="monte-carlo"`` and ``"covariance"``).
@@ -61,7 +63,11 @@ class Custom(Operator):
         return self.vjp_function is not None
 
     def size(self, dim: int) -> int:
+        """Return m, from h of a state of zeros: nothing in the library asks for that."""
         return int(self(np.zeros((1, dim))).shape[-1])
+
+    def told_size(self, dim: int) -> int | None:
+        return None
 
     def __call__(self, x: Array) -> Array:
         rows = x.reshape(-1, x.shape[-1])
