@@ -82,7 +82,7 @@ def test_a_filter_that_loses_the_state_does_not_end_the_comparison(small):
             out[...] = 1e200 * cycle.forecast
 
     exploding, kept = comparison.compare(small, {"bad": Exploding(), "good": small.filter})
-    assert "is nan" in exploding.stopped or "is inf" in exploding.stopped
+    assert "overflow" in exploding.stopped
     assert np.isnan(exploding.means["rmse.analysis"])
     assert not kept.stopped
 
@@ -93,7 +93,7 @@ def test_a_filter_that_fails_in_its_algebra_ends_its_run(small):
             np.linalg.inv(np.zeros((2, 2)))
 
     (run,) = comparison.compare(small, {"singular": Singular()})
-    assert run.stopped.startswith("at cycle 0, the analysis failed: Singular fails in float64: ")
+    assert run.stopped.startswith("at cycle 0, Singular fails in float64: ")
 
 
 def test_ctrl_c_keeps_what_is_done(small):

@@ -163,10 +163,10 @@ def test_a_member_that_has_blown_up_comes_out_as_nan_and_leaves_others_alone(bad
     model = KolmogorovFlow(n=16)
     x = np.stack([model.initial_state(s) for s in range(3)])
     wanted = model.step(x, 2)
+    y, found = x.copy(), np.empty_like(x)
     with np.errstate(invalid="ignore"):
-        y = x.copy()
         y[1] *= bad
-        found = model.step(y, 2)
+        model._advance(y, 2, found)
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(found[[0, 2]], wanted[[0, 2]])
 

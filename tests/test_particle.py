@@ -523,6 +523,6 @@ def test_an_operator_that_fails_is_named(resampling, value):
     forecast = problem(Identity())[0]
     obs = ef.Observation(Custom(lambda x: np.where(x > x.max() - 1e-9, value, x)), std=1.0)
     out = forecast.copy()
-    with pytest.raises(FloatingPointError, match=r"misfit\[\d+\] is (nan|inf)"):
+    with pytest.raises(FloatingPointError, match=r"h\(forecast\)\[\d+, \d\] is (nan|inf)"):
         ef.BootstrapPF(resampling=resampling).analysis(forecast, np.zeros(5), obs, out=out)
     np.testing.assert_array_equal(out, forecast)

@@ -413,7 +413,7 @@ def test_a_state_that_is_not_finite_ends_the_run(call, name, kept, value):
 
 
 def test_an_analysis_that_is_not_finite_ends_the_run():
-    with pytest.warns(RuntimeWarning, match=r"at cycle 0, the analysis .*\[0, 0, 0\] is nan"):
+    with pytest.warns(RuntimeWarning, match=r"at cycle 0, Recording fails .*\[0, 0\] is nan"):
         result = make_twin().run(Recording(shift=np.nan), members=3, seed=0)
     assert result.cycles == 0
 

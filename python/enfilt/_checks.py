@@ -63,12 +63,15 @@ def number(
 ) -> float:
     """Check that `value` is a finite real number within its bounds."""
     try:
-        # float() would read a text, and take True for 1
-        result = float("" if isinstance(value, str | bytes | bool | np.bool_) else value)
+        # float() would read a text, take True for 1, and an array of one number for it
+        refused = isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value)
+        result = float("" if refused else value)
     except (TypeError, ValueError):
         raise TypeError(
             f"{argument}={value!r} is of type {type(value).__name__}: expected a real number"
         ) from None
+    except OverflowError:  # of an integer
+        result = math.inf
     bounds: list[tuple[str, float | None, Callable[[float, float], bool]]] = [
         ("above", above, operator.gt),
         ("at least", least, operator.ge),
@@ -137,12 +140,20 @@ def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> A
     return array
 
 
+def numbers(argument: str, value: Any) -> npt.NDArray[np.float64]:
+    """Check that `value` holds real numbers; return them in float64."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "cSUV":  # float64 would drop, or read, what they hold
+            raise TypeError(f"it has dtype {array.dtype}")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
+
+
 def coordinates(argument: str, value: Any) -> npt.NDArray[np.float64]:
     """Check that `value` holds numbers; return them in float64, one axis as a column (n, 1)."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
+    array = numbers(argument, value)
     return array[:, None] if array.ndim == 1 else array
 
 

@@ -14,6 +14,9 @@ from ._values import Value
 
 Array = npt.NDArray[Any]
 
+#: The largest coordinate: squares of distances are numbers.
+_FARTHEST = 1e100
+
 
 class Grid(ABC):
     """Places of components, and the distance between places."""
@@ -43,7 +46,7 @@ class RegularGrid(Grid):
     periodic : bool
         Whether the ends are joined. Default: they are.
     spacing : float
-        Distance between neighbours, above zero; cutoffs are in its unit.
+        Distance between neighbours, from 1e-100 to 1e100; cutoffs are in its unit.
     variables : int
         Variables at each point, at least 1: a state (p, u, v) of 2-D fields has 3, and components
         in the order (variable, row, column). D is their number times the points.
@@ -90,7 +93,7 @@ class RegularGrid(Grid):
             raise TypeError(f"periodic={self.periodic!r}: expected True or False")
         if not isinstance(self.between_variables, bool | np.bool_):
             raise TypeError(f"between_variables={self.between_variables!r}: expected True or False")
-        _checks.number("spacing", self.spacing, above=0)
+        _checks.number("spacing", self.spacing, above=1e-100, most=_FARTHEST)
         _checks.integer("variables", self.variables, 1)
 
     @property
@@ -98,12 +101,14 @@ class RegularGrid(Grid):
         return int(self.variables * np.prod(self.shape))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        variable, point = np.divmod(np.arange(self.size)[components], int(np.prod(self.shape)))
+        chosen = _chosen(np.arange(self.size), components)
+        variable, point = np.divmod(chosen, int(np.prod(self.shape)))
         place = self.spacing * np.stack(np.unravel_index(point, self.shape), axis=-1).astype(float)
         return place if self.between_variables else np.column_stack([variable, place])
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
         axes = len(self.shape)
+        a, b = _places(axes if self.between_variables else axes + 1, a=a, b=b)
         gap = a[:, None, -axes:] - b[None, :, -axes:]
         if self.periodic:
             period = self.spacing * np.array(self.shape, dtype=float)
@@ -126,7 +131,7 @@ class Points(Value, Grid):
     Raises
     ------
     TypeError, ValueError
-        If they are no numbers, of another shape, or not finite.
+        If they are no numbers, of another shape, or not finite or beyond 1e100.
 
     Examples
     --------
@@ -142,7 +147,7 @@ class Points(Value, Grid):
         array = _checks.coordinates("places", self.places).copy()
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(f"places has shape {array.shape}: expected (D, k)")
-        _checks.finite("places", array)
+        check_places("places", array)
         array.flags.writeable = False
         object.__setattr__(self, "places", array)
 
@@ -151,11 +156,10 @@ class Points(Value, Grid):
         return len(np.asarray(self.places))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        places: npt.NDArray[np.float64] = np.asarray(self.places, dtype=np.float64)
-        chosen: npt.NDArray[np.float64] = places[components]
-        return chosen
+        return _chosen(np.asarray(self.places, dtype=np.float64), components)
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
+        a, b = _places(np.shape(self.places)[-1], a=a, b=b)
         result: npt.NDArray[np.float64] = np.sqrt(np.sum((a[:, None] - b[None]) ** 2, axis=-1))
         return result
 
@@ -163,3 +167,29 @@ class Points(Value, Grid):
 def as_grid(value: Any) -> Grid:
     """Return `value` as a grid; an array is the coordinates of the components."""
     return value if isinstance(value, Grid) else Points(value)
+
+
+def check_places(argument: str, places: Array) -> None:
+    """Check that coordinates are finite, and not so large that distances overflow."""
+    _checks.finite(argument, places)
+    if (largest := float(np.max(np.abs(places), initial=0.0))) > _FARTHEST:
+        raise ValueError(f"{argument} reaches to {largest:.3g}: expected at most {_FARTHEST:g}")
+
+
+def _chosen(array: Array, components: Any) -> Array:
+    try:
+        chosen: Array = array[components]
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"components={components!r} of D={len(array)}: {error}") from None
+    return chosen if chosen.ndim == array.ndim else chosen[None]
+
+
+def _places(axes: int, **places: Any) -> list[npt.NDArray[np.float64]]:
+    """Check that arguments are places of so many coordinates."""
+    found = []
+    for name, value in places.items():
+        array = _checks.numbers(name, value)
+        if array.ndim != 2 or array.shape[1] != axes:
+            raise ValueError(f"{name} has shape {array.shape}: expected (n, {axes})")
+        found.append(array)
+    return found

@@ -5,6 +5,7 @@ Each call checks its arguments and runs on the backend asked for; nothing else h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,8 @@ def flow_field(
     ------
     TypeError, ValueError
         If an argument does not fit; the message names it.
+    FloatingPointError
+        If finite numbers overflow.
 
     Examples
     --------
@@ -136,6 +139,8 @@ def mixture_score(
     ------
     TypeError, ValueError
         If an argument does not fit; the message names it.
+    FloatingPointError
+        If finite numbers overflow.
 
     Examples
     --------
@@ -177,6 +182,8 @@ def pairwise_log_weights(
     ------
     TypeError, ValueError
         If an argument does not fit; the message names it.
+    FloatingPointError
+        If finite numbers overflow.
 
     Examples
     --------
@@ -190,7 +197,11 @@ def pairwise_log_weights(
     if not kernels.on_device:
         _checks.finite("x", points, kernels.all_finite)
         _checks.finite("centers", members, kernels.all_finite)
-    return -stage.half_precision * kernels.squared_distances(points, members, None, stage)
+    with np.errstate(over="ignore"):
+        found = -stage.half_precision * kernels.squared_distances(points, members, None, stage)
+    if not kernels.on_device:
+        _check_result(found, kernels.all_finite, "centers")
+    return found
 
 
 def lorenz96(
@@ -240,7 +251,7 @@ def lorenz96(
     if state.ndim < 1 or state.shape[-1] < 4:
         raise ValueError(f"x has shape {state.shape}: expected (..., D) with D at least 4")
     model = Lorenz96(dim=state.shape[-1], forcing=forcing, dt=dt, backend=backend)
-    return model.step(state, steps, out=out)
+    return model._stepped("x", state, steps, None, out)
 
 
 def letkf(
@@ -324,6 +335,11 @@ def standard_normal(
     -------
     ndarray, (N, D)
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+
     Examples
     --------
     >>> import numpy as np, enfilt as ef
@@ -332,16 +348,21 @@ def standard_normal(
     >>> bool(np.array_equal(big[:2, :50], small))
     True
     """
+    if not (isinstance(shape, tuple | list) and len(shape) == 2):
+        raise TypeError(f"shape={shape!r}: expected (N, D)")
     members, dim = (_checks.integer("shape", n, 1) for n in shape)
+    for name, value in (("batch", batch), ("step", step)):
+        if _checks.integer(name, value, 0) >= 2**32:
+            raise ValueError(f"{name}={value}: expected an integer below 2**32")
     kernels = backends.get(backend)
     out = kernels.empty((members, dim), _checks.float_dtype("dtype", dtype))
-    kernels.normals(_checks.integer("key", key, 0) % 2**64, batch, step, out)
+    kernels.normals(_checks.integer("key", key, 0) % 2**64, int(batch), int(step), out)
     return out
 
 
 def _mixture(scale: float, std: float) -> Stage:
     a = _checks.number("scale", scale)
-    s = _checks.number("std", std, above=0)
+    s = _checks.number("std", std, above=1e-150, most=1e150)  # squares of it are numbers, too
     return Stage(
         a1=a,
         a0=0.0,
@@ -379,7 +400,10 @@ def _pairwise(
     target: Array
     weights = None
     if log_weights is not None:
-        weights = xp.ascontiguousarray(xp.asarray(log_weights, dtype=np.float64))
+        try:
+            weights = xp.ascontiguousarray(xp.asarray(log_weights, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"log_weights can't be read as an array of numbers: {error}") from None
         if weights.shape != (len(members),):
             raise ValueError(
                 f"log_weights has shape {weights.shape}: expected ({len(members)},), one a member"
@@ -398,7 +422,17 @@ def _pairwise(
         a is not None and xp.may_share_memory(a, target) for a in (points, members, before)
     )
     result = xp.empty_like(points) if shared else target
-    kernels.pairwise_field(points, members, before, stage, weights, result)
+    with np.errstate(over="ignore", invalid="ignore"):  # the check says it better
+        kernels.pairwise_field(points, members, before, stage, weights, result)
+    if not kernels.on_device:
+        _check_result(result, kernels.all_finite, name)
     if shared:
         target[...] = result
     return target
+
+
+def _check_result(result: Array, test: Callable[[Array], bool], name: str) -> None:
+    """Check that what finite numbers led to is finite."""
+    if not test(result):
+        bad = _checks.first_bad("result", result)
+        raise FloatingPointError(f"x and {name} are too far apart for {result.dtype}: {bad}")

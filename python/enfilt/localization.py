@@ -89,24 +89,28 @@ class GaspariCohn:
 
         Raises
         ------
-        ValueError
-            If a callable taper returns another shape, or a weight that is not from 0 to 1; the
-            message gives weight and distance.
+        TypeError, ValueError
+            If a distance is not at least 0 (infinite is allowed), or a callable taper returns no
+            numbers, another shape, or a weight that is not from 0 to 1; the message gives weight
+            and distance.
         """
-        d = np.asarray(distance, dtype=np.float64)
+        d = _checks.numbers("distance", distance)
+        if not (d >= 0).all():
+            first = d[~(d >= 0)].flat[0]
+            raise ValueError(f"distance holds {first}: expected numbers of at least 0")
         if callable(self.taper):
-            weight = np.asarray(self.taper(d), dtype=np.float64)
+            weight = _checks.numbers("what taper returned", self.taper(d))
             if weight.shape != d.shape:
                 raise ValueError(
                     f"taper returned weights of shape {weight.shape} for distances of shape "
                     f"{d.shape}: expected the same, a weight each"
                 )
             within = d < self.cutoff
-            bad = np.argwhere(within & ~((weight >= 0) & (weight <= 1)))
+            bad = np.flatnonzero(within & ~((weight >= 0) & (weight <= 1)))
             if bad.size:
-                at = tuple(bad[0])
+                found, at = weight.flat[bad[0]], d.flat[bad[0]]
                 raise ValueError(
-                    f"taper returned {weight[at]} at distance {d[at]}: expected weights from 0 to 1"
+                    f"taper returned {found} at distance {at}: expected weights from 0 to 1"
                 )
             return np.where(within, weight, 0.0)
         inside = d < self.cutoff  # also without one: variables kept apart are infinitely far

@@ -78,6 +78,8 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     ------
     TypeError, ValueError
         If an argument does not fit; the message names it.
+    FloatingPointError
+        If the squares of finite numbers overflow.
 
     Examples
     --------
@@ -94,18 +96,23 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     kernels = backends.of_arrays(backend, ensemble=x, truth=reference)
     _checks.finite("ensemble", x, kernels.all_finite)
     _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
-    sums = kernels.score_sums(x, reference)
-    apart = np.sqrt(sums.to_members).sum() / members**2
-    deviation = float(_arrays.namespace(reference).std(reference, dtype=np.float64))
-    rmse_ = float(np.sqrt(sums.squared_error / dim))
-    return Scores(
-        rmse=rmse_,
-        spread=float(np.sqrt(sums.variance / dim)),
-        crps=sums.crps / dim,
-        energy_score=float(np.sqrt(sums.to_truth).mean() - 0.5 * apart),
-        nrmse=rmse_ / deviation if deviation > 0 else float("nan"),
-        rank_histogram=sums.ranks,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
+        sums = kernels.score_sums(x, reference)
+        apart = np.sqrt(sums.to_members).sum() / members**2
+        deviation = float(_arrays.namespace(reference).std(reference, dtype=np.float64))
+        found = Scores(
+            rmse=float(np.sqrt(sums.squared_error / dim)),
+            spread=float(np.sqrt(sums.variance / dim)),
+            crps=sums.crps / dim,
+            energy_score=float(np.sqrt(sums.to_truth).mean() - 0.5 * apart),
+            nrmse=float("nan"),
+            rank_histogram=sums.ranks,
+        )
+    if not np.isfinite([*found[:4], deviation]).all():
+        raise FloatingPointError(
+            "ensemble and truth hold numbers whose squares overflow: expected smaller ones"
+        )
+    return found._replace(nrmse=found.rmse / deviation) if deviation > 0 else found
 
 
 def rmse(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import _arrays, _checks
 from ._values import Value
-from .grids import Grid, as_grid
+from .grids import Grid, as_grid, check_places
 from .operators import Operator
 
 Array = npt.NDArray[Any]
@@ -25,7 +25,7 @@ class Observation(Value):
     operator : Operator
         h, from `enfilt.operators`.
     std : float or array_like, (m,)
-        r, the standard deviation of the observation error, above zero.
+        r, the standard deviation of the observation error, above zero: from 1e-150 to 1e150.
     grid : Grid or array_like, (D, k), optional
         Where the components lie, which localization needs: a grid from `enfilt.grids`, or
         coordinates. A `TwinExperiment` passes its model's.
@@ -64,11 +64,13 @@ class Observation(Value):
             raise TypeError(f"std={self.std!r}: expected a number or an array of them") from None
         if std.ndim > 1:
             raise ValueError(f"std has shape {std.shape}: expected one number or (m,)")
-        bad = np.flatnonzero(~(np.isfinite(std) & (std > 0)))
+        # within them 1/std^2 is a number, too
+        bad = np.flatnonzero(~((std >= 1e-150) & (std <= 1e150)))
         if bad.size:
             where = f"std[{bad[0]}]" if std.ndim else "std"
             raise ValueError(
-                f"{where}={std.flat[bad[0]]}: expected finite standard deviations above zero"
+                f"{where}={std.flat[bad[0]]}: expected finite standard deviations above zero, "
+                f"from 1e-150 to 1e150"
             )
         if std.ndim:
             std = std.copy()
@@ -171,7 +173,7 @@ class Observation(Value):
             m = len(where) if m is None else m
             if where.shape != (m, axes):
                 raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
-            _checks.finite("locations", where)
+            check_places("locations", where)
             return grid, where
         form = self.operator.pointwise(dim)
         if form is None:
@@ -182,14 +184,25 @@ class Observation(Value):
         return grid, grid.coordinates(form.components)
 
     def precision(self, dtype: npt.DTypeLike) -> Array:
-        """Return 1/r^2, of shape (1,) or (m,), in `dtype`."""
-        precision: Array = (1.0 / np.atleast_1d(np.asarray(self.std, np.float64)) ** 2).astype(
-            dtype
-        )
-        return precision
+        """Return 1/r^2, of shape (1,) or (m,), in `dtype`.
+
+        Raises
+        ------
+        FloatingPointError
+            If 1/r^2 is too large for `dtype`.
+        """
+        precision: Array = 1.0 / np.atleast_1d(np.asarray(self.std, np.float64)) ** 2
+        kind = _checks.float_dtype("dtype", dtype)
+        if kind == np.float32 and precision.max() > np.finfo(np.float32).max:
+            raise FloatingPointError(
+                f"std goes down to {np.min(self.std):.3g}, 1/std^2 of which is no number in "
+                f"float32: expected at least 6e-20, or float64"
+            )
+        return precision.astype(kind, copy=False)
 
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
+        x, y = self._given(x, y)
         return self._weighted(self.operator(x), y)
 
     def _weighted(self, h: Array, y: Array) -> Array:
@@ -206,14 +219,25 @@ class Observation(Value):
 
         Components of y that are NaN are left out.
         """
+        x, y = self._given(x, y)
         xp = _arrays.namespace(x)
         residual = xp.where(xp.isnan(y), 0, y - self.observe(x, y.shape[-1])).astype(np.float64)
         precision = xp.asarray(self.precision(np.float64))
         result: Array = 0.5 * xp.sum(precision * residual**2, axis=-1)
         return result
 
+    @staticmethod
+    def _given(x: Array, y: Array) -> tuple[Array, Array]:
+        """Check that x and y are arrays of one dtype, which have axes."""
+        x = _checks.floating("x", x)
+        y = _checks.floating("y", y, x.dtype)
+        if not y.ndim:
+            raise ValueError(f"y has shape {y.shape}: expected (..., m)")
+        return x, y
+
     def gradient(self, x: Array, y: Array) -> Array:
         """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
+        x, y = self._given(x, y)
         h, pull = self.operator.linearize(x)
         return -pull(self._weighted(h, y))
 
@@ -231,10 +255,27 @@ class Observation(Value):
         -------
         ndarray, (m,)
             In the dtype of `truth`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `truth` is no state that the operator applies to, or not finite.
+        FloatingPointError
+            If h(truth) is not finite.
         """
-        h = self.operator(truth)
-        m = self._check_std(h.shape[-1])
-        error = np.random.default_rng(rng).standard_normal(m) * np.asarray(self.std)
+        truth = _checks.floating("truth", truth)
+        if truth.ndim != 1:
+            raise ValueError(f"truth has shape {truth.shape}: expected (D,)")
+        rng = _checks.generator("rng", rng)
         xp = _arrays.namespace(truth)
-        simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
+            h = self.operator(truth)
+            m = self._check_std(h.shape[-1])
+            error = rng.standard_normal(m) * np.asarray(self.std)
+            simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
+        if xp is np and not np.isfinite(simulated).all():  # NaN would be an observation not made
+            _checks.finite("truth", truth)
+            raise FloatingPointError(
+                f"{_checks.first_bad('h(truth)', simulated)}: expected a smaller truth or std"
+            )
         return simulated

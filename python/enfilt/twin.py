@@ -211,7 +211,7 @@ class _Run:
             self._stop(str(error))
             warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
         except FloatingPointError as error:  # of an ensemble that has blown up
-            self._stop(f"at cycle {len(self.records)}, the analysis failed: {error}")
+            self._stop(f"at cycle {len(self.records)}, {error}")
             warnings.warn(f"the run ends: {self.stopped}", RuntimeWarning, stacklevel=3)
         finally:
             bar.close()
@@ -225,15 +225,13 @@ class _Run:
         for cycle in range(self.twin.cycles):
             begin = time.perf_counter()
             if cycle:
-                truth = self._step(truth[None], self.twin.steps_per_cycle, truth_rng)[0]
+                truth = self._step("truth", truth[None], self.twin.steps_per_cycle, truth_rng)[0]
                 begin = time.perf_counter()
                 forecast = self._step(
-                    analysis, self.twin.steps_per_cycle, ensemble_rng, out=forecast
+                    "forecast", analysis, self.twin.steps_per_cycle, ensemble_rng, out=forecast
                 )
                 self._wait()
             forecast_seconds = time.perf_counter() - begin
-            self._check(truth[None], "truth", cycle)
-            self._check(forecast, "forecast", cycle)
             y = self.obs.simulate(truth, error_rng)
             begin = time.perf_counter()
             updated = self.filt.analysis(
@@ -242,7 +240,7 @@ class _Run:
             self._wait()
             analysis_seconds = time.perf_counter() - begin
             if self.twin.device == "cuda":  # elsewhere `analysis` has looked
-                self._check(updated, "analysis", cycle)
+                self._check(updated, "analysis")
             # three ensembles take turns; in cycle 0 the forecast is its own `previous`
             spare = self.xp.empty_like(forecast) if analysis is forecast else analysis
             analysis = updated
@@ -265,10 +263,10 @@ class _Run:
             done = 0
             while done < twin.spinup:
                 steps = min(_SPINUP_CHUNK, twin.spinup - done)
-                state = self._step(state, steps, rng)
+                state = self._step("truth", state, steps, rng)
                 done += steps
                 bar.update(steps)
-        self._check(state, "truth", 0)
+        self._check(state, "truth")  # a user's own, that no model has stepped
         truth: Array = state[0]
         return truth
 
@@ -290,10 +288,22 @@ class _Run:
         return ensemble
 
     def _step(
-        self, ensemble: Array, steps: int, rng: np.random.Generator, out: Array | None = None
+        self,
+        name: str,
+        ensemble: Array,
+        steps: int,
+        rng: np.random.Generator,
+        out: Array | None = None,
     ) -> Array:
+        """Return an ensemble after some steps, checked where the model has not done it itself."""
         if isinstance(self.model, Model):
-            result: Array = self.model.step(ensemble, steps, rng=rng, out=out)
+            try:
+                result: Array = self.model.step(ensemble, steps, rng=rng, out=out)
+            except FloatingPointError as error:
+                bad = str(error).replace("ensemble", name, 1)
+                raise _NotFiniteError(f"at cycle {len(self.records)}, {bad}") from None
+            if self.twin.device == "cuda":
+                self._check(result, name)
             return result
         returned: Any = self.model(ensemble, steps)
         # PyTorch, JAX and other arrays on the same device come over without a copy
@@ -304,16 +314,17 @@ class _Run:
                 f"model returned {stepped.dtype} of shape {stepped.shape} for {ensemble.dtype} of "
                 f"shape {ensemble.shape}: expected the same"
             )
+        self._check(stepped, name)
         return stepped
 
-    def _check(self, ensemble: Array, name: str, cycle: int) -> None:
+    def _check(self, ensemble: Array, name: str) -> None:
         try:
             fast = None
             if self.twin.device == "cuda":
                 fast = backends.of_arrays("auto", ensemble=ensemble).all_finite
             _checks.finite(name, ensemble, fast)
         except ValueError as error:
-            raise _NotFiniteError(f"at cycle {cycle}, {error}") from None
+            raise _NotFiniteError(f"at cycle {len(self.records)}, {error}") from None
 
     def _record(
         self,

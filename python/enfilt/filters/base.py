@@ -389,14 +389,14 @@ class EnsembleFilter(Frozen, ABC):
     def _check_result(self, cycle: Cycle, analysis: Array) -> None:
         """Check that the analysis is finite: one more read of what was written, on the CPU."""
         if not (cycle.backend.on_device or cycle.backend.all_finite(analysis)):
-            raise self._overflow(cycle, _checks.first_bad("analysis", analysis))
+            raise self._overflow(cycle, _first_bad("analysis", analysis))
 
     def _overflow(self, cycle: Cycle, found: str) -> FloatingPointError:
         """Return the error of an analysis that overflows, with the size of what it was given."""
         with np.errstate(all="ignore"):
             values = cycle.obs.operator(cycle.forecast)
         if not np.isfinite(values).all():
-            bad = _checks.first_bad("h(forecast)", values)
+            bad = _first_bad("h(forecast)", values)
             found = f"{bad}, where operator={cycle.obs.operator!r}"
         y = np.abs(cycle.y[~np.isnan(cycle.y)])
         return FloatingPointError(
@@ -442,3 +442,8 @@ class EnsembleFilter(Frozen, ABC):
             if f.repr and (f.name not in shared or getattr(self, f.name) != f.default)
         ]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _first_bad(name: str, arrays: Array) -> str:
+    """Return the first value of (B, N, D) that is not finite; of one ensemble with its index."""
+    return _checks.first_bad(name, arrays[0] if len(arrays) == 1 else arrays)

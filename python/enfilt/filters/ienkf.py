@@ -145,7 +145,11 @@ class IEnKF(EnsembleFilter):
 
     def _forecast(self, ensemble: Array) -> Array:
         if isinstance(self.model, Model):
-            return self.model.step(ensemble, self.steps_per_cycle)
+            try:
+                return self.model.step(ensemble, self.steps_per_cycle)
+            except (ValueError, FloatingPointError) as error:
+                # it is this filter's ensemble, of which the caller knows nothing
+                raise type(error)(f"model={self.model!r}: {error}") from error
         result = np.asarray(self.model(ensemble, self.steps_per_cycle))
         if result.shape != ensemble.shape or result.dtype != ensemble.dtype:
             raise ValueError(

@@ -94,13 +94,15 @@ class KalmanFilter(EnsembleFilter):
         ------
         TypeError, ValueError
             If a shape or a dtype does not fit, or a value is not finite.
+        FloatingPointError
+            If finite numbers overflow.
         """
         m, p = _moments(mean, covariance)
         f = _square("propagator", propagator, m)
-        result = f @ p @ f.T
-        if error is not None:
-            result += _square("error", error, m)
-        return (f @ m).astype(m.dtype), _symmetric(result).astype(m.dtype)
+        q = 0.0 if error is None else _square("error", error, m)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
+            result = f @ p @ f.T + q
+            return _finite("propagator", (f @ m).astype(m.dtype), result)
 
     def analysis_moments(
         self,
@@ -132,6 +134,8 @@ class KalmanFilter(EnsembleFilter):
         ------
         TypeError, ValueError
             If a shape or a dtype does not fit, a value is not finite, or h is not linear.
+        FloatingPointError
+            If finite numbers overflow.
         """
         m, p = _moments(mean, covariance)
         if not isinstance(obs, Observation):
@@ -141,11 +145,18 @@ class KalmanFilter(EnsembleFilter):
         if np.isinf(values).any():
             raise ValueError("y is infinite: expected finite values, or NaN for missing")
         h, r = _observed_matrix(obs, values, m.size)
-        gain = np.linalg.solve(h @ p @ h.T + np.diag(r**2), h @ p).T
-        innovation = values[~np.isnan(values)] - h @ m
-        keep = np.eye(m.size) - gain @ h
-        updated = keep @ p @ keep.T + (gain * r**2) @ gain.T
-        return (m + gain @ innovation).astype(m.dtype), _symmetric(updated).astype(m.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
+            try:
+                gain = np.linalg.solve(h @ p @ h.T + np.diag(r**2), h @ p).T
+            except np.linalg.LinAlgError as error:
+                raise ValueError(
+                    f"covariance plus that of the observations is {error}: expected a covariance "
+                    f"matrix without negative eigenvalues"
+                ) from error
+            innovation = values[~np.isnan(values)] - h @ m
+            keep = np.eye(m.size) - gain @ h
+            updated = keep @ p @ keep.T + (gain * r**2) @ gain.T
+            return _finite("y", (m + gain @ innovation).astype(m.dtype), updated)
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         for b, forecast in enumerate(cycle.forecast):
@@ -182,6 +193,16 @@ def _square(name: str, value: Any, mean: Array) -> Matrix:
     array = _checks.shaped(name, value, (mean.size, mean.size), mean.dtype, "a row a component")
     _checks.finite(name, array)
     return array.astype(np.float64)
+
+
+def _finite(name: str, mean: Array, covariance: Matrix) -> tuple[Array, Array]:
+    """Check the moments that finite ones led to; return them in the dtype of the mean."""
+    result = _symmetric(covariance).astype(mean.dtype)
+    if not (np.isfinite(mean).all() and np.isfinite(result).all()):
+        raise FloatingPointError(
+            f"mean, covariance and {name} overflow in {mean.dtype}: expected smaller numbers"
+        )
+    return mean, result
 
 
 def _symmetric(matrix: Matrix) -> Matrix:

@@ -57,17 +57,33 @@ class AffinePath:
     ds: Function
     uses_previous: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("a1", "a0", "s", "da1", "da0", "ds"):
+            if not callable(function := getattr(self, name)):
+                raise TypeError(f"{name}={function!r}: expected a function of t")
+
     def stage(self, t: float, strength: float = 0.0) -> Stage:
-        """Return what kernels need at time t: b = a' - (s'/s) a, and so on."""
-        s = self.s(t)
-        ratio = self.ds(t) / s
+        """Return what kernels need at time t: b = a' - (s'/s) a, and so on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a function returns no finite number, or s none above zero whose square is a number.
+        """
+        a1, a0, da1, da0, ds = (
+            _checks.number(f"{name}({t}) of path={self.name!r}", getattr(self, name)(t))
+            for name in ("a1", "a0", "da1", "da0", "ds")
+        )
+        # squares of it are numbers, too
+        s = _checks.number(f"s({t}) of path={self.name!r}", self.s(t), above=1e-150, most=1e150)
+        ratio = ds / s
         return Stage(
-            a1=self.a1(t),
-            a0=self.a0(t),
+            a1=a1,
+            a0=a0,
             half_precision=0.5 / s**2,
             ratio=ratio,
-            b1=self.da1(t) - ratio * self.a1(t),
-            b0=self.da0(t) - ratio * self.a0(t),
+            b1=da1 - ratio * a1,
+            b0=da0 - ratio * a0,
             remaining=1 - t,
             strength=strength,
         )
@@ -160,7 +176,10 @@ def variance_exploding(
     tau = 1 - (1 - t_min) t (Song et al. 2020, arXiv:2011.13456, eq. 30).
     """
     low = _checks.number("sigma_min", sigma_min, above=0)
-    log_ratio = math.log(_checks.number("sigma_max", sigma_max, above=low) / low)
+    high = _checks.number("sigma_max", sigma_max, above=0)
+    if low >= high:
+        raise ValueError(f"sigma_min={low}: expected a number below sigma_max={high}")
+    log_ratio = math.log(high / low)
     rate = 1 - _checks.number("t_min", t_min, above=0, most=0.5)
     s = _ExplodingWidth(low, log_ratio, rate)
     return AffinePath("ve", a1=_ONE, a0=_ZERO, s=s, da1=_ZERO, da0=_ZERO, ds=_ExplodingSlope(s))

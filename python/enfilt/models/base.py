@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -72,7 +74,18 @@ class Model(Frozen, ABC):
         """
         if len(self.grid.shape) != 2:
             return None
-        return states.reshape(len(states), -1, *self.grid.shape)[:, 0]
+        rows = self._states("states", states)
+        return rows.reshape(len(rows), -1, *self.grid.shape)[:, 0]
+
+    def _states(self, argument: str, value: npt.ArrayLike) -> Array:
+        """Check that an argument holds states, (..., D)."""
+        rows = _checks.floating(argument, value)
+        if rows.ndim < 1 or rows.shape[-1] != self.dim:
+            raise ValueError(
+                f"{argument} has shape {rows.shape}: expected (..., {self.dim}), "
+                f"the model's components last"
+            )
+        return rows
 
     @abstractmethod
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
@@ -81,6 +94,24 @@ class Model(Frozen, ABC):
     @abstractmethod
     def _advance(self, rows: Array, steps: int, out: Array) -> None:
         """Write rows (M, D) after `steps` steps without noise to `out`, which may be `rows`."""
+
+    def _check_result(
+        self,
+        name: str,
+        rows: Array,
+        work: Array,
+        shape: tuple[int, ...],
+        test: Callable[[Array], bool],
+    ) -> None:
+        """Check that states are finite, which those are not that come from others than finite."""
+        if test(work):
+            return
+        if not np.may_share_memory(rows, work):  # else they were overwritten
+            _checks.finite(name, rows.reshape(shape), test)
+        bad = _checks.first_bad(name, work.reshape(shape))
+        raise FloatingPointError(
+            f"{bad} after steps of dt={self.dt}: expected a shorter dt, or smaller numbers"
+        )
 
     def step(
         self,
@@ -110,39 +141,46 @@ class Model(Frozen, ABC):
         Raises
         ------
         TypeError, ValueError
-            If the dtype is another, or the last axis is not of `dim` components.
+            If the dtype is another, the last axis is not of `dim` components, or a value is not
+            finite.
+        FloatingPointError
+            If a state ceases to be finite: the step is too long for it, or its numbers too large.
+            On a GPU, which would have to be waited for, neither is looked for.
         """
-        state = _checks.floating("ensemble", ensemble)
-        if state.ndim < 1 or state.shape[-1] != self.dim:
-            raise ValueError(
-                f"ensemble has shape {state.shape}: expected (..., {self.dim}), "
-                f"the model's components last"
-            )
+        return self._stepped("ensemble", ensemble, steps, rng, out)
+
+    def _stepped(
+        self, name: str, value: npt.ArrayLike, steps: int, rng: RandomState, out: Array | None
+    ) -> Array:
+        """Step an ensemble that is called so in messages; see `step`."""
+        state = self._states(name, value)
         count = _checks.integer("steps", steps, 0)
         target = None if out is None else _checks.output("out", out, state.shape, state.dtype)
         rows = _checks.contiguous(state).reshape(-1, self.dim)
         xp = _arrays.namespace(rows)
-        backends.of_arrays("auto", ensemble=rows, out=target)  # of one kind, on one device
+        kernels = backends.of_arrays("auto", **{name: rows, "out": target})  # on one device
+        draws = _checks.generator("rng", rng)
         # an `out` that overlaps the input in part would be read after it was written
         overlaps = target is not None and bool(xp.may_share_memory(rows, target))
         same = target is not None and _arrays.address(rows) == _arrays.address(target)
         direct = target is not None and (same or not overlaps)
         work = target.reshape(rows.shape) if direct and target is not None else xp.empty_like(rows)
-        if self.model_noise == 0:
-            self._advance(rows, count, work)
-        else:
-            draws = np.random.default_rng(rng)
-            scale = self.model_noise * np.sqrt(self.dt)
-            work[...] = rows
-            # counter-based, so that a member's noise does not depend on how many there are
-            key = int(draws.integers(2**64, dtype=np.uint64))
-            noise = xp.empty_like(work)
-            kernels = backends.of_arrays("auto", ensemble=work)
-            for number in range(count):
-                self._advance(work, 1, work)
-                kernels.normals(key, 0, number, noise)
-                noise *= noise.dtype.type(scale)
-                work += noise
+        with np.errstate(over="ignore", invalid="ignore"):  # `_check_result` says it better
+            if self.model_noise == 0:
+                self._advance(rows, count, work)
+            else:
+                scale = float(self.model_noise) * math.sqrt(self.dt)
+                work[...] = rows
+                # counter-based, so that a member's noise does not depend on how many there are
+                key = int(draws.integers(2**64, dtype=np.uint64))
+                noise = xp.empty_like(work)
+                for number in range(count):
+                    self._advance(work, 1, work)
+                    kernels.normals(key, 0, number, noise)
+                    noise *= noise.dtype.type(scale)
+                    work += noise
+        if not kernels.on_device and rows.size:
+            self._check_result(name, rows, work, state.shape, kernels.all_finite)
         if target is None:
             return work.reshape(state.shape)
         if not direct:

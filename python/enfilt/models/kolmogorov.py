@@ -56,8 +56,8 @@ class KolmogorovFlow(Model):
     finer, is dropped. Each member has inner steps of its own: as few equal ones in `dt` as keep
     its fastest point, when the step begins, from crossing more than half a grid interval (Courant
     number 0.5), rounded up to one of four counts in each doubling. So no member depends on the
-    others, and `dt` has no limit. A member that is not finite, or would need more than 10,000
-    inner steps, comes out as NaN.
+    others, and `dt` has no limit. A member that would need more than 10,000 inner steps is an
+    error, and on a GPU comes out as NaN.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class KolmogorovFlow(Model):
 
         Its vorticity is Gaussian, with a spectrum |k|^2 exp(-(|k| / 4)^2).
         """
-        draws = np.random.default_rng(rng).standard_normal((1, self.n, self.n))
+        draws = _checks.generator("rng", rng).standard_normal((1, self.n, self.n))
         vorticity = _fft.fft_columns(_fft.rfft(draws)[..., : self._largest + 1])
         _, squared = self._wave_numbers()
         vorticity *= self._kept() * squared * np.exp(-squared / 16)
@@ -157,15 +157,13 @@ class KolmogorovFlow(Model):
         TypeError, ValueError
             If the dtype is another, or the last axis is not of D components.
         """
-        rows = _checks.floating("state", state)
-        if rows.ndim < 1 or rows.shape[-1] != self.dim:
-            raise ValueError(f"state has shape {rows.shape}: expected (..., {self.dim})")
+        rows = self._states("state", state)
         spectrum = self._spectrum(rows.reshape(-1, self.dim), self._tables(rows.dtype))
         spectrum[:, 0, 0] = 0  # there the mean velocity was
         return self._to_grid(spectrum).reshape(*rows.shape[:-1], self.n, self.n)
 
     def field(self, states: Array) -> Array | None:
-        return self.vorticity(states)
+        return self.vorticity(self._states("states", states))
 
     # -- in wave numbers: (n, k) of them, k_y along the first axis, k_x from 0 along the second
 

@@ -104,7 +104,7 @@ class KuramotoSivashinsky(Model):
 
         On a domain that 1/16 does not fit, its nearest wave number takes that place.
         """
-        draws = np.random.default_rng(rng).standard_normal(self.dim)
+        draws = _checks.generator("rng", rng).standard_normal(self.dim)
         waves = max(1, round(self.domain / 32))
         phase = 2 * np.pi * waves * np.arange(self.dim) / self.dim
         state = np.cos(phase) * (1 + np.sin(phase))

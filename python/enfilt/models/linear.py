@@ -108,7 +108,7 @@ class Linear(Value, Model):
 
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
         """Return N(0, I), (D,)."""
-        return np.random.default_rng(rng).standard_normal(self.dim)
+        return _checks.generator("rng", rng).standard_normal(self.dim)
 
     @functools.cached_property
     def _single(self) -> Array:

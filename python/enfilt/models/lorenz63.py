@@ -70,7 +70,7 @@ class Lorenz63(Model):
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
         """Return (1.509, -1.531, 25.46) + N(0, 2 I), (3,), a state near the attractor."""
         centre = np.array([1.509, -1.531, 25.46])
-        draws = np.random.default_rng(rng).standard_normal(3)
+        draws = _checks.generator("rng", rng).standard_normal(3)
         state: npt.NDArray[np.float64] = centre + np.sqrt(2) * draws
         return state
 

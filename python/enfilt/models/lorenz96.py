@@ -68,7 +68,7 @@ class Lorenz96(Model):
 
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
         """Return 3 N(0, I), (D,), from where the attractor is soon reached."""
-        return 3.0 * np.random.default_rng(rng).standard_normal(self.dim)
+        return 3.0 * _checks.generator("rng", rng).standard_normal(self.dim)
 
     def _advance(self, rows: Array, steps: int, out: Array) -> None:
         kernels = backends.of_arrays(self.backend, ensemble=rows)

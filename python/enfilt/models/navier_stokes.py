@@ -111,7 +111,7 @@ class NavierStokes2D(Model):
         projected once, with the symbol of central differences.
         """
         n = self.n
-        draws = np.random.default_rng(rng).standard_normal((2, n, n))
+        draws = _checks.generator("rng", rng).standard_normal((2, n, n))
         kx = np.fft.rfftfreq(n, 1 / n)
         ky = np.fft.fftfreq(n, 1 / n)[:, None]
         # the root of the spectrum, at kx / 2 and ky / 2 waves a unit of length
@@ -144,9 +144,7 @@ class NavierStokes2D(Model):
         TypeError, ValueError
             If the dtype is another, or the last axis is not of D components.
         """
-        rows = _checks.floating("state", state)
-        if rows.ndim < 1 or rows.shape[-1] != self.dim:
-            raise ValueError(f"state has shape {rows.shape}: expected (..., {self.dim})")
+        rows = self._states("state", state)
         fields = rows.reshape(*rows.shape[:-1], 3, self.n, self.n)
         u, v = fields[..., 1, :, :], fields[..., 2, :, :]
         across = np.roll(v, -1, axis=-1) - np.roll(v, 1, axis=-1)
@@ -155,7 +153,7 @@ class NavierStokes2D(Model):
         return result
 
     def field(self, states: Array) -> Array | None:
-        return self.vorticity(states)
+        return self.vorticity(self._states("states", states))
 
     def _advance(self, rows: Array, steps: int, out: Array) -> None:
         y = np.arange(self.n) / self.n

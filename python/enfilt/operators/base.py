@@ -41,6 +41,23 @@ class Pointwise(NamedTuple):
     function: BlockFunction | None = None
 
 
+def states(x: Array) -> Array:
+    """Check that x holds states (..., D), of any real dtype; return it."""
+    if not getattr(x, "shape", ()) or x.dtype.kind not in "fiu":
+        kind = getattr(x, "dtype", type(x).__name__)
+        raise TypeError(f"x is of type {kind}: expected an array of real numbers, (..., D)")
+    return x
+
+
+def weights(x: Array, u: Array, m: int) -> Array:
+    """Check that u, (..., m), holds a number for each observation of states x; return it."""
+    wanted = (*states(x).shape[:-1], m)
+    if getattr(u, "shape", None) != wanted or u.dtype != x.dtype:
+        found = getattr(u, "shape", type(u).__name__), getattr(u, "dtype", None)
+        raise ValueError(f"u is of shape and dtype {found}: expected {wanted}, {x.dtype}, as x")
+    return u
+
+
 class Operator(ABC):
     """An observation operator h, mapping states (..., D) to observations (..., m).
 

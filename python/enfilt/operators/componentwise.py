@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks
-from .base import Array, Operator, Pointwise
+from .base import Array, Operator, Pointwise, states, weights
 
 
 class Everywhere(Operator):
@@ -24,6 +24,7 @@ class Everywhere(Operator):
         """Return the derivative of the scalar function, component by component."""
 
     def vjp(self, x: Array, u: Array) -> Array:
+        u = weights(x, u, np.shape(x)[-1] if np.ndim(x) else 0)
         result: Array = self.derivative(x) * u
         return result
 
@@ -48,7 +49,7 @@ class Identity(Everywhere):
     """
 
     def __call__(self, x: Array) -> Array:
-        return x.copy()
+        return states(x).copy()
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
         return np.eye(dim)
@@ -72,7 +73,7 @@ class Arctan(Everywhere):
     """
 
     def __call__(self, x: Array) -> Array:
-        result: Array = np.arctan(x)
+        result: Array = np.arctan(states(x))
         return result
 
     def derivative(self, x: Array) -> Array:
@@ -95,7 +96,7 @@ class Tanh(Everywhere):
     """
 
     def __call__(self, x: Array) -> Array:
-        result: Array = np.tanh(x)
+        result: Array = np.tanh(states(x))
         return result
 
     def derivative(self, x: Array) -> Array:
@@ -132,7 +133,7 @@ class Sigmoid(Everywhere):
     def __call__(self, x: Array) -> Array:
         # 1/(1 + e^-a) = (1 + tanh(a/2))/2: no overflow on either side
         # (float(): a NumPy scalar would carry its dtype into the result)
-        result: Array = 0.5 + 0.5 * np.tanh((0.5 * float(self.alpha)) * x)
+        result: Array = 0.5 + 0.5 * np.tanh((0.5 * float(self.alpha)) * states(x))
         return result
 
     def derivative(self, x: Array) -> Array:
@@ -172,6 +173,7 @@ class Power(Everywhere):
         return float(self.p).is_integer()
 
     def __call__(self, x: Array) -> Array:
+        x = states(x)
         if self._is_integer:
             return _array(x ** int(self.p))
         return _array(np.abs(x) ** float(self.p) * np.sign(x))

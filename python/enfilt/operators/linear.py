@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays
+from .. import _arrays, _checks
 from .._values import Value
-from .base import Array, Operator
+from .base import Array, Operator, weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,9 @@ class Linear(Value, Operator):
         return int(self.matrix.shape[0])
 
     def __call__(self, x: Array) -> Array:
+        x = _checks.floating("x", x)  # of integers H would lose its fractions
+        if not x.ndim or x.shape[-1] != self.matrix.shape[1]:
+            raise ValueError(f"x has shape {x.shape}: expected (..., {self.matrix.shape[1]})")
         return _apply(self._beside(x), x)
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
@@ -72,6 +75,7 @@ class Linear(Value, Operator):
         return np.array(dense, dtype=np.float64)
 
     def vjp(self, x: Array, u: Array) -> Array:
+        u = weights(_checks.floating("x", x), u, self.matrix.shape[0])
         return _apply(self._beside(u).T, u)
 
     def _beside(self, x: Array) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.block_function import BlockFunction
-from .base import Array, Pointwise
+from .base import Array, Pointwise, states
 from .componentwise import Everywhere
 
 
@@ -87,7 +87,7 @@ class Componentwise(Everywhere):
         return BlockFunction(self.h, self.dh)
 
     def __call__(self, x: Array) -> Array:
-        return self._function.values(x)
+        return self._function.values(states(x))
 
     def derivative(self, x: Array) -> Array:
         if self.dh is None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks
 from .._values import Value
-from .base import Array, Components, Operator, Pointwise
+from .base import Array, Components, Operator, Pointwise, states, weights
 
 
 class _Selection(Operator):
@@ -28,7 +28,7 @@ class _Selection(Operator):
 
     def __call__(self, x: Array) -> Array:
         xp = _arrays.namespace(x)
-        chosen = self.components(x.shape[-1])
+        chosen = self.components(states(x).shape[-1])
         if not isinstance(chosen, slice):
             chosen = xp.asarray(chosen)
         result: Array = xp.array(x[..., chosen])
@@ -36,6 +36,7 @@ class _Selection(Operator):
 
     def vjp(self, x: Array, u: Array) -> Array:
         xp = _arrays.namespace(x)
+        weights(x, u, self.size(states(x).shape[-1]))
         result: Array = xp.zeros_like(x)
         chosen = self.components(x.shape[-1])
         if isinstance(chosen, slice):
@@ -83,6 +84,8 @@ class Subset(Value, _Selection):
             raise TypeError(f"indices has dtype {array.dtype}: expected integers")
         if array.min() < 0:
             raise ValueError(f"indices holds {array.min()}: expected no negative index")
+        if array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"indices holds {array.max()}: expected indices below 2**63")
         frozen = array.astype(np.int64)
         frozen.flags.writeable = False
         object.__setattr__(self, "indices", frozen)

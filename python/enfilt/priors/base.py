@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import backends
+from .. import _checks, backends
 from .._values import Value, by_content
 from ..backends import Backend
 from ..grids import Grid
@@ -96,7 +96,15 @@ class Setting(Value):
 
 
 class FittedPrior(ABC):
-    """A prior fitted to one forecast ensemble."""
+    """A prior fitted to one forecast ensemble.
+
+    Attributes
+    ----------
+    dim : int, optional
+        D, where it is known.
+    """
+
+    dim: int | None = None
 
     @abstractmethod
     def estimate(self, x: Array, noising: Noising) -> Estimate:
@@ -134,20 +142,56 @@ class FittedPrior(ABC):
         """
 
     def posterior_mean(self, x: Array, noising: Noising) -> Array:
-        """Return E[x_0 | x], (M, D)."""
-        return self.estimate(x, noising).state
+        """Return E[x_0 | x], (M, D).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is no array (M, D), or `noising` has no variance above zero.
+        FloatingPointError
+            If finite numbers overflow, or those of `x` are not finite.
+        """
+        x = self._checked(x, noising)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
+            return self._finite(self.estimate(x, noising).state)
 
     def score(self, x: Array, noising: Noising) -> Array:
         """Return the score of the noised forecast, -(x - E[x | x_0] averaged) / variance.
 
         By Tweedie's formula (Robbins 1956): the score at x is minus the noise that is expected
         in it, over its variance.
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As by `posterior_mean`.
         """
-        estimate = self.estimate(x, noising)
-        expected = cast(noising.scale, x) * estimate.state
-        if estimate.image is not None:
-            expected += cast(noising.image_scale, x) * estimate.image
-        result: Array = (expected - x) / cast(noising.variance, x)
+        x = self._checked(x, noising)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            estimate = self.estimate(x, noising)
+            expected = cast(noising.scale, x) * estimate.state
+            if estimate.image is not None:
+                expected += cast(noising.image_scale, x) * estimate.image
+            result: Array = (expected - x) / cast(noising.variance, x)
+        return self._finite(result)
+
+    def _checked(self, x: Array, noising: Noising) -> Array:
+        points = _checks.ensemble("x", x, members=1, batch=False)
+        if self.dim is not None and points.shape[1] != self.dim:
+            raise ValueError(f"x has shape {points.shape}: expected (M, {self.dim})")
+        if not np.ndim(noising.scale):
+            _checks.number("scale", noising.scale, least=0, most=1e150)
+        if not np.ndim(noising.variance):
+            _checks.number("variance", noising.variance, above=1e-300, most=1e300)
+        return points
+
+    @staticmethod
+    def _finite(result: Array) -> Array:
+        if not backends.get().all_finite(result):
+            raise FloatingPointError(
+                f"x, the forecast that the prior was fitted to, and noising lead to numbers that "
+                f"are not finite in {result.dtype}: {_checks.first_bad('result', result)}"
+            )
         return result
 
 
@@ -194,3 +238,10 @@ def check_prior(value: Any) -> Prior:
     if not isinstance(value, Prior):
         raise TypeError(f"prior={value!r}: expected a prior, such as enfilt.priors.EnsemblePrior()")
     return value
+
+
+def check_forecast(forecast: Array, setting: Setting) -> Array:
+    """Check an ensemble (N, D) that a prior is fitted to."""
+    members = _checks.ensemble("forecast", forecast, batch=False)
+    _checks.finite("forecast", members, setting.kernels.all_finite)
+    return members

@@ -10,7 +10,17 @@ import numpy as np
 from .. import _checks
 from ..backends import Backend, Stage
 from ..backends.reference import softmax
-from .base import Array, Estimate, FittedPrior, Noising, PerComponent, Prior, Setting, cast
+from .base import (
+    Array,
+    Estimate,
+    FittedPrior,
+    Noising,
+    PerComponent,
+    Prior,
+    Setting,
+    cast,
+    check_forecast,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class EnsemblePrior(Prior):
         rng: np.random.Generator | None = None,
         setting: Setting = Setting(),  # noqa: B008 - frozen
     ) -> FittedPrior:
-        members = setting.rotated(forecast)
+        members = setting.rotated(check_forecast(forecast, setting))
         return _Mixture(members, setting.image, float(self.bandwidth), setting.kernels)
 
 
@@ -65,7 +75,7 @@ class _Mixture(FittedPrior):
         self, members: Array, image: Array | None, bandwidth: float, backend: Backend
     ) -> None:
         self.members, self.image, self.backend = members, image, backend
-        self.bandwidth = bandwidth
+        self.bandwidth, self.dim = bandwidth, members.shape[1]
         if bandwidth:
             # Moments of one component: those of the forecast, b^2 times.
             factor = bandwidth**2 / (len(members) - 1)

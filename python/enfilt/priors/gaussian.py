@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..localization import GaspariCohn
-from .base import Array, Estimate, FittedPrior, Noising, Prior, Setting
+from .base import Array, Estimate, FittedPrior, Noising, Prior, Setting, check_forecast
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class GaussianPrior(Prior):
         rng: np.random.Generator | None = None,
         setting: Setting = Setting(),  # noqa: B008 - frozen
     ) -> FittedPrior:
+        forecast = check_forecast(forecast, setting)
         members, dim = forecast.shape
         x = setting.rotated(forecast).astype(np.float64)
         g = None if setting.image is None else setting.image.astype(np.float64)
@@ -100,6 +101,7 @@ class _Moments(ABC):
 class _Gaussian(FittedPrior):
     def __init__(self, state: Array, image: Array | None, moments: _Moments) -> None:
         self.state, self.image, self.moments = state, image, moments
+        self.dim = len(state)
 
     def estimate(self, x: Array, noising: Noising) -> Estimate:
         expected = noising.scale * self.state

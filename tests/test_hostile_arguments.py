@@ -1,0 +1,198 @@
+"""Arguments that nobody means: each an error with its name, where once it was something else.
+
+`tests/fuzz` found them; here stands one call of each kind. What filters refuse is in
+`enfilt.testing`.
+"""
+
+import numpy as np
+import pytest
+
+import enfilt as ef
+from enfilt import kernels, metrics, models, operators, priors
+from enfilt.grids import Points, RegularGrid
+from enfilt.localization import GaspariCohn
+
+LARGE, NAN = np.full((3, 4), 1e200), np.full((3, 4), np.nan)
+ONES = np.ones((3, 4))
+FLAT = dict.fromkeys(("a1", "a0", "s", "da1", "da0", "ds"), float)
+
+
+def state(value, *shape):
+    return np.full(shape, value)
+
+
+CALLS = {
+    # numbers
+    "an integer beyond floats": (lambda: operators.Power(10**400), ValueError, "^p=1000"),
+    "an array for a number": (lambda: operators.Power(state(2.0, 1)), TypeError, r"^p=array"),
+    "a seed of text": (lambda: models.Lorenz63().initial_state("a"), TypeError, "^rng='a'"),
+    # paths
+    "a path without functions": (
+        lambda: ef.AffinePath("x", **FLAT | {"s": None}),
+        TypeError,
+        "^s=None: expected a function",
+    ),
+    "a path of no width": (
+        lambda: ef.AffinePath("x", **FLAT).stage(0),
+        ValueError,
+        r"^s\(0\) of path='x'=0",
+    ),
+    "a width without a square": (
+        lambda: kernels.flow_field(ONES, ONES, 1.0, path="f2p", sigma_min=1e-320),
+        ValueError,
+        r"^s\(1.0\) of path='f2p'=1e-320",
+    ),
+    # kernels
+    "far apart": (
+        lambda: kernels.pairwise_log_weights(LARGE, -LARGE, 1.0, 1.0),
+        FloatingPointError,
+        "^x and centers are too far apart for float64",
+    ),
+    "far apart, of a flow": (
+        lambda: kernels.flow_field(LARGE, -LARGE, 0.5, path="ot"),
+        FloatingPointError,
+        "^x and forecast are too far",
+    ),
+    "a std without a square": (
+        lambda: kernels.mixture_score(ONES, ONES, 1.0, 1.7e308),
+        ValueError,
+        "^std=1.7e",
+    ),
+    "ragged log-weights": (
+        lambda: kernels.mixture_score(ONES, ONES, 1.0, 1.0, log_weights=[[1.0], [1.0, 2.0]]),
+        TypeError,
+        "^log_weights can't be read",
+    ),
+    "a shape that is none": (lambda: kernels.standard_normal(0, 3), TypeError, "^shape=3"),
+    "a step beyond 32 bits": (
+        lambda: kernels.standard_normal(0, (2, 2), step=2**32),
+        ValueError,
+        "^step=4294967296",
+    ),
+    "a state that is none": (lambda: kernels.lorenz96(NAN), ValueError, r"^x\[0, 0\] is nan"),
+    # models
+    "a state that overflows": (
+        lambda: models.Lorenz96(4).step(LARGE + 1e200 * np.eye(3, 4)),
+        FloatingPointError,
+        r"^ensemble\[0, 0\] is nan after steps of dt=0.01",
+    ),
+    "a state that is NaN": (
+        lambda: models.Lorenz96(4).step(NAN, out=np.empty((3, 4))),
+        ValueError,
+        r"^ensemble\[0, 0\] is nan: expected finite",
+    ),
+    "a field of another model": (
+        lambda: models.NavierStokes2D(4).field(ONES),
+        ValueError,
+        r"^states has shape \(3, 4\): expected \(..., 48\)",
+    ),
+    # metrics, moments
+    "squares that overflow": (
+        lambda: metrics.rmse(LARGE, -LARGE[0]),
+        FloatingPointError,
+        "^ensemble and truth hold numbers whose squares overflow",
+    ),
+    "a covariance that overflows": (
+        lambda: ef.KalmanFilter().forecast_moments(ONES[0], 1e200 * np.eye(4), 1e200 * np.eye(4)),
+        FloatingPointError,
+        "^mean, covariance and propagator overflow",
+    ),
+    # observations and operators
+    "a std without a square's inverse": (
+        lambda: ef.Observation(operators.Identity(), 1e-160),
+        ValueError,
+        "^std=1e-160: expected .* from 1e-150 to 1e150",
+    ),
+    "a std that float32 can't square": (
+        lambda: ef.Observation(operators.Identity(), 1e-30).precision(np.float32),
+        FloatingPointError,
+        "^std goes down to 1e-30",
+    ),
+    "observations of another size": (
+        lambda: ef.Observation(operators.Identity(), 1.0).misfit(ONES, np.ones(1)),
+        ValueError,
+        "^h returned 4 .* expected 1, as many as y holds",
+    ),
+    # NaN would have been an observation that was not made
+    "a truth that is NaN": (
+        lambda: ef.Observation(operators.Identity(), 1.0).simulate(NAN[0]),
+        ValueError,
+        r"^truth\[0\] is nan",
+    ),
+    "a truth that overflows": (
+        lambda: ef.Observation(operators.Power(3), 1.0).simulate(LARGE[0]),
+        FloatingPointError,
+        r"^h\(truth\)\[0\] is inf",
+    ),
+    "an index beyond int64": (lambda: operators.Subset([2**63]), ValueError, "^indices holds 92"),
+    # H was cut to integers
+    "integers for a matrix": (
+        lambda: operators.Linear([[0.5]])(np.array([2])),
+        TypeError,
+        "^x has dtype int64",
+    ),
+    "a list for a state": (lambda: operators.Arctan()([1.0]), TypeError, "^x is of type list"),
+    # it was spread over all components
+    "weights of another size": (
+        lambda: operators.Arctan().vjp(ONES, np.ones((3, 1))),
+        ValueError,
+        r"^u is of shape and dtype \(\(3, 1\)",
+    ),
+    # places
+    "a component that is none": (
+        lambda: RegularGrid((4,)).coordinates([4]),
+        ValueError,
+        r"^components=\[4\] of D=4",
+    ),
+    "places of other axes": (
+        lambda: RegularGrid((4,)).distances(ONES, ONES),
+        ValueError,
+        r"^a has shape \(3, 4\): expected \(n, 1\)",
+    ),
+    "places out of reach": (lambda: Points([1e200]), ValueError, "^places reaches to 1e"),
+    # its weight was 0
+    "a distance that is NaN": (
+        lambda: GaspariCohn(1.0).weight(np.nan),
+        ValueError,
+        "^distance holds nan",
+    ),
+    "a distance below 0": (lambda: GaspariCohn(1.0).weight(-1e99), ValueError, "^distance holds"),
+    "a taper of text": (
+        lambda: GaspariCohn(1.0, lambda d: "x").weight(0.5),
+        TypeError,
+        "^what taper returned can't be read",
+    ),
+    "a taper of one distance": (
+        lambda: GaspariCohn(1.0, lambda d: np.full_like(d, np.nan)).weight(0.5),
+        ValueError,
+        "^taper returned nan at distance 0.5",
+    ),
+    # priors
+    "a prior of one member": (
+        lambda: priors.EnsemblePrior(0.3).fit(ONES[:1]),
+        ValueError,
+        "^forecast has shape .* 1 member",
+    ),
+    "noise without variance": (
+        lambda: priors.EnsemblePrior().fit(ONES).score(ONES, priors.Noising(1.0, 0)),
+        ValueError,
+        "^variance=0",
+    ),
+    "points of another size": (
+        lambda: priors.GaussianPrior().fit(ONES).score(ONES[:, :2], priors.Noising(1.0, 1.0)),
+        ValueError,
+        r"^x has shape \(3, 2\): expected \(M, 4\)",
+    ),
+    "points that are NaN": (
+        lambda: priors.GaussianPrior().fit(ONES).posterior_mean(NAN, priors.Noising(1.0, 1.0)),
+        FloatingPointError,
+        "^x, the forecast",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_an_argument_is_refused_by_its_name(case):
+    call, kind, message = CALLS[case]
+    with pytest.raises(kind, match=message):
+        call()
