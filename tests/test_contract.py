@@ -67,4 +67,4 @@ FILTERS = {
 @pytest.mark.parametrize("filt", FILTERS.values(), ids=FILTERS)
 def test_contract(filt, backend):
     filt = dataclasses.replace(filt, backend=backend)
-    ef.testing.check_filter(filt, skip={"masked_observations", "masks_refused"})
+    ef.testing.check_filter(filt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -113,12 +114,121 @@ def _dtype_name(value: Any) -> str:
         return repr(value)
 
 
-def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
+#: What the dimension is called that members lie along, in small letters.
+_MEMBERS = {"member", "members", "realization", "realisation", "number", "ensemble", "ens"}
+_NUMBERS = {int, float, bool, np.float64, np.float32, np.int64}
+
+
+def plain(argument: str, value: Any, *, missing: bool = False, members: int | None = None) -> Any:
+    """Return an array without mask or labels, taken by position; what is none as it is.
+
+    Parameters
+    ----------
+    missing : bool
+        Whether a masked entry means "not observed", and becomes NaN; if not, it is an error.
+    members : int, optional
+        Which axis members lie along, counted from the end: 2 in (..., N, D). None: no one.
+
+    Raises
+    ------
+    ValueError
+        If something is masked that must not be; or if labels, of pandas or xarray, contradict
+        positions: a dimension of members elsewhere, or an index of the positions in another order.
+    """
+    if type(value) is np.ndarray or _arrays.on_device(value):
+        return value
+    if isinstance(value, list | tuple):
+        if set(map(type, value)) <= _NUMBERS:
+            return value
+        parts = enumerate(value)
+        return [plain(f"{argument}[{k}]", v, missing=missing, members=members) for k, v in parts]
+    _check_labels(argument, value, members)
+    if hasattr(value, "__array__") and not hasattr(value, "__dlpack__"):
+        value = np.asanyarray(value)  # `asarray` would take a mask off without a word
+    masks = sys.modules.get("numpy.ma")  # whoever has a masked array has imported it
+    if masks is None or not isinstance(value, masks.MaskedArray):
+        return value
+    if masks.is_masked(value) and not (missing and value.dtype.kind == "f"):
+        found = np.argwhere(masks.getmaskarray(value))[0]
+        where = f" at [{', '.join(map(str, found))}]" if found.size else ""
+        raise ValueError(
+            f"{argument} is masked{where}: expected a value everywhere (what is not observed is "
+            f"masked, or NaN, in y)"
+        )
+    return value.filled(np.nan) if masks.is_masked(value) else np.asarray(value)
+
+
+def _labels(value: Any) -> list[tuple[Any, Any]]:
+    """Return name and index, or None, of each axis of an object of pandas or xarray."""
+    kinds: dict[str, Any] = {
+        kind: getattr(sys.modules.get(module), kind, ())  # not imported: no value is one of it
+        for module, kind in (("pandas", "Series"), ("pandas", "DataFrame"), ("xarray", "DataArray"))
+    }
+    if isinstance(value, kinds["DataArray"]):
+        return [(name, value.indexes.get(name)) for name in value.dims]
+    if isinstance(value, (kinds["Series"], kinds["DataFrame"])):
+        return [(index.name, index) for index in value.axes]
+    return []
+
+
+def _check_labels(argument: str, value: Any, members: int | None) -> None:
+    labels = _labels(value)
+    for axis, (name, index) in enumerate(labels):
+        if str(name).lower() in _MEMBERS and len(labels) - axis != members:
+            names = ", ".join(str(n) for n, _ in labels)
+            wanted = "no such axis" if members is None else "members in rows, (N, D)"
+            raise ValueError(
+                f"{argument} has the axis {name!r} at position {axis} of ({names}): arrays are "
+                f"taken by position, expected {wanted}"
+            )
+        numbers = np.asarray([] if index is None else index)
+        if numbers.dtype.kind in "iu" and numbers.ndim == 1:
+            positions = np.arange(numbers.size)
+            if (numbers != positions).any() and np.array_equal(np.sort(numbers), positions):
+                k = int(np.flatnonzero(numbers != positions)[0])
+                raise ValueError(
+                    f"{argument} has the label {numbers[k]} at position {k} of axis {axis}: arrays "
+                    f"are taken by position, expected them in the order of their labels "
+                    f"({argument}.sort_index()), or without labels"
+                )
+
+
+def alike(**arguments: Any) -> None:
+    """Check that labels which several arguments have are in one order, axis by axis from the last.
+
+    Raises
+    ------
+    ValueError
+        If an argument has those of an earlier one in another order.
+    """
+    known: dict[int, tuple[str, Any]] = {}
+    for argument, value in arguments.items():
+        labels = [] if type(value) is np.ndarray else _labels(value)
+        for axis, (_, index) in enumerate(reversed(labels)):
+            if index is None:
+                continue
+            first, other = known.setdefault(axis, (argument, index))
+            if not index.equals(other) and sorted(map(str, index)) == sorted(map(str, other)):
+                raise ValueError(
+                    f"{argument} has the labels of {first} in another order: arrays are taken by "
+                    f"position, expected one order"
+                )
+
+
+def floating(
+    argument: str,
+    value: Any,
+    dtype: np.dtype[Any] | None = None,
+    *,
+    missing: bool = False,
+    members: int | None = None,
+) -> Array:
     """Check that `value` is an array of float32 or float64, of `dtype` where that is given.
 
     Lists and scalars are taken in `dtype` (float64 without one); an array keeps its own dtype,
-    which must be right: nothing is converted silently.
+    which must be right: nothing is converted silently. `missing` and `members` are as of `plain`.
     """
+    value = plain(argument, value, missing=missing, members=members)
     array: Array
     if not hasattr(value, "dtype"):
         try:
@@ -142,6 +252,7 @@ def floating(argument: str, value: Any, dtype: np.dtype[Any] | None = None) -> A
 
 def numbers(argument: str, value: Any) -> npt.NDArray[np.float64]:
     """Check that `value` holds real numbers; return them in float64."""
+    value = plain(argument, value)
     try:
         array = np.asarray(value)
         if array.dtype.kind in "cSUV":  # float64 would drop, or read, what they hold
@@ -159,7 +270,7 @@ def coordinates(argument: str, value: Any) -> npt.NDArray[np.float64]:
 
 def ensemble(argument: str, value: Any, *, members: int = 2, batch: bool = True) -> Array:
     """Check that `value` is an ensemble, (N, D) or a batch (B, N, D), and return it contiguous."""
-    array = floating(argument, value)
+    array = floating(argument, value, members=2)
     shapes = "(N, D) or (B, N, D)" if batch else "(N, D)"
     if array.ndim not in ((2, 3) if batch else (2,)):
         raise ValueError(f"{argument} has shape {array.shape}: expected {shapes}, a member a row")
@@ -180,10 +291,20 @@ def contiguous(array: Array) -> Array:
 
 
 def shaped(
-    argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], like: str
+    argument: str,
+    value: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    like: str,
+    *,
+    missing: bool = False,
+    members: int | None = None,
 ) -> Array:
-    """Check that `value` has the shape and dtype of another argument; return it contiguous."""
-    array = floating(argument, value, dtype)
+    """Check that `value` has the shape and dtype of another argument; return it contiguous.
+
+    `missing` and `members` are as of `plain`.
+    """
+    array = floating(argument, value, dtype, missing=missing, members=members)
     if array.shape != shape:
         raise ValueError(f"{argument} has shape {array.shape}: expected {shape}, {like}")
     return contiguous(array)
@@ -214,6 +335,7 @@ def first_bad(argument: str, array: Array) -> str:
 def output(argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Check an `out=` array: it is written to as it stands, so everything must fit exactly."""
     array: Array = value
+    plain(argument, value)  # a mask would stay upon what is written
     if not (isinstance(value, np.ndarray) or _arrays.on_device(value)):
         raise TypeError(f"{argument} is of type {type(value).__name__}: expected a NumPy array")
     if value.dtype != dtype:

@@ -95,8 +95,14 @@ def flow_field(
         if previous is None:
             raise ValueError(f"previous is missing: path={kind.name!r} starts from it")
         before = _checks.shaped(
-            "previous", previous, members.shape, members.dtype, "the shape of forecast"
+            "previous",
+            previous,
+            members.shape,
+            members.dtype,
+            "the shape of forecast",
+            members=2,
         )
+        _checks.alike(forecast=forecast, previous=previous)
     return _pairwise(points, members, before, stage, log_weights, out, backend, "forecast")
 
 
@@ -247,7 +253,7 @@ def lorenz96(
     """
     from .models import Lorenz96  # the model is the checked form of the kernel
 
-    state = _checks.floating("x", x)
+    state = _checks.floating("x", x, members=2)
     if state.ndim < 1 or state.shape[-1] < 4:
         raise ValueError(f"x has shape {state.shape}: expected (..., D) with D at least 4")
     model = Lorenz96(dim=state.shape[-1], forcing=forcing, dt=dt, backend=backend)
@@ -378,7 +384,7 @@ def _mixture(scale: float, std: float) -> Stage:
 def _points(x: npt.ArrayLike, name: str, members: npt.ArrayLike) -> tuple[Array, Array]:
     """Check points (M, D) and members (N, D) of one dtype."""
     points = _checks.ensemble("x", x, members=1, batch=False)
-    found = _checks.floating(name, members, points.dtype)
+    found = _checks.floating(name, members, points.dtype, members=2)
     if found.ndim != 2 or found.shape[1] != points.shape[1] or found.shape[0] == 0:
         raise ValueError(f"{name} has shape {found.shape}: expected (N, {points.shape[1]})")
     return points, _checks.contiguous(found)
@@ -400,8 +406,9 @@ def _pairwise(
     target: Array
     weights = None
     if log_weights is not None:
+        given_weights = _checks.plain("log_weights", log_weights)
         try:
-            weights = xp.ascontiguousarray(xp.asarray(log_weights, dtype=np.float64))
+            weights = xp.ascontiguousarray(xp.asarray(given_weights, dtype=np.float64))
         except (TypeError, ValueError) as error:
             raise TypeError(f"log_weights can't be read as an array of numbers: {error}") from None
         if weights.shape != (len(members),):

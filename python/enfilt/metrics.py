@@ -93,6 +93,7 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     x = _checks.ensemble("ensemble", ensemble, members=1, batch=False)
     members, dim = x.shape
     reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
+    _checks.alike(ensemble=ensemble, truth=truth)
     kernels = backends.of_arrays(backend, ensemble=x, truth=reference)
     _checks.finite("ensemble", x, kernels.all_finite)
     _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))

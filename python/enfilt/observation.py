@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,8 @@ class Observation(Value):
     operator : Operator
         h, from `enfilt.operators`.
     std : float or array_like, (m,)
-        r, the standard deviation of the observation error, above zero: from 1e-150 to 1e150.
+        r, the standard deviation of the observation error, above zero: from 1e-150 to 1e150. An
+        entry may be NaN where that of `y` always is.
     grid : Grid or array_like, (D, k), optional
         Where the components lie, which localization needs: a grid from `enfilt.grids`, or
         coordinates. A `TwinExperiment` passes its model's.
@@ -35,7 +37,8 @@ class Observation(Value):
     Raises
     ------
     TypeError, ValueError
-        If the operator is none, or `std` is not finite and above zero.
+        If the operator is none, `std` is not finite and above zero, something is masked, or the
+        labels of pandas or xarray contradict positions, by which all arrays are taken.
 
     Examples
     --------
@@ -58,14 +61,19 @@ class Observation(Value):
                 f"operator={self.operator!r}: expected an observation operator "
                 f"(a function h becomes one by enfilt.operators.Custom(h))"
             )
+        for name in ("grid", "locations"):
+            if not isinstance(getattr(self, name), Grid):
+                object.__setattr__(self, name, _checks.plain(name, getattr(self, name)))
+        given = _checks.plain("std", self.std)
         try:
-            std = np.asarray(self.std, dtype=np.float64)
-        except (TypeError, ValueError):
+            std = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
             raise TypeError(f"std={self.std!r}: expected a number or an array of them") from None
         if std.ndim > 1:
             raise ValueError(f"std has shape {std.shape}: expected one number or (m,)")
         # within them 1/std^2 is a number, too
-        bad = np.flatnonzero(~((std >= 1e-150) & (std <= 1e150)))
+        allowed = (std >= 1e-150) & (std <= 1e150) | (np.isnan(std) & (std.ndim > 0))
+        bad = np.flatnonzero(~allowed)
         if bad.size:
             where = f"std[{bad[0]}]" if std.ndim else "std"
             raise ValueError(
@@ -191,11 +199,12 @@ class Observation(Value):
         FloatingPointError
             If 1/r^2 is too large for `dtype`.
         """
-        precision: Array = 1.0 / np.atleast_1d(np.asarray(self.std, np.float64)) ** 2
+        std = np.atleast_1d(np.asarray(self.std, np.float64))
+        precision: Array = 1.0 / np.where(np.isnan(std), np.inf, std) ** 2  # NaN: not observed
         kind = _checks.float_dtype("dtype", dtype)
         if kind == np.float32 and precision.max() > np.finfo(np.float32).max:
             raise FloatingPointError(
-                f"std goes down to {np.min(self.std):.3g}, 1/std^2 of which is no number in "
+                f"std goes down to {np.nanmin(self.std):.3g}, 1/std^2 of which is no number in "
                 f"float32: expected at least 6e-20, or float64"
             )
         return precision.astype(kind, copy=False)
@@ -226,14 +235,39 @@ class Observation(Value):
         result: Array = 0.5 * xp.sum(precision * residual**2, axis=-1)
         return result
 
-    @staticmethod
-    def _given(x: Array, y: Array) -> tuple[Array, Array]:
+    def _given(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Check that x and y are arrays of one dtype, which have axes."""
-        x = _checks.floating("x", x)
-        y = _checks.floating("y", y, x.dtype)
+        x = _checks.floating("x", x, members=2)
+        y = _checks.floating("y", y, x.dtype, missing=True)
         if not y.ndim:
             raise ValueError(f"y has shape {y.shape}: expected (..., m)")
+        self.check_seen(y)
         return x, y
+
+    @functools.cached_property
+    def _unknown(self) -> npt.NDArray[np.int64]:
+        """The observations whose error is not known."""
+        return np.flatnonzero(np.isnan(self.std))
+
+    def check_seen(self, y: Array) -> None:
+        """Check that nothing is observed, (..., m), whose error is NaN.
+
+        Raises
+        ------
+        ValueError
+            If something is; the message gives its index.
+        """
+        if not self._unknown.size or y.shape[-1] != np.size(self.std):
+            return  # of another size, whoever takes h(x) says so
+        seen = np.argwhere(~np.isnan(_arrays.to_host(y[..., self._unknown])))
+        if seen.size:
+            *lead, k = seen[0]
+            at = self._unknown[k]
+            where = ", ".join(map(str, [*lead, at]))
+            raise ValueError(
+                f"std[{at}] is nan, but y[{where}] is observed: expected a standard deviation, or "
+                f"NaN in y"
+            )
 
     def gradient(self, x: Array, y: Array) -> Array:
         """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
@@ -254,7 +288,7 @@ class Observation(Value):
         Returns
         -------
         ndarray, (m,)
-            In the dtype of `truth`.
+            In the dtype of `truth`; NaN where `std` is.
 
         Raises
         ------
@@ -273,7 +307,8 @@ class Observation(Value):
             m = self._check_std(h.shape[-1])
             error = rng.standard_normal(m) * np.asarray(self.std)
             simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
-        if xp is np and not np.isfinite(simulated).all():  # NaN would be an observation not made
+        # NaN would be an observation not made
+        if xp is np and not (np.isfinite(simulated) | np.isnan(self.std)).all():
             _checks.finite("truth", truth)
             raise FloatingPointError(
                 f"{_checks.first_bad('h(truth)', simulated)}: expected a smaller truth or std"

@@ -106,6 +106,8 @@ class TwinExperiment(Value):
             backends.check_name("device", "cuda")
         if self.initial_state is None and not isinstance(self.model, Model):
             raise ValueError("initial_state is missing: a callable model does not tell one")
+        for name in ("initial_mean", "initial_state"):
+            object.__setattr__(self, name, _checks.plain(name, getattr(self, name)))
         if isinstance(self.model, Model):
             self.obs.told_size(self.model.dim)
 
@@ -251,7 +253,7 @@ class _Run:
     def _spin_up(self, rng: np.random.Generator) -> Array:
         twin = self.twin
         if twin.initial_state is not None:
-            start = np.asarray(twin.initial_state, dtype=np.float64)
+            start = _checks.numbers("initial_state", twin.initial_state)
             if start.ndim != 1:
                 raise ValueError(f"initial_state has shape {start.shape}: expected (D,)")
         else:  # a callable model without one was refused when the experiment was made
@@ -306,6 +308,7 @@ class _Run:
                 self._check(result, name)
             return result
         returned: Any = self.model(ensemble, steps)
+        returned = _checks.plain("what model returned", returned, members=2)
         # PyTorch, JAX and other arrays on the same device come over without a copy
         foreign = hasattr(returned, "__dlpack__") and not isinstance(returned, self.xp.ndarray)
         stepped: Array = self.xp.from_dlpack(returned) if foreign else self.xp.asarray(returned)

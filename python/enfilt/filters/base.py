@@ -212,14 +212,17 @@ class EnsembleFilter(Frozen, ABC):
     ) -> Array:
         """Assimilate one set of observations.
 
+        Objects of pandas and xarray are taken by position, members first, and not by their labels;
+        where these contradict it, that is an error.
+
         Parameters
         ----------
         forecast : array_like, (N, D) or (B, N, D)
             The forecast ensemble, a member a row, float32 or float64, N >= 2; or a batch of B
             independent ensembles.
         y : array_like, (m,), or (B, m) for a batch
-            Observations in the dtype of the ensemble. NaN: that component is not observed. With
-            nothing observed, the analysis is the forecast, bit for bit.
+            Observations in the dtype of the ensemble. NaN, or masked: that component is not
+            observed. With nothing observed, the analysis is the forecast, bit for bit.
         obs : Observation
             Operator and error.
         previous : array_like, as `forecast`, optional
@@ -247,8 +250,9 @@ class EnsembleFilter(Frozen, ABC):
             If an array is of another dtype than float32 or float64, or of another than the
             ensemble's, or `obs` is no `Observation`.
         ValueError
-            If a shape does not fit, the ensemble has one member, a value is not finite (the
-            message gives its index), or `previous` is missing where it is needed.
+            If a shape does not fit, the ensemble has one member, a value is not finite, or masked
+            in another argument than `y` (the message gives its index), labels contradict
+            positions, or `previous` is missing where it is needed.
         FloatingPointError
             If finite numbers overflow on the way to the analysis. Neither this nor a value that is
             not finite is looked for on a GPU, which would have to be waited for.
@@ -275,7 +279,7 @@ class EnsembleFilter(Frozen, ABC):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
         told = obs.told_size(dim)
         self._check_observation(obs)
-        observations = _checks.floating("y", y, dtype)
+        observations = _checks.floating("y", y, dtype, missing=True)
         # a user's h tells m when it is called, and is held against that of y then
         m = told
         if m is None:
@@ -289,7 +293,10 @@ class EnsembleFilter(Frozen, ABC):
             )
         before = None
         if previous is not None:
-            before = _checks.shaped("previous", previous, shape, dtype, "the shape of forecast")
+            before = _checks.shaped(
+                "previous", previous, shape, dtype, "the shape of forecast", members=2
+            )
+            _checks.alike(forecast=forecast, previous=previous)
         elif self._needs_previous:
             raise ValueError(
                 "previous is missing: this filter starts from the analysis ensemble that the "
@@ -298,7 +305,9 @@ class EnsembleFilter(Frozen, ABC):
         normals = None
         if noise is not None:
             wanted = shape[:-2] + self._noise_shape_observed(members, dim, m)
-            normals = _checks.shaped("noise", noise, wanted, dtype, "a standard normal each")
+            normals = _checks.shaped(
+                "noise", noise, wanted, dtype, "a standard normal each", members=2
+            )
         target = None if out is None else _checks.output("out", out, shape, dtype)
         arrays = {"forecast": ensemble, "previous": before, "noise": normals}
         backend = backends.of_arrays(self.backend, **arrays, y=observations, out=target)
@@ -310,6 +319,7 @@ class EnsembleFilter(Frozen, ABC):
         def batch(array: Array | None) -> Array | None:
             return array if array is None or batched else array[None]
 
+        obs.check_seen(observations)  # waits for a device only where std has NaN in it
         xp = _arrays.namespace(ensemble)
         seen = xp.broadcast_to(observations, (shape[0] if batched else 1, m))
         cycle = Cycle(
@@ -402,7 +412,7 @@ class EnsembleFilter(Frozen, ABC):
         return FloatingPointError(
             f"{type(self).__name__} fails in {cycle.forecast.dtype}: {found}. All that it was "
             f"given is finite, forecast up to {np.abs(cycle.forecast).max():.3g}, y up to "
-            f"{y.max(initial=0):.3g}, std down to {np.min(cycle.obs.std):.3g}: expected numbers "
+            f"{y.max(initial=0):.3g}, std down to {np.nanmin(cycle.obs.std):.3g}: expected numbers "
             f"nearer to each other, float64, or options whose steps are smaller"
         )
 

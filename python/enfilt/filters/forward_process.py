@@ -109,6 +109,7 @@ def placed(
 
 def _mixed(obs: Observation, y: Array, dim: int) -> Measurement:
     errors = np.asarray(obs.std, dtype=np.float64)
+    errors = errors[~np.isnan(errors)]  # where nothing is ever observed
     if np.ptp(errors) > 0:
         raise ValueError(
             f"std has entries from {errors.min():g} to {errors.max():g}: expected one number, "

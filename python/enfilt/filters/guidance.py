@@ -200,11 +200,10 @@ class CallableGuidance(Guidance):
         self.function = function
 
     def drift(self, context: Context, state: FlowState) -> Array:
-        g = np.asarray(
-            self.function(
-                state.t, state.z.copy(), state.v.copy(), state.x_hat, context.y, context.obs
-            )
+        found = self.function(
+            state.t, state.z.copy(), state.v.copy(), state.x_hat, context.y, context.obs
         )
+        g = np.asarray(_checks.plain("what guidance returned", found, members=2))
         if g.shape != state.z.shape:
             raise ValueError(
                 f"guidance returned shape {g.shape}: expected {state.z.shape}, as the ensemble"

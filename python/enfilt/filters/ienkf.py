@@ -150,7 +150,8 @@ class IEnKF(EnsembleFilter):
             except (ValueError, FloatingPointError) as error:
                 # it is this filter's ensemble, of which the caller knows nothing
                 raise type(error)(f"model={self.model!r}: {error}") from error
-        result = np.asarray(self.model(ensemble, self.steps_per_cycle))
+        found = self.model(ensemble, self.steps_per_cycle)
+        result = np.asarray(_checks.plain("what model returned", found, members=2))
         if result.shape != ensemble.shape or result.dtype != ensemble.dtype:
             raise ValueError(
                 f"model returned {result.dtype} of shape {result.shape}: expected "

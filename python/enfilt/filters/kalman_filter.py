@@ -141,7 +141,8 @@ class KalmanFilter(EnsembleFilter):
         if not isinstance(obs, Observation):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
         size = len(_matrix(obs, m.size))
-        values = _checks.shaped("y", y, (size,), m.dtype, "one an observation")
+        values = _checks.shaped("y", y, (size,), m.dtype, "one an observation", missing=True)
+        obs.check_seen(values)
         if np.isinf(values).any():
             raise ValueError("y is infinite: expected finite values, or NaN for missing")
         h, r = _observed_matrix(obs, values, m.size)

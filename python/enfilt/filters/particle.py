@@ -158,7 +158,7 @@ class BootstrapPF(EnsembleFilter):
             raise ValueError(f"forecast has shape {shape}: expected (N, D), weights are of one")
         before = np.zeros(shape[0])
         if log_weights is not None:
-            before = np.asarray(log_weights, dtype=np.float64)
+            before = _checks.numbers("log_weights", log_weights)
             if before.shape != (shape[0],):
                 raise ValueError(
                     f"log_weights has shape {before.shape}: expected {(shape[0],)}, one a member"

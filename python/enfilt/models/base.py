@@ -79,7 +79,7 @@ class Model(Frozen, ABC):
 
     def _states(self, argument: str, value: npt.ArrayLike) -> Array:
         """Check that an argument holds states, (..., D)."""
-        rows = _checks.floating(argument, value)
+        rows = _checks.floating(argument, value, members=2)
         if rows.ndim < 1 or rows.shape[-1] != self.dim:
             raise ValueError(
                 f"{argument} has shape {rows.shape}: expected (..., {self.dim}), "

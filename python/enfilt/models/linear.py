@@ -51,10 +51,7 @@ class Linear(Value, Model):
     model_noise: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        try:
-            array = np.asarray(self.matrix, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"matrix can't be read as an array of numbers: {error}") from None
+        array = _checks.numbers("matrix", self.matrix)
         if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
             raise ValueError(f"matrix has shape {array.shape}: expected (D, D)")
         _checks.finite("matrix", array)

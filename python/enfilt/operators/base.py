@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .. import _checks
+
 if TYPE_CHECKING:
     from ..backends.block_function import BlockFunction
     from .compose import Compose
@@ -43,6 +45,7 @@ class Pointwise(NamedTuple):
 
 def states(x: Array) -> Array:
     """Check that x holds states (..., D), of any real dtype; return it."""
+    x = _checks.plain("x", x, members=2)
     if not getattr(x, "shape", ()) or x.dtype.kind not in "fiu":
         kind = getattr(x, "dtype", type(x).__name__)
         raise TypeError(f"x is of type {kind}: expected an array of real numbers, (..., D)")
@@ -51,7 +54,7 @@ def states(x: Array) -> Array:
 
 def weights(x: Array, u: Array, m: int) -> Array:
     """Check that u, (..., m), holds a number for each observation of states x; return it."""
-    wanted = (*states(x).shape[:-1], m)
+    wanted, u = (*states(x).shape[:-1], m), _checks.plain("u", u, members=2)
     if getattr(u, "shape", None) != wanted or u.dtype != x.dtype:
         found = getattr(u, "shape", type(u).__name__), getattr(u, "dtype", None)
         raise ValueError(f"u is of shape and dtype {found}: expected {wanted}, {x.dtype}, as x")

@@ -24,7 +24,8 @@ class Everywhere(Operator):
         """Return the derivative of the scalar function, component by component."""
 
     def vjp(self, x: Array, u: Array) -> Array:
-        u = weights(x, u, np.shape(x)[-1] if np.ndim(x) else 0)
+        x = states(x)
+        u = weights(x, u, x.shape[-1])
         result: Array = self.derivative(x) * u
         return result
 

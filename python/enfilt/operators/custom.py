@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .. import _arrays
-from .base import Array, Operator
+from .. import _arrays, _checks
+from .base import Array, Operator, states
 
 
 @dataclass(frozen=True, init=False)
@@ -70,8 +71,9 @@ class Custom(Operator):
         return None
 
     def __call__(self, x: Array) -> Array:
+        x = states(x)
         rows = x.reshape(-1, x.shape[-1])
-        result: Array = _arrays.namespace(x).asarray(self.h(rows), dtype=x.dtype)
+        result = _returned("h", self.h(rows), x)
         if result.ndim != 2 or result.shape[0] != rows.shape[0]:
             raise ValueError(
                 f"h returned shape {result.shape} for an ensemble of shape {rows.shape}: "
@@ -82,11 +84,21 @@ class Custom(Operator):
     def vjp(self, x: Array, u: Array) -> Array:
         if self.vjp_function is None:
             raise TypeError("vjp of the Custom operator is missing: a gradient is asked for here")
+        x, u = states(x), _checks.plain("u", u, members=2)
         rows = x.reshape(-1, x.shape[-1])
-        gradient = self.vjp_function(rows, u.reshape(-1, u.shape[-1]))
-        result: Array = _arrays.namespace(x).asarray(gradient, dtype=x.dtype)
+        result = _returned("vjp", self.vjp_function(rows, u.reshape(-1, u.shape[-1])), x)
         if result.shape != rows.shape:
             raise ValueError(
                 f"vjp returned shape {result.shape}: expected {rows.shape}, as the ensemble"
             )
         return result.reshape(x.shape)
+
+
+def _returned(name: str, value: Any, x: Array) -> Array:
+    """Return what a function of the user's has returned as an array such as x is."""
+    value = _checks.plain(f"what {name} returned", value, members=2)
+    try:
+        result: Array = _arrays.namespace(x).asarray(value, dtype=x.dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} returned {type(value).__name__}, no numbers: {error}") from error
+    return result

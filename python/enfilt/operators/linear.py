@@ -38,10 +38,7 @@ class Linear(Value, Operator):
     def __post_init__(self) -> None:
         matrix = self.matrix
         if not hasattr(matrix, "tocsr"):
-            try:
-                matrix = np.array(matrix, dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise TypeError(f"matrix can't be read as an array of numbers: {error}") from None
+            matrix = _checks.numbers("matrix", matrix).copy()
             matrix.flags.writeable = False
         else:
             matrix = matrix.tocsr()
@@ -64,7 +61,7 @@ class Linear(Value, Operator):
         return int(self.matrix.shape[0])
 
     def __call__(self, x: Array) -> Array:
-        x = _checks.floating("x", x)  # of integers H would lose its fractions
+        x = _checks.floating("x", x, members=2)  # of integers H would lose its fractions
         if not x.ndim or x.shape[-1] != self.matrix.shape[1]:
             raise ValueError(f"x has shape {x.shape}: expected (..., {self.matrix.shape[1]})")
         return _apply(self._beside(x), x)
@@ -75,7 +72,7 @@ class Linear(Value, Operator):
         return np.array(dense, dtype=np.float64)
 
     def vjp(self, x: Array, u: Array) -> Array:
-        u = weights(_checks.floating("x", x), u, self.matrix.shape[0])
+        u = weights(_checks.floating("x", x, members=2), u, self.matrix.shape[0])
         return _apply(self._beside(u).T, u)
 
     def _beside(self, x: Array) -> Any:

@@ -27,16 +27,16 @@ class _Selection(Operator):
         return int(chosen.size)
 
     def __call__(self, x: Array) -> Array:
-        xp = _arrays.namespace(x)
-        chosen = self.components(states(x).shape[-1])
+        x = states(x)
+        xp, chosen = _arrays.namespace(x), self.components(x.shape[-1])
         if not isinstance(chosen, slice):
             chosen = xp.asarray(chosen)
         result: Array = xp.array(x[..., chosen])
         return result
 
     def vjp(self, x: Array, u: Array) -> Array:
-        xp = _arrays.namespace(x)
-        weights(x, u, self.size(states(x).shape[-1]))
+        x = states(x)
+        xp, u = _arrays.namespace(x), weights(x, u, self.size(x.shape[-1]))
         result: Array = xp.zeros_like(x)
         chosen = self.components(x.shape[-1])
         if isinstance(chosen, slice):
@@ -77,7 +77,7 @@ class Subset(Value, _Selection):
     indices: npt.ArrayLike
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.indices)
+        array = np.asarray(_checks.plain("indices", self.indices))
         if array.ndim != 1 or array.size == 0:
             raise ValueError(f"indices has shape {array.shape}: expected (m,) with m >= 1")
         if not np.issubdtype(array.dtype, np.integer):
@@ -151,7 +151,7 @@ class Mask(Value, _Selection):
     mask: npt.ArrayLike
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.mask)
+        array = np.asarray(_checks.plain("mask", self.mask))
         if array.dtype != np.bool_:
             raise TypeError(f"mask has dtype {array.dtype}: expected bool")
         if array.ndim != 1 or not array.any():
