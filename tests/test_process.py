@@ -111,44 +111,7 @@ def _analysis(queue, backend):
         queue.put(str(error))
 
 
-THREADS = """
-import hashlib, numpy as np, enfilt as ef
-from enfilt import backends
-many = lambda *shape: np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-def show(name, x):
-    print(name, hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest())
-def local(name, filt, grid, operator=ef.operators.Identity()):
-    obs = ef.Observation(operator, std=0.5, grid=grid)
-    x = many(5, grid.size)
-    show(name, filt.analysis(x, many(obs.size(grid.size)), obs, rng=0))
-near = ef.localization.GaspariCohn(cutoff=4.0)
-line = ef.grids.RegularGrid((30_001,))
-for every in (1, 2, 3):
-    local(f"LEnFF line {every}", ef.LEnFF(near), line, ef.operators.Every(every))
-local("LEnFF open line", ef.LEnFF(near), ef.grids.RegularGrid((30_001,), periodic=False))
-local("LETKF line", ef.LETKF(near), line)
-for shape in ((70, 51), (130, 131), (34, 400)):
-    for periodic in (True, False):
-        grid = ef.grids.RegularGrid(shape, periodic=periodic)
-        for filt in (ef.LEnFF(near, steps=3), ef.LETKF(near)):
-            local(f"{type(filt).__name__} {shape} {periodic}", filt, grid)
-x, y = many(6, 40_000), many(40_000)
-obs = ef.Observation(ef.operators.Arctan(), std=0.5)
-show("flow", ef.EnFF(steps=3).analysis(x, y, obs, previous=x, rng=0))
-show("gain", ef.EnFF(path="ot", steps=3, guidance="covariance").analysis(x, y, obs, previous=x, rng=0))
-plain = ef.Observation(ef.operators.Every(2), std=0.5)
-show("reduced", ef.EnFF(steps=3, algorithm="reduced").analysis(
-    x, y[::2].copy(), plain, previous=x, rng=0))
-show("score", ef.EnSF(steps=3).analysis(x, y, obs, rng=0))
-show("CRPS", backends.get("cpp").score_sums(x, y).crps)
-for steps in (10, 40):
-    z = x.copy()
-    show("Lorenz-96", ef.kernels.lorenz96(z, dt=0.01, steps=steps, forcing=8.0))
-    show("in place", ef.kernels.lorenz96(z, dt=0.01, steps=steps, forcing=8.0, out=z))
-for members, n in ((1, 128), (3, 131)):
-    model = ef.models.NavierStokes2D(n=n, dt=0.0005)
-    show("Navier-Stokes", model.step(0.1 * many(members, 3 * n * n), 2))
-"""
+THREADS = (ROOT / "tests/programs/threads.py").read_text()
 
 
 @needs_core
