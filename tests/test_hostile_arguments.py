@@ -167,6 +167,41 @@ CALLS = {
         ValueError,
         "^taper returned nan at distance 0.5",
     ),
+    # functions of the user's
+    "an h of text": (
+        lambda: operators.Custom(lambda x: "x")(ONES),
+        TypeError,
+        "^h returned str, no numbers",
+    ),
+    "a vjp of text": (
+        lambda: operators.Custom(np.sin, lambda x, u: "x").vjp(ONES, ONES),
+        TypeError,
+        "^vjp returned str, no numbers",
+    ),
+    "no standard deviations": (
+        lambda: ef.Observation(operators.Identity(), []),
+        ValueError,
+        r"^std has shape \(0,\)",
+    ),
+    # options whose squares overflow
+    "a wide prior": (lambda: priors.EnsemblePrior(1.7e308), ValueError, r"^bandwidth=1.7e\+308"),
+    "much noise": (lambda: ef.ScoreFilter(sigma=1.7e308), ValueError, r"^sigma=1.7e\+308"),
+    "an array that has no hash": (
+        lambda: GaspariCohn(np.array(0.5)),
+        TypeError,
+        r"^cutoff=array\(0.5\)",
+    ),
+    "an ensemble beyond float32": (
+        lambda: ef.TwinExperiment(
+            models.Lorenz96(4),
+            ef.Observation(operators.Identity(), 1.0),
+            spinup=0,
+            initial_std=1e160,
+            dtype=np.float32,
+        ).run(ef.ETKF(), members=2, seed=0),
+        ValueError,
+        r"^initial_mean and initial_std=1e\+160 make",
+    ),
     # priors
     "a prior of one member": (
         lambda: priors.EnsemblePrior(0.3).fit(ONES[:1]),

@@ -64,8 +64,8 @@ def number(
 ) -> float:
     """Check that `value` is a finite real number within its bounds."""
     try:
-        # float() would read a text, take True for 1, and an array of one number for it
-        refused = isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value)
+        # float() would read a text, and take True for 1; and an array has no hash
+        refused = isinstance(value, str | bytes | bool | np.bool_ | np.ndarray)
         result = float("" if refused else value)
     except (TypeError, ValueError):
         raise TypeError(

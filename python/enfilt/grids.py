@@ -191,5 +191,6 @@ def _places(axes: int, **places: Any) -> list[npt.NDArray[np.float64]]:
         array = _checks.numbers(name, value)
         if array.ndim != 2 or array.shape[1] != axes:
             raise ValueError(f"{name} has shape {array.shape}: expected (n, {axes})")
+        check_places(name, array)
         found.append(array)
     return found

@@ -64,12 +64,8 @@ class Observation(Value):
         for name in ("grid", "locations"):
             if not isinstance(getattr(self, name), Grid):
                 object.__setattr__(self, name, _checks.plain(name, getattr(self, name)))
-        given = _checks.plain("std", self.std)
-        try:
-            std = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"std={self.std!r}: expected a number or an array of them") from None
-        if std.ndim > 1:
+        std = _checks.numbers("std", self.std)
+        if std.ndim > 1 or not std.size:
             raise ValueError(f"std has shape {std.shape}: expected one number or (m,)")
         # within them 1/std^2 is a number, too
         allowed = (std >= 1e-150) & (std <= 1e150) | (np.isnan(std) & (std.ndim > 0))
@@ -239,8 +235,10 @@ class Observation(Value):
         """Check that x and y are arrays of one dtype, which have axes."""
         x = _checks.floating("x", x, members=2)
         y = _checks.floating("y", y, x.dtype, missing=True)
-        if not y.ndim:
-            raise ValueError(f"y has shape {y.shape}: expected (..., m)")
+        if not x.size:
+            raise ValueError(f"x has shape {x.shape}: expected (..., D), and no empty axis")
+        if y.ndim != 1 and y.shape[:-1] != x.shape[:-1]:
+            raise ValueError(f"y has shape {y.shape}: expected (m,) or {(*x.shape[:-1], 'm')}")
         self.check_seen(y)
         return x, y
 

@@ -278,7 +278,9 @@ class _Run:
         if isinstance(twin.initial_mean, str):
             mean = truth if twin.initial_mean == "truth" else self.xp.zeros_like(truth)
         else:
-            mean = self.xp.asarray(twin.initial_mean, dtype=truth.dtype)
+            mean = self.xp.asarray(
+                _checks.numbers("initial_mean", twin.initial_mean), dtype=truth.dtype
+            )
             if mean.shape != truth.shape:
                 raise ValueError(
                     f"initial_mean has shape {mean.shape}: expected {truth.shape}, as the state"
@@ -287,6 +289,11 @@ class _Run:
         for row in ensemble:  # a member at a time: the draws stay small beside the ensemble
             draws = (twin.initial_std * rng.standard_normal(truth.size)).astype(row.dtype)
             row[:] = mean + self.xp.asarray(draws)
+            if not self.xp.isfinite(row).all():
+                raise ValueError(
+                    f"initial_mean and initial_std={twin.initial_std} make members that are not "
+                    f"finite in {row.dtype}: expected smaller numbers"
+                )
         return ensemble
 
     def _step(

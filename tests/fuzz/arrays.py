@@ -66,6 +66,8 @@ class Recipe(NamedTuple):
 
 def lay(array: np.ndarray, layout: str) -> Any:
     """Return the same numbers in another order of memory."""
+    if not array.ndim:
+        return array.tolist() if layout == "list" else np.array(array)
     if layout == "F":
         return np.asfortranarray(array)
     if layout == "strided":

@@ -149,6 +149,8 @@ def _judge_error(name: str, error: Exception, words: set[str]) -> str | None:
             f"({where.filename.rsplit('/', 2)[-1]}:{where.lineno})"
         )
     message = str(error)
+    if traceback.extract_tb(error.__traceback__)[-1].filename.endswith("options.py"):
+        return None  # a function of the user's has its own errors
     if not any(re.search(rf"\b{re.escape(word)}\b", message) for word in words):
         where = traceback.extract_tb(error.__traceback__)[-1]
         return (

@@ -391,7 +391,9 @@ class EnsembleFilter(Frozen, ABC):
     def _overflows(self, cycle: Cycle) -> Iterator[None]:
         """Say what has overflowed where numbers are no longer such as can be computed with."""
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # `_check_result` says it better
+            with np.errstate(
+                over="ignore", invalid="ignore", divide="ignore"
+            ):  # `_check_result` says it better
                 yield
         except (FloatingPointError, np.linalg.LinAlgError) as error:
             raise self._overflow(cycle, str(error)) from error

@@ -43,7 +43,7 @@ class EnSF(EnsembleFilter):
     steps : int
         Steps of the sampler, at least 1.
     eps_alpha : float
-        alpha at t = 1, above 0 and at most 1: how much of the forecast is left in the noise.
+        alpha at t = 1, above 1e-15 and at most 1: how much of the forecast is left in the noise.
     eps_beta : float
         beta^2 at t = 0, at least 0 and below 1: the variance that each forecast member ends with.
     score : {"mixture", "paired"}
@@ -117,7 +117,7 @@ class EnSF(EnsembleFilter):
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
-        _checks.number("eps_alpha", self.eps_alpha, above=0, most=1)
+        _checks.number("eps_alpha", self.eps_alpha, above=1e-15, most=1)  # 1 - eps_alpha is not 1
         if _checks.number("eps_beta", self.eps_beta, least=0) >= 1:
             raise ValueError(f"eps_beta={self.eps_beta!r}: expected a number below 1")
         _checks.choice("score", self.score, ["mixture", "paired"])

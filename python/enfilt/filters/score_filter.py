@@ -37,7 +37,8 @@ class ScoreFilter(PriorFilter):
     steps : int
         At least 1.
     sigma : float
-        Above 1; the noise at t = 1 has the standard deviation 9.84 for 25, in units of the state.
+        Above 1, at most 1e100; the noise at t = 1 has the standard deviation 9.84 for 25, in units
+        of the state.
     damping : {"half", "linear"} or callable
         w(t): ``half`` is max(0, 1 - 2 t), ``linear`` 1 - t; a function of t in [0, 1] returns a
         number of at least 0. Since this is no exact posterior score, neither is the analysis.
@@ -74,7 +75,7 @@ class ScoreFilter(PriorFilter):
 
     def _check_options(self) -> None:
         super()._check_options()
-        _checks.number("sigma", self.sigma, above=1)
+        _checks.number("sigma", self.sigma, above=1, most=1e100)
         if not callable(self.damping):
             _checks.choice("damping", self.damping, DAMPING)
         if self.score_limit is not None:

@@ -183,8 +183,8 @@ class Power(Everywhere):
         p = float(self.p)
         if self._is_integer:
             return _array(p * x ** (int(p) - 1))
-        with np.errstate(divide="ignore"):  # p < 1 has a vertical tangent at zero
-            return _array(p * np.abs(x) ** (p - 1))
+        # p < 1 has a vertical tangent at zero, where NumPy warns of a division by zero
+        return _array(p * np.abs(x) ** (p - 1))
 
     def _kernel(self) -> tuple[str, float]:
         return "power_integer" if self._is_integer else "power_real", float(self.p)

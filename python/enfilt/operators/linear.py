@@ -45,8 +45,8 @@ class Linear(Value, Operator):
         if matrix.ndim != 2 or 0 in matrix.shape:
             raise ValueError(f"matrix has shape {matrix.shape}: expected (m, D)")
         data = matrix.data if hasattr(matrix, "tocsr") else matrix
-        if not np.issubdtype(data.dtype, np.number) or not np.isfinite(data).all():
-            raise ValueError("matrix holds values that are not finite numbers")
+        if data.dtype.kind not in "fiu" or not np.isfinite(data).all():
+            raise ValueError("matrix holds values that are not finite real numbers")
         object.__setattr__(self, "matrix", matrix)
 
     @functools.cached_property
@@ -63,7 +63,10 @@ class Linear(Value, Operator):
     def __call__(self, x: Array) -> Array:
         x = _checks.floating("x", x, members=2)  # of integers H would lose its fractions
         if not x.ndim or x.shape[-1] != self.matrix.shape[1]:
-            raise ValueError(f"x has shape {x.shape}: expected (..., {self.matrix.shape[1]})")
+            raise ValueError(
+                f"x has shape {x.shape}: expected (..., {self.matrix.shape[1]}), as the columns of "
+                f"matrix"
+            )
         return _apply(self._beside(x), x)
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:

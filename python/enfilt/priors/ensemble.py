@@ -30,7 +30,7 @@ class EnsemblePrior(Prior):
     Parameters
     ----------
     bandwidth : float
-        b, at least 0. Each member is a Gaussian of variance b^2 times the forecast variance,
+        b, from 0 to 1e100. Each member is a Gaussian of variance b^2 times the forecast variance,
         component by component. 0: the empirical forecast, whose exact posterior is its own
         members reweighted.
 
@@ -58,7 +58,7 @@ class EnsemblePrior(Prior):
     bandwidth: float = 0.0
 
     def __post_init__(self) -> None:
-        _checks.number("bandwidth", self.bandwidth, least=0)
+        _checks.number("bandwidth", self.bandwidth, least=0, most=1e100)
 
     def fit(
         self,
