@@ -178,11 +178,6 @@ CALLS = {
         TypeError,
         "^vjp returned str, no numbers",
     ),
-    "no standard deviations": (
-        lambda: ef.Observation(operators.Identity(), []),
-        ValueError,
-        r"^std has shape \(0,\)",
-    ),
     # options whose squares overflow
     "a wide prior": (lambda: priors.EnsemblePrior(1.7e308), ValueError, r"^bandwidth=1.7e\+308"),
     "much noise": (lambda: ef.ScoreFilter(sigma=1.7e308), ValueError, r"^sigma=1.7e\+308"),

@@ -20,9 +20,10 @@ DIM = 6
         ([0.1, 0.0, 0.1], ValueError, r"std\[1\]=0"),
         ([0.1, 0.1, -1.0], ValueError, r"std\[2\]=-1"),
         ([[0.1, 0.1]], ValueError, r"std has shape \(1, 2\)"),
-        ("small", TypeError, "std='small'"),
+        ("small", TypeError, "std can't be read as an array of numbers: it has dtype <U5"),
         (None, ValueError, "std"),
-        ({"r": 1}, TypeError, "std="),
+        ({"r": 1}, TypeError, "std can't be read"),
+        ([], ValueError, r"std has shape \(0,\)"),
     ],
 )
 def test_bad_std(std, kind, message):
@@ -30,7 +31,7 @@ def test_bad_std(std, kind, message):
         ef.Observation(Identity(), std)
 
 
-@pytest.mark.parametrize("std", [[0.1] * 5, [0.1] * 7, [0.1], []])
+@pytest.mark.parametrize("std", [[0.1] * 5, [0.1] * 7, [0.1]])
 def test_std_of_wrong_length(std):
     obs = ef.Observation(Identity(), std)
     with pytest.raises(ValueError, match=f"std has {len(std)} entries: expected {DIM}"):
