@@ -8,7 +8,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_config(py::module_& m) {
     m.def(
         "triad",
         [](const array<T>& a, const array<T>& b, double k, array<T>& c) {
@@ -41,8 +41,8 @@ void register_config(py::module_& m) {
     m.def("threads", [] { return level().threads(); });
     m.attr("compiler") = ENFILT_COMPILER;
     m.attr("version") = ENFILT_VERSION;
-    add<float>(m);
-    add<double>(m);
+    add_config<float>(m);
+    add_config<double>(m);
 }
 
 }  // namespace enfilt::bindings

@@ -6,7 +6,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_diffusion(py::module_& m) {
     m.def(
         "diffusion_analysis",
         [](const array<T>& x1, array<T>& out, const optional_array<T>& noise, std::uint64_t key,
@@ -49,8 +49,8 @@ void add(py::module_& m) {
 
 void register_diffusion(py::module_& m) {
     static_assert(sizeof(DiffusionStep) == 8 * sizeof(double), "a step is a row of eight numbers");
-    add<float>(m);
-    add<double>(m);
+    add_diffusion<float>(m);
+    add_diffusion<double>(m);
 }
 
 }  // namespace enfilt::bindings

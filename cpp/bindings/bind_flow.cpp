@@ -6,7 +6,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_flow(py::module_& m) {
     m.def(
         "flow_analysis",
         [](const array<T>& x1, const optional_array<T>& x0, array<T>& out, double start_width,
@@ -89,8 +89,8 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_flow(py::module_& m) {
-    add<float>(m);
-    add<double>(m);
+    add_flow<float>(m);
+    add_flow<double>(m);
 }
 
 }  // namespace enfilt::bindings

@@ -6,7 +6,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_lenff(py::module_& m) {
     m.def(
         "lenff_window",
         [](const array<T>& x, array<T>& out, const array<double>& pseudo_times, index_t rows,
@@ -60,8 +60,8 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_lenff(py::module_& m) {
-    add<float>(m);
-    add<double>(m);
+    add_lenff<float>(m);
+    add_lenff<double>(m);
 }
 
 }  // namespace enfilt::bindings

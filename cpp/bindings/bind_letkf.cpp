@@ -17,7 +17,7 @@ void set_ensemble(LetkfEnsemble<T>& p, const array<T>& x, array<T>& out,
 }
 
 template <class T>
-void add(py::module_& m) {
+void add_letkf(py::module_& m) {
     m.def(
         "letkf_window",
         [](const array<T>& x, array<T>& out, const optional_array<double>& rotation, index_t rows,
@@ -69,8 +69,8 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_letkf(py::module_& m) {
-    add<float>(m);
-    add<double>(m);
+    add_letkf<float>(m);
+    add_letkf<double>(m);
 }
 
 }  // namespace enfilt::bindings

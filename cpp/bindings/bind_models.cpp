@@ -6,7 +6,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_models(py::module_& m) {
     m.def(
         "lorenz96",
         [](const array<T>& x, array<T>& out, double dt, index_t steps, double forcing) {
@@ -47,8 +47,8 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_models(py::module_& m) {
-    add<float>(m);
-    add<double>(m);
+    add_models<float>(m);
+    add_models<double>(m);
 }
 
 }  // namespace enfilt::bindings

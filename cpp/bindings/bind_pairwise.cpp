@@ -21,7 +21,7 @@ PairwiseProblem<T> problem_of(const array<T>& x, const array<T>& x1, const optio
 }
 
 template <class T>
-void add(py::module_& m) {
+void add_pairwise(py::module_& m) {
     m.def(
         "squared_distances",
         [](const array<T>& x, const array<T>& x1, const optional_array<T>& x0,
@@ -49,8 +49,8 @@ void add(py::module_& m) {
 
 void register_pairwise(py::module_& m) {
     static_assert(sizeof(Stage) == 8 * sizeof(double), "a stage is a row of eight numbers");
-    add<float>(m);
-    add<double>(m);
+    add_pairwise<float>(m);
+    add_pairwise<double>(m);
 }
 
 }  // namespace enfilt::bindings

@@ -8,7 +8,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_reduced(py::module_& m) {
     m.def(
         "reduced_analysis",
         [](const array<T>& x1, const optional_array<T>& x0, array<T>& out,
@@ -68,8 +68,8 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_reduced(py::module_& m) {
-    add<float>(m);
-    add<double>(m);
+    add_reduced<float>(m);
+    add_reduced<double>(m);
 }
 
 }  // namespace enfilt::bindings

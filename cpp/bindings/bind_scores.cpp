@@ -6,7 +6,7 @@ namespace enfilt::bindings {
 namespace {
 
 template <class T>
-void add(py::module_& m) {
+void add_scores(py::module_& m) {
     m.def(
         "ensemble_scores",
         [](const array<T>& x, const array<T>& truth, array<double>& to_members,
@@ -43,8 +43,8 @@ void add(py::module_& m) {
 }  // namespace
 
 void register_scores(py::module_& m) {
-    add<float>(m);
-    add<double>(m);
+    add_scores<float>(m);
+    add_scores<double>(m);
 }
 
 }  // namespace enfilt::bindings
