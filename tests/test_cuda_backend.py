@@ -333,6 +333,26 @@ def test_functions_compiled_for_the_cpu_are_refused(cuda):
         ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous)
 
 
+@pytest.mark.parametrize("where", ["window", "lists"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_std_may_be_nan_where_y_is(cuda, name, where):
+    forecast, previous, y, obs = small(cuda)
+    y[::3] = np.nan
+    whole = located(obs) if where == "lists" else ef.Observation(
+        obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,))
+    )  # fmt: skip
+    std = np.where(np.arange(40) % 3, 0.5, np.nan)
+    gaps = dataclasses.replace(whole, std=std)
+    found, wanted = (
+        FILTERS[name].analysis(forecast, y, o, previous=previous, rng=1).get()
+        for o in (gaps, whole)
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    y[3] = 0.1
+    with pytest.raises(ValueError, match=r"std\[3\] is nan, but y\[3\] is observed"):
+        FILTERS[name].analysis(forecast, y, gaps, previous=previous, rng=1)
+
+
 def test_two_devices(stand_in):
     forecast, previous, y, obs = small(stand_in.cupy)
     previous.place = 1

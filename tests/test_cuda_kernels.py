@@ -534,7 +534,9 @@ def test_lenff_moves_nothing_where_products_leave_the_range_of_normal_numbers(cu
     places = np.arange(100.0)[:, None] if where == "lists" else None
     grid = ef.grids.RegularGrid((100,))
     least = np.sqrt(np.finfo(dtype).tiny)
-    obs = ef.Observation(ef.operators.Identity(), std=10 * least, grid=grid, locations=places)
+    obs = ef.Observation(
+        ef.operators.Identity(), std=max(10 * least, 1e-150), grid=grid, locations=places
+    )
     forecast = (least / 50 * np.random.default_rng(0).standard_normal((6, 100))).astype(dtype)
     y = cuda.asarray(np.ones(100, dtype))
     result = ef.LEnFF(ef.localization.GaspariCohn(3.5)).analysis(cuda.asarray(forecast), y, obs)

@@ -257,7 +257,8 @@ class Observation(Value):
         """
         if not self._unknown.size or y.shape[-1] != np.size(self.std):
             return  # of another size, whoever takes h(x) says so
-        seen = np.argwhere(~np.isnan(_arrays.to_host(y[..., self._unknown])))
+        held = y[..., _arrays.namespace(y).asarray(self._unknown)]
+        seen = np.argwhere(~np.isnan(_arrays.to_host(held)))
         if seen.size:
             *lead, k = seen[0]
             at = self._unknown[k]

@@ -233,7 +233,8 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
                     for p in lists.of_observations
                 ]
             )[:, None]
-            innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w)[:, None])
+            with np.errstate(divide="ignore"):  # r^2 is infinite where it is not known, nor y
+                innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w)[:, None])
             # where the bound is no normal number Y is zero to rounding, and nothing moves
             gains = xp.where(missing | (bound <= least), 0, innovations).astype(x.dtype)
             shifts = []
