@@ -272,7 +272,7 @@ def _change(x: Array, coarse: Array, forecast: Array) -> float:
         fine = x[block].astype(np.float64)
         apart = apart + (moved * (fine - coarse[block]) ** 2).sum()
         variance = variance + (moved * fine.var(axis=0, ddof=1)).sum()
-    apart = float(apart) / len(x)
+    apart, variance = float(apart) / len(x), float(variance)
     if not variance > 0:  # without spread nothing but the same again is near
         return float("inf") if apart else 0.0
-    return float(np.sqrt(apart / float(variance)))
+    return float(np.sqrt(apart / variance))
