@@ -168,23 +168,6 @@ def test_threads_change_no_bit(other_backend, monkeypatch, score, sampler):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_out_and_missing(backend):
-    setting = make_setting(4, 50, ef.operators.Arctan(), np.float64)
-    filt = ef.EnSF(steps=3, backend=backend)
-    expected = setting.analysis(filt, rng=0)
-    forecast = setting.forecast.copy()
-    for start, out in ((forecast, np.empty_like(expected)), (forecast, forecast)):
-        aliased = Setting(start, setting.y, setting.obs)
-        assert aliased.analysis(filt, rng=0, out=out) is out
-        np.testing.assert_array_equal(out, expected)
-    nothing = Setting(setting.forecast, np.full(50, np.nan), setting.obs)
-    np.testing.assert_array_equal(nothing.analysis(filt, rng=0), setting.forecast)
-    seen = ~np.isnan(setting.y)
-    part = ef.Observation(ef.operators.Arctan() @ ef.operators.Mask(seen), std=0.8)
-    masked = Setting(setting.forecast, setting.y[seen], part)
-    np.testing.assert_allclose(masked.analysis(filt, rng=0), expected, rtol=1e-13)
-
-
 def test_members_do_not_depend_on_those_behind(backend):
     """The paired score without a standardized start: the first 3 of 7 are those of 3."""
     setting = make_setting(7, 70, ef.operators.Arctan(), np.float64)
@@ -530,13 +513,6 @@ def test_lorenz96_with_a_limit_by_component():
 def test_bad_options(options, error, message):
     with pytest.raises(error, match=message):
         ef.EnSF(**options)
-
-
-@pytest.mark.parametrize(("sampler", "wanted"), [("sde", r"\(4, 3, 8\)"), ("ode", r"\(3, 8\)")])
-def test_noise_of_another_shape(sampler, wanted):
-    setting = make_setting(3, 8, ef.operators.Identity(), np.float64)
-    with pytest.raises(ValueError, match=f"noise has shape .* expected {wanted}"):
-        setting.analysis(ef.EnSF(steps=3, sampler=sampler), noise=np.zeros((2, 3, 8)))
 
 
 def test_operators_that_do_not_fit():

@@ -305,17 +305,6 @@ def test_a_batch_is_its_ensembles(method):
 
 
 @methods
-def test_missing_observations_are_as_if_they_were_not(method):
-    previous, y, obs = linear_problem(Identity())
-    seen = np.flatnonzero(~np.isnan(y))
-    fewer = ef.Observation(Subset(seen), std=obs.std[seen])
-    filt = ef.IEnKF(lambda x, steps: np.sin(x), 1, method=method)
-    forecast = np.sin(previous)
-    one = filt.analysis(forecast, y, obs, previous=previous)
-    assert_close(one, filt.analysis(forecast, y[seen], fewer, previous=previous), RTOL[method])
-
-
-@methods
 def test_inputs_stay_and_out_may_be_one_of_them(method):
     """With a model that writes to what it is given, too."""
 

@@ -293,26 +293,6 @@ def test_simd_levels_agree(dtype, shape):
         assert_close(result, results[0], dtype)
 
 
-def test_a_batch_is_its_ensembles(backend, dtype):
-    obs = ef.Observation(Arctan(), std=0.5, grid=ef.grids.RegularGrid((50,)))
-    parts = [problem(4, 50, obs, dtype, seed=s, missing=0.3) for s in range(3)]
-    parts[1][1][:] = np.nan
-    filt = ef.LEnFF(GaspariCohn(cutoff=6.0), inflation=1.1, backend=backend)
-    whole = filt.analysis(np.array([p[0] for p in parts]), np.array([p[1] for p in parts]), obs)
-    for found, (x, y) in zip(whole, parts, strict=True):
-        assert np.array_equal(found, filt.analysis(x, y, obs))
-    assert np.array_equal(whole[1], parts[1][0])
-
-
-def test_output_over_the_forecast(backend, dtype):
-    obs = ef.Observation(Arctan(), std=0.5, grid=ef.grids.RegularGrid((50,)))
-    x, y = problem(4, 50, obs, dtype)
-    filt = ef.LEnFF(GaspariCohn(cutoff=6.0), backend=backend)
-    wanted = filt.analysis(x, y, obs)
-    assert filt.analysis(x, y, obs, out=x) is x
-    assert np.array_equal(x, wanted)
-
-
 def test_lorenz96_with_arctan_everywhere():
     """The prototype's 0.046 at D = 400; the LETKF tuned the same way has 0.051, the EnFF 0.17."""
     model = ef.models.Lorenz96(dim=400)

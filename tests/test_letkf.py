@@ -252,17 +252,6 @@ def test_simd_levels_agree(dtype):
         assert_close(result, results[0], dtype)
 
 
-def test_a_batch_is_its_ensembles(backend, dtype):
-    obs = ef.Observation(Identity(), std=0.5, grid=ef.grids.RegularGrid((50,)))
-    parts = [problem(4, 50, obs, dtype, seed=s, missing=0.3) for s in range(3)]
-    parts[1][1][:] = np.nan
-    filt = ef.LETKF(GaspariCohn(cutoff=6.0), inflation=1.1, backend=backend)
-    whole = filt.analysis(np.array([p[0] for p in parts]), np.array([p[1] for p in parts]), obs)
-    for found, (x, y) in zip(whole, parts, strict=True):
-        assert np.array_equal(found, filt.analysis(x, y, obs))
-    assert np.array_equal(whole[1], parts[1][0])
-
-
 def test_one_rotation_turns_all_components(backend, dtype):
     obs = ef.Observation(Every(30), std=0.5, grid=ef.grids.RegularGrid((90,)))
     x, y = problem(6, 90, obs, dtype)

@@ -250,33 +250,6 @@ def test_draws_are_the_counter_based_normals(rng):
     np.testing.assert_array_equal(drawn, filt.analysis(forecast, np.zeros(6), obs, noise=noise))
 
 
-def test_batch_is_a_loop_and_missing_ensembles_stay(rng):
-    forecast = rng.standard_normal((3, 12, 6))
-    noise = rng.standard_normal((3, 21, 12, 6))
-    y = rng.standard_normal((3, 6))
-    y[0, 1:3], y[1] = np.nan, np.nan
-    obs = ef.Observation(ef.operators.Identity(), std=0.8)
-    filt = ef.MASF(prior=EnsemblePrior(0.3), steps=20)
-    result = filt.analysis(forecast, y, obs, noise=noise)
-    for b in range(3):
-        one = filt.analysis(forecast[b], y[b], obs, noise=noise[b])
-        np.testing.assert_array_equal(result[b], one)
-    assert result[1].tobytes() == forecast[1].tobytes()
-
-
-def test_a_missing_observation_is_none(rng):
-    forecast, noise = setting(rng)
-    y = np.array([np.nan, 0.4])
-    one = ef.Observation(ef.operators.Subset([3, 1]), std=[0.3, 0.8])
-    other = ef.Observation(ef.operators.Subset([1]), std=0.8)
-    for mode in ("endpoint", "published"):
-        filt = ef.MASF(mode=mode, prior=EnsemblePrior(0.3), steps=20)
-        np.testing.assert_array_equal(
-            filt.analysis(forecast, y, one, noise=noise),
-            filt.analysis(forecast, y[1:], other, noise=noise),
-        )
-
-
 def test_a_component_without_spread(rng):
     forecast, noise = setting(rng)
     forecast[:, 2] = 1.5
@@ -323,13 +296,3 @@ def test_bad_input(rng):
         ef.MASF().analysis(forecast[:1], np.zeros(6), obs)
     with pytest.raises(ValueError, match=r"noise has shape \(12, 6\): expected \(151, 12, 6\)"):
         ef.MASF().analysis(forecast, np.zeros(6), obs, noise=forecast)
-
-
-@pytest.mark.parametrize(
-    "filt", [ef.MASF(), ef.MASF(mode="published"), ef.ScoreFilter(), ef.SSLS()]
-)
-def test_nothing_observed_changes_no_bit(rng, filt, dtype):
-    forecast, _ = setting(rng, dtype)
-    y = np.full(6, np.nan, dtype)
-    obs = ef.Observation(ef.operators.Identity(), std=1.0)
-    assert filt.analysis(forecast, y, obs, rng=0).tobytes() == forecast.tobytes()

@@ -168,16 +168,6 @@ def test_members_are_taken_by_their_weights(backend, dtype, resampling):
         assert (counts <= np.ceil(share + rounding)).all()
 
 
-def test_the_same_seed_draws_the_same():
-    forecast, y, obs = problem(Identity())
-    filt = ef.BootstrapPF(jitter=0.5)
-    one = filt.analysis(forecast, y, obs, rng=3)
-    np.testing.assert_array_equal(one, filt.analysis(forecast, y, obs, rng=3))
-    again = filt.analysis(forecast, y, obs, rng=np.random.default_rng(3))
-    np.testing.assert_array_equal(one, again)
-    assert not np.array_equal(one, filt.analysis(forecast, y, obs, rng=4))
-
-
 # -- the threshold, and weights that are carried
 
 
@@ -433,37 +423,6 @@ def test_a_batch_is_its_ensembles(backend, dtype):
     same = np.broadcast_to(forecast[0], forecast.shape)
     drawn = filt.analysis(same, y[0], obs, rng=1)
     assert not np.allclose(drawn[0], drawn[2], rtol=1e-2)
-
-
-@pytest.mark.parametrize("name", ["Identity", "Subset", "Linear"])
-def test_missing_observations_are_as_if_they_were_not(name):
-    forecast, y, obs = problem(OPERATORS[name])
-    matrix = obs.operator(np.eye(5)).T
-    seen = ~np.isnan(y)
-    assert not seen.all()
-    fewer = ef.Observation(Linear(matrix[seen]), std=obs.std[seen])
-    filt = ef.BootstrapPF(jitter=0.5)
-    one, other = (
-        filt.analysis(forecast, y, obs, rng=0),
-        filt.analysis(forecast, y[seen], fewer, rng=0),
-    )
-    np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
-    assert copies(ef.BootstrapPF().analysis(forecast, y, obs, rng=0), forecast).max() > 1
-
-
-@pytest.mark.parametrize("jitter", [0.0, 0.5])
-def test_inputs_stay_and_out_may_be_the_forecast(backend, dtype, jitter):
-    forecast, y, obs = problem(Identity(), dtype=dtype)
-    kept = forecast.copy(), y.copy()
-    filt = ef.BootstrapPF(jitter=jitter, backend=backend)
-    expected = filt.analysis(forecast, y, obs, rng=1)
-    assert expected.dtype == dtype
-    out = np.full_like(forecast, np.nan)
-    assert filt.analysis(forecast, y, obs, rng=1, out=out) is out
-    np.testing.assert_array_equal(out, expected)
-    np.testing.assert_array_equal(forecast, kept[0])
-    np.testing.assert_array_equal(y, kept[1])
-    np.testing.assert_array_equal(filt.analysis(forecast, y, obs, rng=1, out=forecast), expected)
 
 
 def test_inflation_widens_about_the_mean():

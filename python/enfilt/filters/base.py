@@ -167,6 +167,11 @@ class EnsembleFilter(Frozen, ABC):
     def _needs_previous(self) -> bool:
         return False
 
+    @property
+    def _draws_beside_noise(self) -> bool:
+        """Whether it draws from `rng` with ``noise=`` too, such as which members are taken."""
+        return False
+
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         """Shape of `noise=` for one ensemble."""
         return (members, dim)

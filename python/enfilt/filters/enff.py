@@ -143,6 +143,10 @@ class EnFF(EnsembleFilter):
     def _needs_previous(self) -> bool:
         return self._path.uses_previous
 
+    @property
+    def _draws_beside_noise(self) -> bool:
+        return self.coupling == "independent"
+
     def _check_observation(self, obs: Observation) -> None:
         if self._guidance.needs_gradient and not obs.operator.has_gradient:
             raise TypeError(

@@ -118,6 +118,10 @@ class BootstrapPF(EnsembleFilter):
         _checks.number("threshold", self.threshold, least=0, most=1)
         _checks.number("jitter", self.jitter, least=0)
 
+    @property
+    def _draws_beside_noise(self) -> bool:
+        return True  # which members are taken
+
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         return {"jitter": knobs.Knob("jitter", 0.05, 3.0, 1.0, log=True)}
 

@@ -15,7 +15,7 @@ from .. import _checks
 from ..grids import as_grid
 from ..localization import GaspariCohn
 from ..observation import Observation
-from ..priors import GaussianPrior, Prior, Setting
+from ..priors import EnsemblePrior, GaussianPrior, Prior, Setting
 from ..priors.base import check_prior
 from . import knobs
 from .base import Array, Cycle, EnsembleFilter
@@ -33,6 +33,10 @@ class PriorFilter(EnsembleFilter):
     def _check_options(self) -> None:
         check_prior(self.prior)
         _checks.integer("steps", self.steps, 1)
+
+    @property
+    def _draws_beside_noise(self) -> bool:
+        return not isinstance(self.prior, EnsemblePrior | GaussianPrior)  # as one that learns
 
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (self.steps + 1, members, dim)

@@ -72,6 +72,8 @@ def others_refused(p: Problem) -> None:
     arguments, n, d = p.inputs(), p.members, p.dim
     refused(p, arguments, "obs", None, "obs=None")
     refused(p, arguments, "obs", p.obs.operator, "an operator as obs")
+    if p.is_ours and p.filt._needs_previous:
+        refused(p, arguments, "previous", None, "previous=None")
     refused(p, arguments, "rng", "seed", "a text as rng")
     refused(p, arguments, "rng", -1, "a negative rng")
     refused(p, arguments, "rng", 1.5, "rng=1.5")

@@ -52,6 +52,11 @@ class Problem:
         """Whether the filter is a subclass of the library's base, which promises more."""
         return isinstance(self.filt, EnsembleFilter)
 
+    @property
+    def draws_noise_alone(self) -> bool:
+        """Whether ``noise=`` takes the place of all that the filter draws."""
+        return isinstance(self.filt, EnsembleFilter) and not self.filt._draws_beside_noise
+
     def noise_shape(self, size: int | None = None) -> tuple[int, ...] | None:
         """Return the shape of ``noise=`` of one ensemble; None where the filter tells none."""
         if not isinstance(self.filt, EnsembleFilter):

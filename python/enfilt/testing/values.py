@@ -49,11 +49,17 @@ def batches(p: Problem) -> None:
     wanted = "what the ensemble gives alone"
     close(together[0], p.analysis(one), "the first of a batch", wanted)
     # where the filter draws more than `noise` replaces, the others get other draws than alone
-    others = [p.analysis(arguments, rng=SEED + k) for k in range(1, 5)]
-    if "noise" in one and all(np.array_equal(together, found) for found in others):
+    if p.draws_noise_alone:
         for b in (1, 2):
             alone = p.analysis(_of_batch(arguments, b))
             close(together[b], alone, f"ensemble {b} of a batch", wanted)
+    same_thrice = {k: _of_batch(arguments, 0)[k] for k in copies_of(arguments) if k != "noise"}
+    drawn = arguments | {k: np.stack([v, v, v]) for k, v in same_thrice.items()} | {"noise": None}
+    first, second, third = (p.analysis(drawn, rng=seed) for seed in range(3))
+    if not (np.array_equal(first, second) and np.array_equal(first, third)) and all(
+        np.array_equal(found[0], found[b]) for found in (first, second, third) for b in (1, 2)
+    ):
+        fail("equal ensembles of a batch get the same draws", "draws of its own for each")
     shared = np.broadcast_to(arguments["y"][0], arguments["y"].shape)
     same(
         p.analysis(arguments | {"y": arguments["y"][0]}),
@@ -150,19 +156,14 @@ def seeds(p: Problem) -> None:
 
 
 def noise(p: Problem) -> None:
-    """Check that `noise=` is used in the place of draws, in both dtypes."""
+    """Check that with `noise=` nothing is drawn, in both dtypes."""
     for dtype in (np.float32, np.float64):
         arguments = p.inputs(dtype)
         wanted = p.analysis(arguments)
         same(p.analysis(arguments), wanted, "the analysis with the same noise", "the same bits")
-        drawn = p.analysis(arguments | {"noise": None})
-        other = p.analysis(arguments | {"noise": None}, rng=SEED + 1)
-        changed = p.analysis(arguments | {"noise": -arguments["noise"]})
-        if np.array_equal(changed, wanted) and not np.array_equal(drawn, other):
-            # draws that noise= does not replace, such as which members are taken, may remain
-            with_other = p.analysis(arguments, rng=SEED + 1)
-            if np.array_equal(with_other, wanted):
-                fail("noise= changes nothing, but rng= does", "noise in the place of draws")
+        if p.draws_noise_alone:
+            found = p.analysis(arguments, rng=SEED + 1)
+            same(found, wanted, "with noise=, the analysis of another seed", "no draw but noise")
 
 
 def missing_observations(p: Problem) -> None:
