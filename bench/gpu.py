@@ -49,7 +49,9 @@ def main() -> None:
     python = [sys.executable, "-m"]
     if "build" in wanted:
         build = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", ROOT]
-        subprocess.run([*python, *build, "-C", "cmake.define.ENFILT_CUDA=ON"], check=True)
+        subprocess.run(
+            [*python, *build, "--config-settings=cmake.define.ENFILT_CUDA=ON"], check=True
+        )
     tests = [*python, "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
     if "test" in wanted:
         subprocess.run([*tests, "tests"], cwd=ROOT, check=True)
