@@ -94,6 +94,7 @@ CALLS = {
     "forecast of letkf": (lambda a: kernels.letkf(a, Y, OBS, localization=GaspariCohn(3.0)), X),
     "forecast of a prior": (PRIOR.fit, X),
     "forecast of a Gaussian prior": (ef.priors.GaussianPrior().fit, X),
+    "forecast of a learned prior": (lambda a: ef.priors.LearnedPrior(updates=1, width=4).fit(a), X),
     "x of a prior": (lambda a: PRIOR.fit(X).posterior_mean(a, NOISING), X),
     "x of a score": (lambda a: PRIOR.fit(X).score(a, NOISING), X),
     # what a user's function returns

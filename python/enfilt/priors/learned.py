@@ -14,7 +14,7 @@ import numpy as np
 from .. import _checks, progress
 from ..grids import RegularGrid
 from ..models import Model
-from .base import Array, FittedPrior, Prior, Setting
+from .base import Array, FittedPrior, Prior, Setting, check_forecast
 
 _SPINUP_CHUNK = 100
 
@@ -99,6 +99,7 @@ class LearnedPrior(Prior):
         rng: np.random.Generator | None = None,
         setting: Setting = Setting(),  # noqa: B008 - frozen
     ) -> FittedPrior:
+        forecast = check_forecast(forecast, setting)
         memory = self._memory
         architecture = self._architecture(forecast.shape[-1], setting.grid)
         self._check_fits(architecture)
