@@ -11,9 +11,11 @@ makes the same calls.
 import argparse
 import contextlib
 import faulthandler
+import importlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,15 +34,15 @@ ROUND = 500
 def work(args: argparse.Namespace) -> None:
     """Make calls until there are enough; leave counts and failures in a file."""
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    import resource
+    if args.memory:  # a call that asks for more than there is fails in itself
+        import resource
 
-    limit = 24 << 30  # a call that asks for more than there is fails in itself
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    import calls
+        resource.setrlimit(resource.RLIMIT_AS, (args.memory << 30, args.memory << 30))
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
     from judge import Record, run
 
+    calls = importlib.import_module(args.module)
     faulthandler.enable()
     calls.BACKENDS[:] = args.backends.split(",")
     log = os.open(args.directory / f"{args.worker}.last", os.O_CREAT | os.O_WRONLY)
@@ -118,7 +120,7 @@ def watch(args: argparse.Namespace) -> int:
             if last != seen[worker][1]:
                 seen[worker] = time.monotonic(), last
             elif process.poll() is None and time.monotonic() - seen[worker][0] > args.patience:
-                process.terminate()
+                process.send_signal(signal.SIGABRT)  # `faulthandler` prints where it was
                 broken.append(f"worker {worker} hangs, in\n  {last}")
                 seen[worker] = time.monotonic(), last
     made, refused, failures = Counter(), Counter(), {}
@@ -183,6 +185,8 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="print counts by call")
     parser.add_argument("--json", default="", help="file for counts and failures")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds of one call")
+    parser.add_argument("--memory", type=int, default=24, help="GiB of a worker; 0: no limit")
+    parser.add_argument("--module", default="calls", help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=-1, help=argparse.SUPPRESS)
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
