@@ -53,6 +53,10 @@ NAN, INF = np.nan, np.inf
 MESSAGES = {
     "one member": ({"forecast": _zeros(1, DIM)}, r"forecast .* 1 member\(s\): expected at least 2"),
     "text": ({"forecast": "ensemble"}, "forecast can't be read as an array of numbers"),
+    # they were read
+    "numbers as text": ({"y": ["0.5"] * DIM}, "y can't be read .*: it has dtype <U3"),
+    "bytes": ({"y": [b"0.5"] * DIM}, "y can't be read .*: it has dtype"),
+    "an integer beyond floats": ({"y": [10**400] * DIM}, "y can't be read .* too large"),
     "other byte order": ({"forecast": _zeros(N, DIM, dtype=">f8")}, "forecast has dtype >f8"),
     "y too short": ({"y": _zeros(6)}, r"y has shape \(6,\): expected \(7,\)"),
     "y float32": ({"y": _zeros(DIM, dtype="f4")}, "y has dtype float32, but the ensemble has"),

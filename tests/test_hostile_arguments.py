@@ -213,6 +213,15 @@ CALLS = {
         ValueError,
         r"^x has shape \(3, 2\): expected \(M, 4\)",
     ),
+    "a forecast that can't be computed with": (
+        lambda: (
+            priors.GaussianPrior()
+            .fit(np.outer([-1e300, 1e300, 0], [1, 1, 1, 1]))
+            .score(ONES, priors.Noising(1.0, 1.0))
+        ),
+        FloatingPointError,
+        "^x, the forecast",
+    ),
     "points that are NaN": (
         lambda: priors.GaussianPrior().fit(ONES).posterior_mean(NAN, priors.Noising(1.0, 1.0)),
         FloatingPointError,

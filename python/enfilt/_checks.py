@@ -231,11 +231,8 @@ def floating(
     value = plain(argument, value, missing=missing, members=members)
     array: Array
     if not hasattr(value, "dtype"):
-        try:
-            array = np.asarray(value, dtype=dtype or np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
-        return array
+        with np.errstate(over="ignore"):  # what is not finite is said by its index
+            return _read(argument, value).astype(dtype or np.float64, copy=False)
     array = value if _arrays.on_device(value) else np.asarray(value)
     if array.dtype not in FLOAT_DTYPES:
         raise TypeError(
@@ -252,7 +249,10 @@ def floating(
 
 def numbers(argument: str, value: Any) -> npt.NDArray[np.float64]:
     """Check that `value` holds real numbers; return them in float64."""
-    value = plain(argument, value)
+    return _read(argument, plain(argument, value))
+
+
+def _read(argument: str, value: Any) -> npt.NDArray[np.float64]:
     try:
         array = np.asarray(value)
         if array.dtype.kind in "cSUV":  # float64 would drop, or read, what they hold

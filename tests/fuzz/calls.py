@@ -312,8 +312,8 @@ def metric_calls(draw: Any) -> Call:
         arguments["backend"] = draw(backends())
 
     def check(result: Any, given: dict[str, Any]) -> None:
-        truth = np.asarray(given.get("truth", 0.0))
-        if np.ptp(truth) < 1e-100 or np.std(truth.astype(float)) == 0:  # nrmse is none then
+        truth = np.asarray(given.get("truth", 0.0), dtype=float)
+        if np.ptp(truth) < 1e-100 or np.std(truth) == 0:  # nrmse is none then
             if which == "nrmse":
                 return
             result = result._replace(nrmse=0.0) if which == "score" else result

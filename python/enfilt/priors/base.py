@@ -152,8 +152,7 @@ class FittedPrior(ABC):
             If finite numbers overflow, or those of `x` are not finite.
         """
         x = self._checked(x, noising)
-        with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
-            return self._finite(self.estimate(x, noising).state)
+        return self._finite(self._estimate(x, noising).state)
 
     def score(self, x: Array, noising: Noising) -> Array:
         """Return the score of the noised forecast, -(x - E[x | x_0] averaged) / variance.
@@ -167,13 +166,23 @@ class FittedPrior(ABC):
             As by `posterior_mean`.
         """
         x = self._checked(x, noising)
+        estimate = self._estimate(x, noising)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            estimate = self.estimate(x, noising)
             expected = cast(noising.scale, x) * estimate.state
             if estimate.image is not None:
                 expected += cast(noising.image_scale, x) * estimate.image
             result: Array = (expected - x) / cast(noising.variance, x)
         return self._finite(result)
+
+    def _estimate(self, x: Array, noising: Noising) -> Estimate:
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
+                return self.estimate(x, noising)
+        except np.linalg.LinAlgError as error:
+            raise FloatingPointError(
+                f"x, the forecast that the prior was fitted to, and noising can't be computed with "
+                f"in {x.dtype}: {error}"
+            ) from error
 
     def _checked(self, x: Array, noising: Noising) -> Array:
         points = _checks.ensemble("x", x, members=1, batch=False)
