@@ -5,8 +5,8 @@ import re
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,30 @@ class Record:
     made: Counter = field(default_factory=Counter)
     refused: Counter = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
+
+
+def variants(call: Call, backends: Iterable[str]) -> Iterator[Call]:
+    """Yield the call as drawn, and on the other backends; and the first with unaligned arrays.
+
+    To draw a call takes longer than to make it.
+    """
+    yield call
+    owner = call.subject.options if isinstance(call.subject, Spec) else call.arguments
+    for name in backends if "backend" in owner else ():
+        if name == owner["backend"]:
+            continue
+        if isinstance(call.subject, Spec):
+            other = Spec(call.subject.make, *call.subject.args, **owner | {"backend": name})
+            yield replace(call, subject=other)
+        else:
+            yield replace(call, arguments=owner | {"backend": name})
+    moved = {
+        key: value._replace(layout="unaligned")
+        for key, value in call.arguments.items()
+        if isinstance(value, Recipe) and value.layout == "C"
+    }
+    if moved:
+        yield replace(call, arguments=call.arguments | moved)
 
 
 def run(call: Call, record: Record) -> str | None:
@@ -200,4 +224,15 @@ def shaped(shape: tuple[int, ...], dtype: Any) -> Callable[[Any, dict[str, Any]]
     return check
 
 
-__all__ = ["Call", "Recipe", "Record", "Spec", "finite", "like", "names_of", "run", "shaped"]
+__all__ = [
+    "Call",
+    "Recipe",
+    "Record",
+    "Spec",
+    "finite",
+    "like",
+    "names_of",
+    "run",
+    "shaped",
+    "variants",
+]

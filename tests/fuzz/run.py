@@ -40,7 +40,7 @@ def work(args: argparse.Namespace) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (args.memory << 30, args.memory << 30))
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
-    from judge import Record, run
+    from judge import Record, run, variants
 
     calls = importlib.import_module(args.module)
     faulthandler.enable()
@@ -57,7 +57,7 @@ def work(args: argparse.Namespace) -> None:
             phases=phases,
             suppress_health_check=list(HealthCheck),
         )
-        hypothesis.seed(seed)(options(given(call=strategy[0]())(test)))()
+        hypothesis.seed(seed)(options(given(strategy[0]())(test)))()
 
     def smallest(strategy: Any, seed: int, kind: str) -> str:
         """Return the least call that Hypothesis finds for a failure."""
@@ -65,20 +65,22 @@ def work(args: argparse.Namespace) -> None:
 
         def again(call: Any) -> None:
             nonlocal found
-            if _kind(run(call, Record()) or "") == kind:
-                found = repr(call)
-                raise AssertionError
+            for one in variants(call, calls.BACKENDS):
+                if _kind(run(one, Record()) or "") == kind:
+                    found = repr(one)
+                    raise AssertionError
 
         with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
             draw(strategy, seed, again, Phase.generate, Phase.shrink)
         return found
 
-    def make(call: Any) -> None:
-        os.ftruncate(log, 0)
-        os.pwrite(log, f"{name}, seed {seed}: {call!r}\n".encode(), 0)
-        failure = run(call, record)
-        if failure and _kind(failure) not in record.failures:
-            new[_kind(failure)] = record.failures[_kind(failure)] = f"{failure}\n  {call!r}"
+    def make(drawn: Any) -> None:
+        for call in variants(drawn, calls.BACKENDS):
+            os.ftruncate(log, 0)
+            os.pwrite(log, f"{name}, seed {seed}: {call!r}\n".encode(), 0)
+            failure = run(call, record)
+            if failure and _kind(failure) not in record.failures:
+                new[_kind(failure)] = record.failures[_kind(failure)] = f"{failure}\n  {call!r}"
 
     number = 0
     while record.made.total() < args.calls:
