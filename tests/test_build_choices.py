@@ -1,9 +1,12 @@
-"""What a build makes of what it finds, tried on stand-ins for nvcc and the driver."""
+"""What a build makes of what it finds, tried on stand-ins for nvcc, the driver and compilers."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -85,3 +88,68 @@ def test_cuda_that_is_not_wanted_is_not_looked_for(tmp_path: Path) -> None:
     assert status == 0, said
     assert "chosen: OFF" in said
     assert "CUDA kernels" not in said
+
+
+class Hooks(ModuleType):
+    """In place of scikit-build-core, which a build has and the tests do not: says what it sees."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **settings: os.environ.get("ENFILT_PURE")
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
+    skbuild = ModuleType("scikit_build_core")
+    skbuild.build = Hooks("build")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "scikit_build_core", skbuild)
+    spec = importlib.util.spec_from_file_location("backend", ROOT / "tools" / "build_backend.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("CXX", "CMAKE_ARGS", "ENFILT_PURE"):
+        monkeypatch.setenv(name, "")  # so that what the backend sets is undone
+        monkeypatch.delenv(name)
+    return module
+
+
+def test_a_compiler_that_can_be_used_is_used(backend: Any) -> None:
+    assert backend.trouble() is None
+    assert backend.build_wheel("folder") is None
+
+
+@pytest.mark.parametrize(
+    ("compiler", "why"),
+    [
+        (None, "there is no C++ compiler"),
+        ("echo 'cl : error D8016: /std is not g++'; exit 2", "error D8016: /std is not g++"),
+        ("exit 1", "no message"),
+    ],
+)
+def test_without_a_usable_compiler_the_build_is_pure_and_says_so(
+    backend: Any,
+    compiler: str | None,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if compiler is not None:
+        (tmp_path / "c++").write_text(f"#!/bin/sh\n{compiler}\n")
+        (tmp_path / "c++").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert backend.build_wheel("folder", {}) == "1"
+    said = capsys.readouterr().err
+    assert "A PURE-PYTHON INSTALL, as " in said
+    assert why in said
+
+
+def test_a_compiled_install_that_was_asked_for_is_no_pure_one(
+    backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "false")
+    asked = {"cmake.define.ENFILT_CUDA": "ON"}
+    assert backend.build_wheel("folder", asked) is None
+    assert backend.get_requires_for_build_wheel(config_settings=asked) is None
+    monkeypatch.setenv("ENFILT_PURE", "0")
+    assert backend.build_wheel("folder") == "0"

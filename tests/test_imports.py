@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
 
@@ -55,3 +56,28 @@ def test_public_names_are_there_all_the_same():
     assert enfilt.filters.EnFF is enfilt.EnFF
     with pytest.raises(AttributeError, match="module 'enfilt' has no attribute 'EnF'"):
         enfilt.EnF  # noqa: B018
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_core_that_cannot_be_loaded_warns_once_and_one_that_is_absent_never(tmp_path, broken):
+    if broken:  # no library at all: what a missing libgomp or another processor's file is like
+        (tmp_path / f"_core{EXTENSION_SUFFIXES[0]}").write_text("not a library")
+    absent = "import sys; sys.modules['enfilt._core'] = None"
+    code = (
+        "import enfilt as ef, warnings\n"
+        f"ef.__path__.insert(0, {str(tmp_path)!r})\n"
+        f"{'' if broken else absent}\n"
+        "with warnings.catch_warnings(record=True, action='always') as seen:\n"
+        "    assert [ef.backends.get().name for _ in range(2)] == ['numba'] * 2\n"
+        "print(*(f'{w.category.__name__}: {w.message}' for w in seen), sep='\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = done.stdout.split("\n")
+    if broken:
+        assert len(said) == 2
+        assert said[0].startswith(
+            "RuntimeWarning: enfilt's compiled core is installed but can't be"
+        )
+        assert "_core" in said[0]
+    else:
+        assert said == ["", ""]

@@ -29,9 +29,11 @@ print(ef.backends.get().name)
 
 
 def run(*command: object, **environment: str) -> str:
+    # what is installed is under test, no source tree on the path
+    rest = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(c) for c in command],
-        env={**os.environ, **environment},
+        env=rest | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -49,12 +51,6 @@ def install(folder: Path, wheel: Path) -> Path:
     return python
 
 
-def build_wheel(folder: Path, **environment: str) -> Path:
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, **environment)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # one instruction set, and where there is a GPU machine code for one: this is about packaging,
@@ -63,7 +59,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if platform.machine() == "x86_64":
         few += " -DENFILT_LEVELS=v2"
     arguments = f"{os.environ.get('CMAKE_ARGS', '')} {few}"
-    return build_wheel(tmp_path_factory.mktemp("wheel"), CMAKE_ARGS=arguments)
+    folder = tmp_path_factory.mktemp("wheel")
+    command = (sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT)
+    run(*command, CMAKE_ARGS=arguments)
+    (found,) = folder.glob("*.whl")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -92,17 +92,22 @@ def test_the_repaired_wheel_is_manylinux_and_runs_an_analysis(
     assert (tmp_path / "lorenz96.npz").exists()
 
 
-def test_a_cpp_project_finds_the_headers(environment: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("openmp", [True, False])
+def test_a_cpp_project_finds_the_headers(environment: Path, tmp_path: Path, openmp: bool) -> None:
     where = run(environment, "-c", "import enfilt; print(enfilt.cmake_dir())").strip()
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.21)\n"
         "project(consumer LANGUAGES CXX)\n"
         "find_package(enfilt REQUIRED)\n"
         "add_executable(consumer main.cpp)\n"
+        f"target_compile_definitions(consumer PRIVATE PARALLEL={int(openmp)})\n"
         "target_link_libraries(consumer enfilt::enfilt)\n"
     )
     (tmp_path / "main.cpp").write_text(
         "#include <enfilt/enfilt.hpp>\n"
+        "#if defined(_OPENMP) != PARALLEL\n"
+        "#error OpenMP where there is none, or none where there is\n"
+        "#endif\n"
         "int main() {\n"
         "    double x[40];\n"
         "    for (double& value : x) value = 8.0;\n"
@@ -114,16 +119,20 @@ def test_a_cpp_project_finds_the_headers(environment: Path, tmp_path: Path) -> N
         "}\n"
     )
     build = tmp_path / "build"
-    run("cmake", "-S", tmp_path, "-B", build, f"-Denfilt_DIR={where}")
+    disabled = f"-DCMAKE_DISABLE_FIND_PACKAGE_OpenMP={not openmp}"
+    said = run("cmake", "-S", tmp_path, "-B", build, f"-Denfilt_DIR={where}", disabled)
+    assert ("the kernels are serial" in " ".join(said.split())) != openmp
     run("cmake", "--build", build)
     run(build / "consumer")
 
 
-def test_a_pure_install_uses_numba(tmp_path: Path) -> None:
-    pure = build_wheel(tmp_path / "wheel", ENFILT_PURE="1")
-    assert pure.name.endswith("py3-none-any.whl")
+def test_without_a_compiler_an_install_is_pure_says_so_and_uses_numba(tmp_path: Path) -> None:
+    wheel = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", tmp_path, ROOT]
+    said = run(*wheel, CXX="false", CMAKE_ARGS="")
+    assert "A PURE-PYTHON INSTALL, as the C++ compiler false can't be used" in said
+    (pure,) = tmp_path.glob("*-py3-none-any.whl")
     python = install(tmp_path / "environment", pure)
-    assert run(python, "-c", ANALYSIS).strip() == "numba"
+    assert run(python, "-W", "error", "-c", ANALYSIS).strip() == "numba"
 
 
 def test_version_is_that_of_the_core() -> None:

@@ -53,7 +53,10 @@ class _Entry(NamedTuple):
 # The best first: "auto" takes the first that is there and runs on such arrays.
 _BACKENDS = {
     "cpp": _Entry(
-        "compiled", "CppBackend", "the compiled core is not installed (a pure-Python install?)"
+        "compiled",
+        "CppBackend",
+        "the compiled core can't be used; an install is pure Python where there is no C++ compiler "
+        "that can be used, or ENFILT_PURE is set",
     ),
     "numba": _Entry("jit", "NumbaBackend", "it needs Numba: pip install 'enfilt[numba]'"),
     "numpy": _Entry("reference", "NumpyBackend", ""),

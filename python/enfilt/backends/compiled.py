@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,26 @@ def load() -> Any:
     Raises
     ------
     ImportError
-        If the module is not there.
+        If the module is not there, or is there and can't be loaded.
     ValueError
         If `ENFILT_SIMD` names a level that can't be used: better than to run another silently.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the module is there and can't be loaded: nobody has chosen to do without it.
     """
-    core = importlib.import_module("enfilt._core")
+    try:
+        core = importlib.import_module("enfilt._core")
+    except ImportError as error:
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "enfilt._core"):
+            warnings.warn(
+                f"enfilt's compiled core is installed but can't be loaded ({error}); slower "
+                "backends are used in its place",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        raise
     wanted = os.environ.get("ENFILT_SIMD", "")
     if wanted and not core.use_level(wanted):
         usable = ", ".join(core.usable_levels())
