@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import itertools
 import sys
 
 import cuda_host as cuda_host_module
@@ -21,6 +22,10 @@ BACKENDS = backends.available()
 OTHERS = [name for name in BACKENDS if name != "numpy"]
 #: Backends that run a whole flow analysis in one piece.
 FUSED = [name for name in BACKENDS if backends.get(name).has_flow_analysis]
+DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+#: What is compiled on its own, or written: a backend in a dtype. For `pairs`, as one factor.
+KINDS = list(itertools.product(BACKENDS, DTYPES))
+OTHER_KINDS = list(itertools.product(OTHERS, DTYPES))
 
 
 @pytest.fixture(params=BACKENDS)
@@ -41,10 +46,10 @@ def fused_backend(request):
     return request.param
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+@pytest.fixture(params=DTYPES, ids=str)
 def dtype(request):
     """Both working precisions."""
-    return np.dtype(request.param)
+    return request.param
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ import re
 
 import numpy as np
 import pytest
+from conftest import KINDS, OTHER_KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
@@ -220,8 +222,7 @@ def apart(a, b):
     return difference / np.abs(b).max() / np.finfo(a.dtype).eps
 
 
-@pytest.mark.parametrize("dim", [1, 33, 515, 8195])
-@pytest.mark.parametrize("name", FILTERS)
+@pairs({"other_backend, dtype": OTHER_KINDS, "name": list(FILTERS), "dim": [1, 33, 515, 8195]})
 def test_equals_the_built_in_operator(other_backend, name, dim, dtype):
     pairs = [(Arctan(), ARCTAN), (Tanh() @ Every(2), TANH @ Every(2))]
     for built_in, mine in pairs if dim == 33 else pairs[:1]:
@@ -247,7 +248,7 @@ def test_every_simd_level_of_cpp(level, dtype):
         core.use_level(before)
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pairs({"backend, dtype": KINDS, "name": list(FILTERS)})
 def test_a_function_of_ones_own(backend, name, dtype):
     """x + 0.3 sin x in the kernels against the same as an operator that they do not know."""
     custom = Custom(

@@ -9,13 +9,12 @@ functions (|x|^p) within some 10 ulp and Gram matrices inverted with a condition
 """
 
 import dataclasses
-import functools
-import itertools
 
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import OTHERS
+from conftest import BACKENDS, OTHER_KINDS, OTHERS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt.filters.paths import variance_exploding
@@ -85,11 +84,7 @@ OPERATORS = {
     ),
 }
 
-CASES = [
-    (path, guidance, operator)
-    for path, guidance, operator in itertools.product(PATHS, GUIDANCE, OPERATORS)
-    if (path, guidance) != ("f2p", "covariance")  # an error, by its definition
-]
+NO_COVARIANCE = {"path": "f2p", "guidance": "covariance"}  # an error, by its definition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,14 +128,20 @@ def assert_close(result, expected, dtype):
     assert error <= RTOL[np.dtype(dtype)], f"relative error {error:.2e}"
 
 
-def arrange(dtype, case, sampler):
-    """The setting and the filter of a case."""
-    path, guidance, name = CASES[case]
-    # with 14 operators and 7 sizes a shift a round brings every operator to every size
-    turn = case + case // len(OPERATORS)
-    members, dim = SIZES[turn % len(SIZES)]
-    vector_std = (turn + (sampler == "heun")) % 2 == 1
-    setting = make_setting(members, dim, OPERATORS[name](dim), dtype, vector_std=vector_std)
+@pairs(
+    {
+        "backend, dtype": OTHER_KINDS,
+        "operator": OPERATORS,
+        "size": SIZES,
+        "path": list(PATHS),
+        "guidance": list(GUIDANCE),
+        "sampler": ["euler", "heun"],
+        "vector_std": {"one std": False, "std each": True},
+    },
+    without=[NO_COVARIANCE],
+)
+def test_equals_numpy(backend, dtype, operator, size, path, guidance, sampler, vector_std):
+    setting = make_setting(*size, operator(size[1]), dtype, vector_std=vector_std)
     filt = ef.EnFF(
         **PATHS[path],
         guidance=GUIDANCE[guidance],
@@ -149,34 +150,17 @@ def arrange(dtype, case, sampler):
         sampler=sampler,
         backend="numpy",
     )
-    return setting, filt
-
-
-@functools.lru_cache(maxsize=2)
-def expect(dtype, case, sampler):
-    """The reference of a case; the backends that are held against it come one after another."""
-    setting, filt = arrange(dtype, case, sampler)
     expected = setting.analysis(filt)
     # What is compared depends on the observations by more than float64's tolerance. (Members
     # this near each other at large D are reweighted by less than float32's.)
-    if filt.guidance != "none" and dtype == np.float64:
+    if guidance != "none" and dtype == np.float64:
         without = setting.analysis(dataclasses.replace(filt, guidance="none"))
         change = np.linalg.norm(expected - without) / np.linalg.norm(without)
         assert change > 1e5 * RTOL[dtype]
-    return expected
+    assert_close(setting.analysis(dataclasses.replace(filt, backend=backend)), expected, dtype)
 
 
-@pytest.mark.parametrize("backend", OTHERS)  # changes fastest, see `expect`
-@pytest.mark.parametrize("sampler", ["euler", "heun"])
-@pytest.mark.parametrize("case", range(len(CASES)), ids=["-".join(c) for c in CASES])
-def test_equals_numpy(backend, dtype, case, sampler):
-    setting, filt = arrange(dtype, case, sampler)
-    result = setting.analysis(dataclasses.replace(filt, backend=backend))
-    assert_close(result, expect(dtype, case, sampler), dtype)
-
-
-@pytest.mark.parametrize("size", SIZES[2:], ids=str)
-@pytest.mark.parametrize("path", PATHS)
+@pairs({"other_backend, dtype": OTHER_KINDS, "size": SIZES[2:], "path": list(PATHS)})
 def test_members_far_apart(other_backend, dtype, path, size):
     """Weights one-hot from the start or soon: where kernels skip the other members."""
     setting = make_setting(*size, ef.operators.Arctan(), dtype, apart=5.0 * np.sqrt(size[1]))
@@ -218,12 +202,19 @@ def test_same_random_numbers(other_backend, dtype, path, coupling):
     assert not np.allclose(run(other_backend, 3), run(other_backend, 4), rtol=1e-3)
 
 
-@pytest.mark.parametrize("shared_y", [True, False], ids=["y (m,)", "y (B, m)"])
-@pytest.mark.parametrize("dim", [31, 8200])  # a thread an ensemble, and threads within one
-@pytest.mark.parametrize("operator", ["Arctan", "Subset", "Custom"])
-@pytest.mark.parametrize(
-    ("path", "guidance"),
-    [("ot", "covariance"), ("f2p", "local"), ("ve", "monte-carlo"), ("f2p", "callable")],
+@pairs(
+    {
+        "backend": BACKENDS,
+        "path, guidance": {
+            "covariance": ("ot", "covariance"),
+            "local": ("f2p", "local"),
+            "monte-carlo": ("ve", "monte-carlo"),
+            "callable": ("f2p", "callable"),
+        },
+        "operator": ["Arctan", "Subset", "Custom"],
+        "dim": [31, 8200],  # a thread an ensemble, and threads within one
+        "shared_y": {"y (m,)": True, "y (B, m)": False},
+    }
 )
 def test_batch_is_loop(backend, path, guidance, operator, dim, shared_y):
     """Ensembles of a batch know nothing of each other: the very bits of one call each."""

@@ -10,6 +10,7 @@ import pytest
 from conftest import BACKENDS, OTHERS
 from hypothesis import given
 from hypothesis import strategies as st
+from pairs import pairs
 from scipy import stats
 
 import enfilt as ef
@@ -261,11 +262,16 @@ def naive_covariance_flow(x1, y, obs, noise, path, filt):
     return z
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun"])
-@pytest.mark.parametrize("missing", [False, True], ids=["all", "some missing"])
-@pytest.mark.parametrize("size", [(5, 12), (30, 7)], ids=str)
-@pytest.mark.parametrize("operator", OBSERVED)
-@pytest.mark.parametrize("path", ["ot", "ve"])
+@pairs(
+    {
+        "backend": BACKENDS,
+        "operator": list(OBSERVED),
+        "path": ["ot", "ve"],
+        "size": [(5, 12), (30, 7)],
+        "missing": {"all": False, "some missing": True},
+        "sampler": ["euler", "heun"],
+    }
+)
 def test_covariance_gain_is_the_naive_one(backend, path, operator, size, missing, sampler):
     """To 1e-9: matrices of condition 1e3, inverted on both sides, and three steps.
 

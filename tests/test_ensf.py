@@ -12,6 +12,8 @@ import itertools
 import numpy as np
 import pytest
 import threadpoolctl
+from conftest import KINDS, OTHER_KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
@@ -42,7 +44,6 @@ OPERATORS = {
     ),
 }
 FORMS = list(itertools.product(["mixture", "paired"], ["sde", "ode"]))
-CASES = [(*form, operator) for form in FORMS for operator in OPERATORS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,22 +84,43 @@ def relative_error(result, expected):
     return np.linalg.norm(result.astype(np.float64) - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("case", range(len(CASES)), ids=["-".join(c) for c in CASES])
-def test_equals_numpy(other_backend, dtype, case):
-    score, sampler, name = CASES[case]
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "name": list(OPERATORS),
+        "size": SIZES,
+        "score": ["mixture", "paired"],
+        "sampler": ["sde", "ode"],
+        "score_limit": [None, 1.5, 40.0],
+        "standardized": {"as drawn": False, "standardized": True},
+        "eps_alpha": [0.4, 1.0],
+        "vector_std": {"one std": False, "std each": True},
+    },
     # a dense matrix is no kernel's, and its products would take the time of all others
-    sizes = SIZES[:5] if name == "Linear" else SIZES
-    members, dim = sizes[(case + case // len(OPERATORS)) % len(sizes)]
-    setting = make_setting(members, dim, OPERATORS[name](dim), dtype, vector_std=case % 2 == 1)
+    without=[{"name": "Linear", "size": size} for size in SIZES[5:]],
+)
+def test_equals_numpy(
+    other_backend,
+    dtype,
+    name,
+    size,
+    score,
+    sampler,
+    score_limit,
+    standardized,
+    eps_alpha,
+    vector_std,
+):
+    setting = make_setting(*size, OPERATORS[name](size[1]), dtype, vector_std=vector_std)
     filt = ef.EnSF(
         steps=6,
-        eps_alpha=1.0 if case % 5 == 0 else 0.4,
+        eps_alpha=eps_alpha,
         eps_beta=0.25,
         score=score,
         sampler=sampler,
         # far out the powers' gradients grow without bound, and Euler's steps with them
-        score_limit=4.0 if "Power" in name else [None, 1.5, 40.0][case % 3],
-        standardize_start=case % 4 >= 2,
+        score_limit=4.0 if "Power" in name else score_limit,
+        standardize_start=standardized,
         backend="numpy",
     )
     noise = draw_noise(filt, setting)
@@ -343,8 +365,13 @@ def lr_setting(members, dim, dtype, grid=None):
     return Setting((20 * setting.forecast).astype(dtype), y.astype(dtype), setting.obs)
 
 
-@pytest.mark.parametrize("score", ["mixture", "paired"])
-@pytest.mark.parametrize(("members", "dim"), [(3, 2), (5, 33), (12, 257)])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "members, dim": [(3, 2), (5, 33), (12, 257)],
+        "score": ["mixture", "paired"],
+    }
+)
 def test_regression_equals_the_formula(backend, dtype, score, members, dim):
     setting = lr_setting(members, dim, dtype)
     filt = ef.EnSF(steps=5, score=score, regress_unobserved=True, backend=backend)

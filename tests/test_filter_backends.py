@@ -11,7 +11,8 @@ multiplies what went before by up to a hundred, and 160 eps are seen.
 import dataclasses
 
 import numpy as np
-import pytest
+from conftest import OTHER_KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt.priors import EnsemblePrior
@@ -28,8 +29,13 @@ FILTERS = {
 }
 
 
-@pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize(("members", "dim"), [(2, 1), (3, 513), (20, 2), (33, 257)])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "name": list(FILTERS),
+        "members, dim": [(2, 1), (3, 513), (20, 2), (33, 257)],
+    }
+)
 def test_equals_numpy(other_backend, dtype, name, members, dim):
     rng = np.random.default_rng([members, dim])
     operator = ef.operators.Arctan()

@@ -10,9 +10,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import BACKENDS
 from hypothesis import given
 from hypothesis import strategies as st
 from linear_response import kalman
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import presets
@@ -109,9 +111,14 @@ def assert_close(found, expected, rtol):
 # -- linear problems: the ETKF
 
 
-@methods
-@pytest.mark.parametrize("members", [2, 3, 7, 20])
-@pytest.mark.parametrize("name", OPERATORS)
+@pairs(
+    {
+        "backend": BACKENDS,
+        "name": list(OPERATORS),
+        "members": [2, 3, 7, 20],
+        "method": ["transform", "bundle"],
+    }
+)
 def test_linear_problems_give_the_etkf(backend, name, members, method):
     previous, y, obs = linear_problem(OPERATORS[name], members)
     forecast = linear_model(previous, 3)
@@ -151,12 +158,17 @@ def test_inflation_widens_about_the_mean(method):
 # -- nonlinear problems: Gauss-Newton
 
 
-@methods
-@pytest.mark.parametrize("iterations", [1, 2, 5])
-@pytest.mark.parametrize(
-    "operator",
-    [Identity(), Arctan() @ Every(2), Custom(lambda x: x[:, :2] ** 2 / 20)],
-    ids=["Identity", "Arctan@Every", "Custom"],
+@pairs(
+    {
+        "backend": BACKENDS,
+        "operator": {
+            "Identity": Identity(),
+            "Arctan@Every": Arctan() @ Every(2),
+            "Custom": Custom(lambda x: x[:, :2] ** 2 / 20),
+        },
+        "iterations": [1, 2, 5],
+        "method": ["transform", "bundle"],
+    }
 )
 def test_equals_gauss_newton_written_out(backend, method, iterations, operator):
     previous, y, obs, steps = bent_problem(operator=operator)

@@ -11,6 +11,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from conftest import BACKENDS, DTYPES, KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import presets
@@ -148,13 +150,18 @@ def test_an_ensemble_carries_the_kalman_filter_through_cycles():
 # -- square root filters: mean and covariance of the Kalman update, at any N
 
 
-@pytest.mark.parametrize(
-    "filt",
-    [ef.ETKF(), ef.ETKF(rotate=True), ef.KalmanFilter()],
-    ids=["ETKF", "rotated", "KalmanFilter"],
+@pairs(
+    {
+        "backend": BACKENDS,
+        "filt": {
+            "ETKF": ef.ETKF(),
+            "rotated": ef.ETKF(rotate=True),
+            "KalmanFilter": ef.KalmanFilter(),
+        },
+        "members": [2, 3, 7, 60],
+        "name": list(LINEAR),
+    }
 )
-@pytest.mark.parametrize("members", [2, 3, 7, 60])
-@pytest.mark.parametrize("name", LINEAR)
 def test_mean_and_covariance_are_kalmans(backend, filt, members, name):
     forecast, y, obs = make(LINEAR[name], members)
     mean, p = ef.KalmanFilter().analysis_moments(*moments(forecast), y, obs)
@@ -186,16 +193,23 @@ def etkf_by_the_book(x, y, obs):
     return mean + w @ a + np.sqrt(members - 1) * v @ np.diag(lam**-0.5) @ v.T @ a
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pairs({"backend, dtype": KINDS, "name": list(OPERATORS)})
 def test_etkf_by_the_book(backend, dtype, name):
     forecast, y, obs = make(OPERATORS[name], dtype=dtype)
     analysis = ef.ETKF(backend=backend).analysis(forecast, y, obs)
     assert_close(analysis, etkf_by_the_book(forecast, y, obs), dtype)
 
 
-@pytest.mark.parametrize("size", [(20, 5000), (3, 70_001), (45, 300)], ids=str)
-@pytest.mark.parametrize(
-    "operator", [ef.operators.Arctan(), ef.operators.Every(3), ef.operators.Subset], ids=str
+@pairs(
+    {
+        "dtype": DTYPES,
+        "size": [(20, 5000), (3, 70_001), (45, 300)],
+        "operator": {
+            "Arctan": ef.operators.Arctan(),
+            "Every": ef.operators.Every(3),
+            "Subset": ef.operators.Subset,
+        },
+    }
 )
 def test_blocks(dtype, size, operator):
     """More components and observations than a block, and not a multiple of it."""
@@ -295,8 +309,7 @@ def enkf_by_the_book(x, y, obs, noise, taper=None):
     return x + (perturbed - obs.operator(x.astype(np.float64))[:, seen]) @ k.T
 
 
-@pytest.mark.parametrize("method", ["perturbed", "denkf"])
-@pytest.mark.parametrize("name", OPERATORS)
+@pairs({"backend, dtype": KINDS, "name": list(OPERATORS), "method": ["perturbed", "denkf"]})
 def test_enkf_by_the_book(backend, dtype, name, method):
     forecast, y, obs = make(OPERATORS[name], dtype=dtype)
     noise = np.random.default_rng(1).standard_normal((7, y.size)).astype(dtype)
@@ -307,8 +320,7 @@ def test_enkf_by_the_book(backend, dtype, name, method):
     assert_close(analysis, enkf_by_the_book(forecast, y, obs, noise), dtype)
 
 
-@pytest.mark.parametrize("method", ["perturbed", "denkf"])
-@pytest.mark.parametrize("name", OPERATORS)
+@pairs({"dtype": DTYPES, "name": list(OPERATORS), "method": ["perturbed", "denkf"]})
 def test_localized_enkf_by_the_book(dtype, name, method):
     """Schur products with whole matrices of tapers on a ring of 6 points."""
     operator = OPERATORS[name]

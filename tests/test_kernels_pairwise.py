@@ -9,6 +9,8 @@ terms that they are sums of.
 
 import numpy as np
 import pytest
+from conftest import KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
@@ -76,10 +78,12 @@ def relative(result, expected):
     return np.linalg.norm(result - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "log_weights"])
-@pytest.mark.parametrize("t", TIMES)
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
+WEIGHTED = {"equal": False, "log_weights": True}
+
+
+@pairs(
+    {"backend, dtype": KINDS, "size": SIZES, "path": PATHS, "t": TIMES, "weighted": WEIGHTED},
+)
 def test_flow_field(backend, dtype, rng, size, path, t, weighted):
     z, x1, x0, l = draw(rng, *size, dtype)  # noqa: E741 - l_j of the equations
     sigma = 0.3 if path != "ve" else 1.0
@@ -106,8 +110,7 @@ def test_flow_field(backend, dtype, rng, size, path, t, weighted):
         assert np.linalg.norm(expected - without) > 100 * np.finfo(np.float32).eps * terms
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("t", [0.0, 0.2, 0.9, 1.0])
+@pairs({"backend, dtype": KINDS, "path": PATHS, "t": [0.0, 0.2, 0.9, 1.0]})
 def test_flow_field_of_one_member(backend, dtype, rng, path, t):
     """One member: the velocity of its conditional path, z' = (s'/s) (z - mu) + mu'."""
     z, x1, x0, _ = draw(rng, 4, 1, 77, dtype)
@@ -129,8 +132,7 @@ def test_flow_field_of_one_member(backend, dtype, rng, path, t):
     )
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "log_weights"])
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pairs({"backend, dtype": KINDS, "size": SIZES, "weighted": WEIGHTED})
 def test_mixture_score(backend, dtype, rng, size, weighted):
     x, centers, _, l = draw(rng, *size, dtype)  # noqa: E741
     scale, std = 0.8, 0.5
@@ -175,8 +177,7 @@ def test_softmax_of_log_weights_gives_the_score(backend, rng):
     assert np.allclose(score, -(x - w @ (0.9 * centers)) / 0.4**2, rtol=1e-12)
 
 
-@pytest.mark.parametrize("distance", [1e2, 1e4, 1e6])
-@pytest.mark.parametrize("dim", [1, 50, 9000])
+@pairs({"backend, dtype": KINDS, "distance": [1e2, 1e4, 1e6], "dim": [1, 50, 9000]})
 def test_far_from_every_centre(backend, dtype, rng, dim, distance):
     """Every exp(-|x - c|^2 / 2 s^2) underflows; the weights go to the nearest, never to all."""
     centers = rng.standard_normal((5, dim)).astype(dtype)
@@ -227,8 +228,9 @@ def test_log_weights_up_to_a_constant(backend, dtype, rng):
     assert relative(picked, alone.astype(np.float64)) < 10 * eps(dtype)
 
 
-@pytest.mark.parametrize("kernel", ["flow_field", "mixture_score"])
-@pytest.mark.parametrize("dim", [1, 31, 8200])
+@pairs(
+    {"backend, dtype": KINDS, "kernel": ["flow_field", "mixture_score"], "dim": [1, 31, 8200]},
+)
 def test_out(backend, dtype, rng, kernel, dim):
     """`out` is filled and returned; where it overlaps an input, the result is the same."""
     x, members, before, l = draw(rng, 5, 5, dim, dtype)  # noqa: E741
@@ -280,10 +282,13 @@ def test_rows_that_are_not_contiguous(backend, dtype, rng):
     )
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (3, 15), (2, 64), (2, 65), (5, 1000), (2, 40000)], ids=str
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "shape": [(1, 1), (3, 15), (2, 64), (2, 65), (5, 1000), (2, 40000)],
+        "key": [0, 7, 2**32 + 5, 2**64 - 1],
+    }
 )
-@pytest.mark.parametrize("key", [0, 7, 2**32 + 5, 2**64 - 1])
 def test_standard_normal_is_philox(backend, dtype, shape, key):
     """Counters, rounds and the transform written out once more, with Python's integers."""
     step, batch = 3, 9
@@ -387,9 +392,14 @@ def test_flow_field_errors(changes, error, message):
         ef.kernels.flow_field(**GOOD | changes)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["x", "forecast", "previous"])
-@pytest.mark.parametrize("place", [(0, 0), (1, 9000)])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "name": ["x", "forecast", "previous"],
+        "value": [np.nan, np.inf, -np.inf],
+        "place": [(0, 0), (1, 9000)],
+    }
+)
 def test_not_finite_says_where(backend, dtype, rng, name, value, place):
     arrays = {
         n: rng.standard_normal((2, 9001)).astype(dtype) for n in ("x", "forecast", "previous")

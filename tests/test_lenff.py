@@ -6,8 +6,10 @@ step are drawn together by the next. float32 keeps 1e-6 of its 6e-8 that way, a 
 
 import numpy as np
 import pytest
+from conftest import KINDS, OTHER_KINDS
 from hypothesis import given
 from hypothesis import strategies as st
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
@@ -62,8 +64,7 @@ def assert_close(found, wanted, dtype):
     assert np.abs(found - wanted).max() <= RTOL[dtype] * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize(("members", "dim"), SIZES)
+@pairs({"backend, dtype": KINDS, "members, dim": SIZES, "grid": list(GRIDS)})
 def test_agrees_with_dense_matrices(backend, dtype, members, dim, grid):
     std = 0.5 + np.random.default_rng(0).random(dim)
     obs = ef.Observation(Arctan(), std=std, grid=GRIDS[grid](dim))
@@ -84,9 +85,14 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("shape", [(77,), (7, 11), (1, 77), (77, 1)])
-@pytest.mark.parametrize("periodic", [True, False])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "operator": list(OPERATORS),
+        "shape": [(77,), (7, 11), (1, 77), (77, 1)],
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_agrees_for_chosen_components(backend, dtype, operator, shape, periodic):
     grid = ef.grids.RegularGrid(shape, periodic=periodic)
     obs = ef.Observation(OPERATORS[operator], std=0.4, grid=grid)
@@ -95,9 +101,18 @@ def test_agrees_for_chosen_components(backend, dtype, operator, shape, periodic)
     assert_close(filt.analysis(x, y, obs), dense(x, y, obs, filt), dtype)
 
 
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("shape", [(5, 7), (20, 70), (33, 3), (16, 32)])
-@pytest.mark.parametrize("taper", ["gaspari-cohn", "step", lambda d: 1 / (1 + d)])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "shape": [(5, 7), (20, 70), (33, 3), (16, 32)],
+        "taper": {
+            "gaspari-cohn": "gaspari-cohn",
+            "step": "step",
+            "callable": lambda d: 1 / (1 + d),
+        },
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_agrees_on_grids_of_two_axes(backend, dtype, shape, periodic, taper):
     grid = ef.grids.RegularGrid(shape, periodic=periodic)
     obs = ef.Observation(Arctan(), std=0.3, grid=grid)
@@ -116,8 +131,13 @@ def _other_operators(dim):
     }
 
 
-@pytest.mark.parametrize("operator", list(_other_operators(3)))
-@pytest.mark.parametrize("coordinates", [True, False])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "operator": list(_other_operators(3)),
+        "coordinates": [True, False],
+    }
+)
 def test_agrees_for_any_operator_and_coordinates(backend, dtype, operator, coordinates):
     dim = 77
     grid = ef.grids.RegularGrid((7, 11))
@@ -138,8 +158,13 @@ def test_several_variables_on_one_grid_are_as_many_points(backend, dtype):
     assert_close(filt.analysis(x, y, obs), dense(x, y, obs, filt), dtype)
 
 
-@pytest.mark.parametrize("cutoff", [25.0, 39.0, 1000.0, np.inf])
-@pytest.mark.parametrize("shape", [(40,), (41,), (5, 8)])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "cutoff": [25.0, 39.0, 1000.0, np.inf],
+        "shape": [(40,), (41,), (5, 8)],
+    }
+)
 def test_a_cutoff_longer_than_half_the_domain(backend, dtype, cutoff, shape):
     obs = ef.Observation(Arctan(), std=0.3, grid=ef.grids.RegularGrid(shape))
     x, y = problem(8, int(np.prod(shape)), obs, dtype, missing=0.1)
@@ -147,8 +172,13 @@ def test_a_cutoff_longer_than_half_the_domain(backend, dtype, cutoff, shape):
     assert_close(filt.analysis(x, y, obs), dense(x, y, obs, filt), dtype)
 
 
-@pytest.mark.parametrize("dim", [8192, 9001, 20_000])
-@pytest.mark.parametrize("periodic", [True, False])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "dim": [8192, 9001, 20_000],
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_states_longer_than_a_block(other_backend, dtype, dim, periodic):
     grid = ef.grids.RegularGrid((dim,), periodic=periodic)
     obs = ef.Observation(Arctan(), std=0.3, grid=grid)

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 import pytest
+from conftest import OTHER_KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
@@ -52,8 +54,13 @@ def assert_like_numpy(backend, x, y, obs, taper, **options):
     return found
 
 
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("dim", SIZES)
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "dim": SIZES,
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_lines(other_backend, dtype, dim, periodic):
     grid = RegularGrid((dim,), periodic=periodic)
     obs = ef.Observation(Arctan(), std=0.4, grid=grid)
@@ -62,8 +69,13 @@ def test_lines(other_backend, dtype, dim, periodic):
         assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=5.5))
 
 
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("shape", GRIDS)
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "shape": GRIDS,
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_grids_of_two_axes(other_backend, dtype, shape, periodic):
     grid = RegularGrid(shape, periodic=periodic, spacing=0.5)
     obs = ef.Observation(Arctan(), std=0.4, grid=grid)
@@ -72,19 +84,27 @@ def test_grids_of_two_axes(other_backend, dtype, shape, periodic):
         assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=1.7))
 
 
-# Pieces of a line are as long as its blocks, which depend on N, steps, cutoff and the vector.
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("dim", [2048, 2049, 3333, 4099])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "dim": [2048, 2049, 3333, 4099],
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_lines_of_several_blocks(other_backend, dtype, dim, periodic):
     obs = ef.Observation(Arctan(), std=0.4, grid=RegularGrid((dim,), periodic=periodic))
     x, y = problem(3, dim, obs, dtype)
     assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=7.0))
 
 
-@pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("shape", [(40,), (41,), (7, 9)])
-@pytest.mark.parametrize("cutoff", [0.5, 1.0, 1.01, 4.5, 20.0, 21.0, 39.0, 1000.0, np.inf])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "cutoff": [0.5, 1.0, 1.01, 4.5, 20.0, 21.0, 39.0, 1000.0, np.inf],
+        "shape": [(40,), (41,), (7, 9)],
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_cutoffs_from_within_the_spacing_to_beyond_the_domain(
     other_backend, dtype, cutoff, shape, periodic
 ):
@@ -108,18 +128,28 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("shape", [(DIM,), (9, 10)])
-@pytest.mark.parametrize("choice", CHOICES)
-def test_functions_of_chosen_components(other_backend, dtype, choice, shape):
-    for function in FUNCTIONS:
-        grid = RegularGrid(shape)
-        obs = ef.Observation(function @ CHOICES[choice], std=0.5, grid=grid)
-        x, y = problem(6, DIM, obs, dtype, spread=0.3)
-        assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=3.6))
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "choice": CHOICES,
+        "function": FUNCTIONS,
+        "shape": [(DIM,), (9, 10)],
+    }
+)
+def test_functions_of_chosen_components(other_backend, dtype, choice, function, shape):
+    grid = RegularGrid(shape)
+    obs = ef.Observation(function @ choice, std=0.5, grid=grid)
+    x, y = problem(6, DIM, obs, dtype, spread=0.3)
+    assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=3.6))
 
 
-@pytest.mark.parametrize("shape", [(300,), (15, 20)])
-@pytest.mark.parametrize("missing", [0.0, 0.5, 0.97, 1.0])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "missing": [0.0, 0.5, 0.97, 1.0],
+        "shape": [(300,), (15, 20)],
+    }
+)
 def test_observations_are_missing(other_backend, dtype, missing, shape):
     obs = ef.Observation(Arctan(), std=0.4, grid=RegularGrid(shape))
     x, y = problem(6, 300, obs, dtype, missing=missing)
@@ -142,8 +172,13 @@ def test_an_error_for_each_observation(other_backend, dtype, shape):
         assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=3.5))
 
 
-@pytest.mark.parametrize("shape", [(300,), (15, 20)])
-@pytest.mark.parametrize("std", [1e-6, 1e-18, 1e15])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "std": [1e-6, 1e-18, 1e15],
+        "shape": [(300,), (15, 20)],
+    }
+)
 def test_errors_tiny_and_huge(other_backend, dtype, std, shape):
     """1/r^2 of 1e36 is close to the largest float32; with little of it nothing moves.
 

@@ -5,6 +5,8 @@ Tolerance: as in test_lenff_backends.py, with all m observations in a list.
 
 import numpy as np
 import pytest
+from conftest import OTHER_KINDS
+from pairs import pairs
 from scipy import sparse
 
 import enfilt as ef
@@ -35,17 +37,21 @@ def compare(backend, members, obs, cutoff, dtype):
     assert error <= tolerance(members, y.size, dtype)
 
 
-@pytest.mark.parametrize("members", [2, 3, 8, 20, 33])
-@pytest.mark.parametrize("dim", [1, 2, 33, 257])
-@pytest.mark.parametrize("cutoff", [0.01, 2.0, 100.0])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "members": [2, 3, 8, 20, 33],
+        "dim": [1, 2, 33, 257],
+        "cutoff": [0.01, 2.0, 100.0],
+    }
+)
 def test_coordinates_of_the_user(other_backend, dtype, members, dim, cutoff):
     places = np.random.default_rng(dim).uniform(0, 10, (dim, 2))
     obs = ef.Observation(Arctan(), std=0.3, grid=Points(places))
     compare(other_backend, members, obs, cutoff, dtype)
 
 
-@pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize("members", [2, 20, 33])
+@pairs({"other_backend, dtype": OTHER_KINDS, "members": [2, 20, 33], "together": [True, False]})
 def test_several_variables(other_backend, dtype, members, together):
     grid = RegularGrid((6, 7), variables=3, between_variables=together)
     compare(other_backend, members, ef.Observation(Arctan(), std=0.3, grid=grid), 2.5, dtype)

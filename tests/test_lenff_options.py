@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from conftest import KINDS
+from pairs import pairs
 from scipy import sparse
 from test_lenff import GRIDS, assert_close, dense, problem
 
@@ -24,8 +26,7 @@ def change(fine, coarse, forecast):
     return apart / np.sqrt(np.mean(fine[:, moved].var(axis=0, ddof=1)))
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("std", [3.0, 0.3, 0.05])
+@pairs({"backend, dtype": KINDS, "std": [3.0, 0.3, 0.05], "grid": list(GRIDS)})
 def test_auto_takes_the_fewest_steps_that_are_enough(backend, dtype, std, grid):
     obs = ef.Observation(Arctan(), std=std, grid=GRIDS[grid](60))
     x, y = problem(12, 60, obs, dtype, missing=0.3)
@@ -124,9 +125,14 @@ def test_auto_is_an_option_like_any_other():
 # -- several variables on one grid
 
 
-@pytest.mark.parametrize("shape", [(9,), (4, 5)])
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("operator", [Arctan(), Every(3, offset=1)])
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "shape": [(9,), (4, 5)],
+        "operator": [Arctan(), Every(3, offset=1)],
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_variables_that_do_not_correlate(backend, dtype, shape, periodic, operator):
     """As an analysis of each variable by its own observations."""
     grid = ef.grids.RegularGrid(

@@ -11,6 +11,8 @@ import itertools
 
 import numpy as np
 import pytest
+from conftest import KINDS, OTHER_KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
@@ -68,8 +70,7 @@ def by_component(x, y, obs, localization):
     return result
 
 
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize(("members", "dim"), SIZES)
+@pairs({"backend, dtype": KINDS, "members, dim": SIZES, "grid": list(GRIDS)})
 def test_agrees_with_one_transform_a_component(backend, dtype, members, dim, grid):
     std = 0.5 + np.random.default_rng(0).random(dim)
     obs = ef.Observation(Arctan(), std=std, grid=GRIDS[grid](dim))
@@ -80,9 +81,18 @@ def test_agrees_with_one_transform_a_component(backend, dtype, members, dim, gri
     assert_close(analysis, by_component(x, y, obs, taper), dtype)
 
 
-@pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (5, 7), (20, 70), (33, 3)])
-@pytest.mark.parametrize("taper", ["gaspari-cohn", "step", lambda d: 1 / (1 + d)])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "shape": [(1, 9), (9, 1), (5, 7), (20, 70), (33, 3)],
+        "taper": {
+            "gaspari-cohn": "gaspari-cohn",
+            "step": "step",
+            "callable": lambda d: 1 / (1 + d),
+        },
+        "periodic": {"ring": True, "edges": False},
+    }
+)
 def test_agrees_on_grids_of_two_axes(other_backend, dtype, shape, periodic, taper):
     grid = ef.grids.RegularGrid(shape, periodic=periodic)
     obs = ef.Observation(Power(3) @ Every(2, offset=1), std=0.8, grid=grid)
@@ -104,8 +114,13 @@ def _operators(dim):
     }
 
 
-@pytest.mark.parametrize("operator", list(_operators(3)))
-@pytest.mark.parametrize("coordinates", [True, False])
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "operator": list(_operators(3)),
+        "coordinates": [True, False],
+    }
+)
 def test_agrees_for_any_operator_and_coordinates(other_backend, dtype, operator, coordinates):
     dim = 77
     if coordinates:

@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from conftest import KINDS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pairs import pairs
 from scipy import integrate
 
 import enfilt as ef
@@ -57,8 +59,7 @@ def course(dim, rows, name):
     return x, found
 
 
-@pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("dim", [4, 5, 40, 2047, 2048, 2049, 5000, 70001])
+@pairs({"backend, dtype": KINDS, "dim": [4, 5, 40, 2047, 2048, 2049, 5000, 70001], "steps": STEPS})
 def test_backends_agree_with_float64(dim, steps, dtype, backend):
     rows = 2 if dim > 2049 else 3
     x, states = course(dim, rows, dtype.name)
@@ -74,9 +75,7 @@ def test_backends_agree_with_float64(dim, steps, dtype, backend):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)
 
 
-@pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("dim", [4, 40, 2049, 5000])
-@pytest.mark.parametrize("rows", [1, 3])
+@pairs({"backend, dtype": KINDS, "dim": [4, 40, 2049, 5000], "steps": STEPS, "rows": [1, 3]})
 def test_out(rows, dim, steps, dtype, backend):
     x = start(rows, dim).astype(dtype)
     wanted = kernels.lorenz96(x, dt=DT, steps=steps, backend=backend)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from conftest import BACKENDS, KINDS, OTHER_KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import metrics
@@ -46,7 +48,7 @@ def tolerance(members, dtype):
     return (members**2 / 2 + members + 512) * np.finfo(dtype).eps
 
 
-@pytest.mark.parametrize(("members", "dim"), SIZES)
+@pairs({"backend, dtype": KINDS, "members, dim": SIZES})
 def test_plain_formulas(members, dim, dtype, backend):
     ensemble, truth = sample(members, dim, dtype)
     found = metrics.score(ensemble, truth, backend=backend)
@@ -65,8 +67,13 @@ def test_plain_formulas(members, dim, dtype, backend):
         np.testing.assert_allclose(getattr(found, name), value, rtol=0, atol=limit, err_msg=name)
 
 
-@pytest.mark.parametrize("estimator", ["nrg", "qd"])
-@pytest.mark.parametrize(("members", "dim"), [(1, 3), (2, 1), (5, 31), (20, 33), (40, 8193)])
+@pairs(
+    {
+        "backend": BACKENDS,
+        "members, dim": [(1, 3), (2, 1), (5, 31), (20, 33), (40, 8193)],
+        "estimator": ["nrg", "qd"],
+    }
+)
 def test_crps_against_scoringrules(members, dim, estimator, backend):
     reference = pytest.importorskip("scoringrules")
     ensemble, truth = sample(members, dim, np.float64)
@@ -87,8 +94,7 @@ def test_energy_score_against_scoringrules(backend):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2 * tolerance(12, float) * size)
 
 
-@pytest.mark.parametrize("members", [1, 2, 20, 33])
-@pytest.mark.parametrize("dim", [1, 31, 33, 8193])
+@pairs({"other_backend, dtype": OTHER_KINDS, "members": [1, 2, 20, 33], "dim": [1, 31, 33, 8193]})
 def test_backends_agree(members, dim, dtype, other_backend):
     ensemble, truth = sample(members, dim, dtype)
     wanted = metrics.score(ensemble, truth, backend="numpy")

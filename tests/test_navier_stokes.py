@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import BACKENDS
+from conftest import BACKENDS, KINDS
+from pairs import pairs
 
 import enfilt as ef
 from enfilt.models import NavierStokes2D
@@ -89,8 +90,7 @@ def course(n, iterations, name):
     return x, exact, limit
 
 
-@pytest.mark.parametrize(("n", "iterations"), SIZES)
-@pytest.mark.parametrize("members", [1, 2, 3])
+@pairs({"backend, dtype": KINDS, "n, iterations": SIZES, "members": [1, 2, 3]})
 def test_backends_agree_with_float64(n, iterations, members, dtype, backend):
     x, wanted, limit = course(n, iterations, dtype.name)
     x = x[:members]

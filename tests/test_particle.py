@@ -7,9 +7,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import KINDS
 from hypothesis import given
 from hypothesis import strategies as st
 from linear_response import kalman
+from pairs import pairs
 
 import enfilt as ef
 from enfilt import presets
@@ -230,7 +232,7 @@ def increments(filt, forecast, y, obs, noise):
     return moved.astype(np.float64) - plain.analysis(forecast, y, obs, rng=7)
 
 
-@pytest.mark.parametrize("size", [(30, 5), (6, 5), (5, 5), (4, 5), (30, 1), (3, 700)], ids=str)
+@pairs({"backend, dtype": KINDS, "size": [(30, 5), (6, 5), (5, 5), (4, 5), (30, 1), (3, 700)]})
 def test_jitter_has_scotts_bandwidth(backend, dtype, size):
     """Normals Z with Z^T Z = I give increments E with E^T E the covariance, nothing drawn."""
     members, dim = size

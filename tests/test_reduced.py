@@ -7,7 +7,6 @@ eps64 |A|^2 / s^2 whatever the dtype of the data. With members 1 apart and s of 
 """
 
 import dataclasses
-import itertools
 import os
 import subprocess
 import sys
@@ -15,8 +14,9 @@ import sys
 import numpy as np
 import pytest
 import threadpoolctl
-from conftest import BACKENDS, OTHERS
-from test_enff_backends import PATHS, make_setting
+from conftest import BACKENDS, KINDS, OTHERS
+from pairs import pairs
+from test_enff_backends import NO_COVARIANCE, PATHS, make_setting
 
 import enfilt as ef
 from enfilt import backends
@@ -52,23 +52,20 @@ def assert_close(result, expected, dtype, scale=1.0):
     assert error <= scale * RTOL[np.dtype(dtype)], f"relative error {error:.2e}"
 
 
-FLOWS = [
-    (path, guidance, sampler)
-    for path, guidance, sampler in itertools.product(
-        PATHS, ["none", "local", "monte-carlo", "covariance"], ["euler", "heun"]
-    )
-    if (path, guidance) != ("f2p", "covariance")
-]
-
-
-@pytest.mark.parametrize("turn", [0, 1])
-@pytest.mark.parametrize("case", range(len(FLOWS)), ids=["-".join(c) for c in FLOWS])
-def test_flow_equals_streaming(backend, dtype, case, turn):
-    path, guidance, sampler = FLOWS[case]
-    number = case + len(FLOWS) * turn  # 44 cases, 28 pairs of operator and size
-    members, dim = SIZES[number % len(SIZES)]
-    name = list(OPERATORS)[number % len(OPERATORS)]
-    setting = arrange(members, dim, name, dtype, errors=1 + number % 3)
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "size": SIZES,
+        "name": list(OPERATORS),
+        "guidance": ["none", "local", "monte-carlo", "covariance"],
+        "path": list(PATHS),
+        "sampler": ["euler", "heun"],
+        "errors": [1, 2, 3],
+    },
+    without=[NO_COVARIANCE],
+)
+def test_flow_equals_streaming(backend, dtype, size, name, guidance, path, sampler, errors):
+    setting = arrange(*size, name, dtype, errors)
     filt = ef.EnFF(
         **PATHS[path],
         guidance=guidance,
@@ -83,19 +80,28 @@ def test_flow_equals_streaming(backend, dtype, case, turn):
     assert_close(result, expected, dtype)
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("score", ["mixture", "paired"])
-@pytest.mark.parametrize("regress", [False, True])
-def test_score_filter_equals_streaming(backend, dtype, score, name, regress):
-    number = list(OPERATORS).index(name) + 4 * regress + (score == "paired")
-    setting = arrange(*SIZES[number % len(SIZES)], name, dtype, errors=1 + number % 3)
+@pairs(
+    {
+        "backend, dtype": KINDS,
+        "size": SIZES,
+        "name": list(OPERATORS),
+        "score": ["mixture", "paired"],
+        "regress": {"alone": False, "regressed": True},
+        "standardized": {"as drawn": False, "standardized": True},
+        "errors": [1, 2, 3],
+    }
+)
+def test_score_filter_equals_streaming(
+    backend, dtype, size, name, score, regress, standardized, errors
+):
+    setting = arrange(*size, name, dtype, errors)
     filt = ef.EnSF(
         steps=6,
         eps_alpha=0.4,
         eps_beta=0.25,
         score=score,
         sampler="ode",
-        standardize_start=number % 2 == 0,
+        standardize_start=standardized,
         regress_unobserved=regress,
         algorithm="streaming",
         backend="numpy",
