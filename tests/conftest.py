@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import itertools
+import os
 import sys
 
 import cuda_host as cuda_host_module
@@ -61,7 +62,10 @@ def rng():
 @pytest.fixture(scope="session")
 def cuda_host(tmp_path_factory):
     """The module that runs the CUDA kernels' bodies on the CPU."""
-    return cuda_host_module.load(tmp_path_factory.mktemp("cuda_host"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    return cuda_host_module.load(folder / "cuda_host")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The CUDA kernels' bodies on the CPU: builds and loads the module that runs them."""
 
+import fcntl
 import importlib.util
 import os
 import subprocess
@@ -14,11 +15,20 @@ ROOT = Path(__file__).resolve().parents[1]
 def load(folder):
     """Return the module `_cuda_host`, built in `folder`, or that of ENFILT_CUDA_HOST."""
     given = os.environ.get("ENFILT_CUDA_HOST")
-    path = Path(given) if given else _build(folder)
+    path = Path(given) if given else _built_once(folder)
     spec = importlib.util.spec_from_file_location("_cuda_host", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _built_once(folder):
+    """Build in a folder that several processes share: the first does, the others wait for it."""
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = list(folder.glob("**/_cuda_host*.so"))
+        return found[0] if found else _build(folder)
 
 
 def _build(folder):
