@@ -4,6 +4,12 @@ import itertools
 import os
 import sys
 
+# Before anything reads them: workers of pytest-xdist share the cores, and a thread that spins while
+# it waits for another, or a BLAS on all cores for a matrix of 40 x 40, takes them from the tests
+# beside it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import cuda_host as cuda_host_module
 import hypothesis
 import numpy as np

@@ -89,7 +89,10 @@ def test_flow_equals_streaming(backend, dtype, size, name, guidance, path, sampl
         "regress": {"alone": False, "regressed": True},
         "standardized": {"as drawn": False, "standardized": True},
         "errors": [1, 2, 3],
-    }
+    },
+    # about as many observations as members: their Gram matrix is nearly singular, and the
+    # regression magnifies rounding by its condition
+    without=[{"regress": True, "size": (20, 64)}],
 )
 def test_score_filter_equals_streaming(
     backend, dtype, size, name, score, regress, standardized, errors
