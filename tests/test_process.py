@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import free_threaded
 import numpy as np
 import pytest
 from conftest import BACKENDS
@@ -109,6 +110,11 @@ def _analysis(queue, backend):
         queue.put(_digest(backend))
     except RuntimeError as error:
         queue.put(str(error))
+
+
+@needs_core
+def test_four_threads_in_kernels_at_once_give_the_same_bits():
+    assert free_threaded.differing(free_threaded.calls, rounds=3) == []
 
 
 THREADS = (ROOT / "tests/programs/threads.py").read_text()
