@@ -244,7 +244,7 @@ def floating(
             f"{argument} has dtype {array.dtype}, but the ensemble has {dtype}: "
             f"all arrays of one call share one dtype"
         )
-    return array
+    return aligned(array)
 
 
 def numbers(argument: str, value: Any) -> npt.NDArray[np.float64]:
@@ -287,7 +287,15 @@ def ensemble(argument: str, value: Any, *, members: int = 2, batch: bool = True)
 def contiguous(array: Array) -> Array:
     """Return the array C-contiguous, where it lies: itself, or a copy."""
     result: Array = _arrays.namespace(array).ascontiguousarray(array)
-    return result
+    return aligned(result)
+
+
+def aligned(array: Array) -> Array:
+    """Return the array itself, or a copy where its numbers lie across those of memory.
+
+    C++ does not say what reading them gives, and Numba compiles its kernels anew for them.
+    """
+    return array if _arrays.on_device(array) or array.flags.aligned else array.copy()
 
 
 def shaped(
@@ -342,7 +350,8 @@ def output(argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[An
         raise TypeError(f"{argument} has dtype {value.dtype}: expected {dtype}, as the input")
     if value.shape != shape:
         raise ValueError(f"{argument} has shape {value.shape}: expected {shape}, as the input")
-    writeable = _arrays.on_device(value) or value.flags.writeable
-    if not (value.flags.c_contiguous and writeable):
-        raise ValueError(f"{argument} must be C-contiguous and writeable")
+    # CuPy's arrays are always both
+    usable = _arrays.on_device(value) or (value.flags.writeable and value.flags.aligned)
+    if not (value.flags.c_contiguous and usable):
+        raise ValueError(f"{argument} must be C-contiguous and writeable, and aligned in memory")
     return array

@@ -151,7 +151,7 @@ class FittedPrior(ABC):
         FloatingPointError
             If finite numbers overflow, or those of `x` are not finite.
         """
-        x = self._checked(x, noising)
+        x, noising = self._checked(x, noising)
         return self._finite(self._estimate(x, noising).state)
 
     def score(self, x: Array, noising: Noising) -> Array:
@@ -165,7 +165,7 @@ class FittedPrior(ABC):
         TypeError, ValueError, FloatingPointError
             As by `posterior_mean`.
         """
-        x = self._checked(x, noising)
+        x, noising = self._checked(x, noising)
         estimate = self._estimate(x, noising)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             expected = cast(noising.scale, x) * estimate.state
@@ -184,15 +184,16 @@ class FittedPrior(ABC):
                 f"in {x.dtype}: {error}"
             ) from error
 
-    def _checked(self, x: Array, noising: Noising) -> Array:
+    def _checked(self, x: Array, noising: Noising) -> tuple[Array, Noising]:
         points = _checks.ensemble("x", x, members=1, batch=False)
         if self.dim is not None and points.shape[1] != self.dim:
             raise ValueError(f"x has shape {points.shape}: expected (M, {self.dim})")
-        if not np.ndim(noising.scale):
-            _checks.number("scale", noising.scale, least=0, most=1e150)
-        if not np.ndim(noising.variance):
-            _checks.number("variance", noising.variance, above=1e-300, most=1e300)
-        return points
+        scale, variance = noising.scale, noising.variance
+        if not np.ndim(scale):
+            scale = _checks.number("scale", scale, least=0, most=1e150)
+        if not np.ndim(variance):
+            variance = _checks.number("variance", variance, above=1e-300, most=1e300)
+        return points, noising._replace(scale=scale, variance=variance)
 
     @staticmethod
     def _finite(result: Array) -> Array:

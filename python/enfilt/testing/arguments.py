@@ -79,6 +79,8 @@ def others_refused(p: Problem) -> None:
     refused(p, arguments, "rng", 1.5, "rng=1.5")
     refused(p, arguments, "out", np.zeros((n, d)).tolist(), "a list as out")
     refused(p, arguments, "out", np.zeros((d, n)).T, "a column-major out")
+    shifted = np.zeros(8 * n * d + 1, np.uint8)[1:].view(np.float64).reshape(n, d)
+    refused(p, arguments, "out", shifted, "an out that lies across memory")
     refused(p, arguments, "out", np.zeros((n, 2 * d))[:, ::2], "a strided out")
     refused(p, arguments, "out", np.frombuffer(bytes(8 * n * d)).reshape(n, d), "a read-only out")
 

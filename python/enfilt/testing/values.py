@@ -122,10 +122,17 @@ def layouts(p: Problem) -> None:
         back = tuple(slice(None, None, -1) for _ in a.shape)
         return a[back].copy()[back]
 
+    def shifted(a: Array) -> Array:
+        memory = np.zeros(a.nbytes + 1, np.uint8)
+        view = memory[1:].view(a.dtype).reshape(a.shape)
+        view[...] = a
+        return view
+
     forms: dict[str, Callable[[Array], Any]] = {
         "column-major inputs": np.asfortranarray,
         "strided inputs": spread,
         "inputs of negative strides": turned,
+        "inputs that lie across memory": shifted,
         "lists": lambda a: a.tolist(),
     }
     for what, form in forms.items():
