@@ -12,11 +12,24 @@ import pickle
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import enfilt as ef
+from enfilt import backends
 from enfilt.inflation import MEMORY, Adaptive
 from enfilt.localization import GaspariCohn
-from enfilt.operators import Arctan, Custom, Every, Identity, Linear
+from enfilt.operators import (
+    Arctan,
+    Componentwise,
+    Custom,
+    Every,
+    Identity,
+    Linear,
+    Mask,
+    Power,
+    Sigmoid,
+    Subset,
+)
 
 M, N = 1000, 15
 
@@ -114,6 +127,94 @@ def test_any_operator(operator, dtype, rng):
     assert found == pytest.approx(wanted, rel=1e-5 if dtype == np.float32 else 1e-12)
 
 
+# Operator, dtype, members, components.
+PROBLEMS = [
+    (Identity(), "f4", 2, 1),
+    (Identity(), "f8", 20, 3001),
+    (Arctan() @ Every(3, 1), "f4", 9, 1000),
+    (Power(2) @ Subset(np.array([700, 3, 512, 90])), "f8", 33, 9001),
+    (Sigmoid(2.0) @ Mask(np.arange(517) % 7 > 2), "f8", 5, 517),
+    (Componentwise(lambda x: x * x), "f4", 7, 600),
+    (Identity(), "f8", 1, 5),
+]
+
+
+def observed_problem(operator, dtype, members, dim):
+    rng = np.random.default_rng([members, dim])
+    x = (1 + rng.standard_normal((members, dim))).astype(dtype)
+    m = operator.size(dim)
+    y = rng.standard_normal(m).astype(dtype)
+    y[1::4] = np.nan
+    obs = ef.Observation(operator, 0.5 + rng.random(m))
+    return x, obs.components(dim, y)
+
+
+def innovations(backend, x, observed):
+    moments = np.zeros((2, observed.y.size), x.dtype)
+    sums = backends.get(backend).innovations(x, observed, moments)
+    assert sums == backends.get(backend).innovations(x, observed)
+    return np.array(sums), moments
+
+
+@pytest.mark.parametrize("case", PROBLEMS, ids=lambda case: "-".join(map(str, case)))
+def test_backends_agree(other_backend, case):
+    """Of functions that are within some roundings of each other; values up to 30."""
+    x, observed = observed_problem(*case)
+    found, expected = (innovations(name, x, observed) for name in (other_backend, "numpy"))
+    eps = np.finfo(x.dtype).eps
+    np.testing.assert_allclose(found[0], expected[0], rtol=200 * eps)
+    assert found[0][0] == np.count_nonzero(~np.isnan(observed.y))
+    np.testing.assert_allclose(found[1], expected[1], rtol=200 * eps, atol=200 * eps * 30)
+    np.testing.assert_array_equal(np.isnan(found[1]), np.isnan([observed.y] * 2))
+
+
+def test_variances_are_rounded_as_the_spread_is(backend):
+    """A spread of a thousand roundings of the values, against float64."""
+    x = (1e4 + np.random.default_rng(3).standard_normal((40, 50))).astype("f4")
+    observed = ef.Observation(Identity(), 1.0).components(50, np.full(50, 1e4, "f4"))
+    sums, (departure, variance) = innovations(backend, x, observed)
+    exact = x.astype(float)
+    tolerance = 16 * float(np.finfo("f4").eps)
+    np.testing.assert_allclose(variance, exact.var(axis=0, ddof=1), rtol=tolerance)
+    np.testing.assert_allclose(departure, 1e4 - exact.mean(axis=0), atol=tolerance)
+    assert sums[1] == pytest.approx(exact.var(axis=0, ddof=1).sum(), rel=tolerance)
+
+
+def test_the_same_bits_with_any_number_of_threads(backend, monkeypatch):
+    x, observed = observed_problem(Arctan(), "f4", 5, 40_001)
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # Numba's; the core's is limited below
+        with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
+            found.append(innovations(backend, x, observed))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_factor_for_each_component(dtype, rng):
+    x = rng.standard_normal((2, 6, 37)).astype(dtype)
+    factor = 1 + rng.random(37)
+    factor[::5] = 1
+    out = np.empty_like(x)
+    Adaptive().widen(x, factor, out)
+    rtol = 1e-5 if dtype == "f4" else 1e-13
+    np.testing.assert_allclose(out.var(axis=1), factor * x.var(axis=1), rtol=rtol)
+    np.testing.assert_array_equal(out[..., ::5], x[..., ::5])
+    with pytest.raises(ValueError, match=r"factor has shape \(2,\)"):
+        Adaptive().widen(x, [1.0, 2.0], out)
+
+
+def test_outliers_that_overflow_move_it_by_two_deviations(rng):
+    forecast, obs = rng.standard_normal((6, 9)), ef.Observation(Identity(), 1.0)
+    y = np.zeros(9)
+    far, farther = (
+        Adaptive().estimate(forecast, np.where(np.arange(9) == 4, value, y), obs)
+        for value in (1e9, 1e300)
+    )
+    assert 1 < far == farther
+    assert Adaptive().estimate(1e200 * forecast, y, obs, 1.3) == 1.3  # nothing can be said
+
+
 FILTERS = [
     ef.LEnFF(GaspariCohn(cutoff=4.0)),
     ef.LETKF(GaspariCohn(cutoff=4.0)),
@@ -174,8 +275,11 @@ def test_one_value_in_two_filters_and_each_ensemble_of_a_batch_learn_apart(rng):
 
 
 def test_an_analysis_that_fails_teaches_nothing(rng):
+    calls = []
+
     def fails(x):
-        if len(x) > 1:  # the innovations are looked at a member at a time
+        calls.append(x.shape)
+        if len(calls) > 1:  # in the analysis, after the innovations have been looked at
             raise RuntimeError("no")
         return x
 

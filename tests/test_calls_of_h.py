@@ -58,6 +58,8 @@ CALLS = {
     "score filter": (ef.ScoreFilter(steps=STEPS, damping="linear"), STEPS - 1),
     "Langevin": (ef.SSLS(steps=5), 5),
     "particles": (ef.BootstrapPF(), 1),
+    # once more, of the forecast before it is widened
+    "particles, adaptive": (ef.BootstrapPF(inflation=ef.inflation.Adaptive()), 2),
     "EnKF": (ef.EnKF(), 1),
     "EnKF, localized": (ef.EnKF(localization=TAPER), 1),
     "ETKF": (ef.ETKF(), 1),

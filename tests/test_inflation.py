@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import enfilt as ef
+from enfilt import backends
+from enfilt.backends.inflation import InflationProblem
 from enfilt.inflation import RTPP, RTPS, Inflation, Multiplicative, as_inflation
 
 BLOCK = 1 << 14  # components that the package works on at a time
@@ -23,9 +26,9 @@ def pairs(members=4, dim=3):
     return st.tuples(one, one)
 
 
-def applied(inflation, analysis, forecast):
+def applied(inflation, analysis, forecast, backend="auto"):
     result = analysis.copy()
-    inflation.apply(result, forecast)
+    inflation.apply(result, forecast, backend=backend)
     return result
 
 
@@ -82,8 +85,9 @@ def test_a_shift_shifts(inflation, pair, shift):
 
 
 @pytest.mark.parametrize("inflation", INFLATIONS, ids=NAMES)
-@given(pair=pairs(), exponent=st.integers(-20, 20))
+@given(pair=pairs(), exponent=st.sampled_from([-900, -20, -1, 1, 20, 900]))
 def test_a_power_of_two_scales_exactly(inflation, pair, exponent):
+    """Also where the squares of anomalies are no numbers any more."""
     analysis, forecast = pair
     scale = 2.0**exponent
     scaled = applied(inflation, scale * analysis, scale * forecast)
@@ -230,16 +234,144 @@ def test_in_a_filter(inflation, backend, rng):
         )
         for i in (1.0, inflation)
     )
-    np.testing.assert_array_equal(widened, applied(as_inflation(inflation), plain, forecast))
+    expected = applied(as_inflation(inflation), plain, forecast, backend)
+    np.testing.assert_array_equal(widened, expected)
 
 
-def test_one_of_ones_own():
-    class Add(Inflation):
-        is_identity = False
+class Added(Inflation):
+    """One of the user's own."""
 
-        def _anomalies(self, analysis, forecast):
-            return analysis + forecast
+    is_identity = False
 
+    def _anomalies(self, analysis, forecast):
+        return analysis + forecast
+
+
+class Doubled(RTPS):
+    def _anomalies(self, analysis, forecast):
+        return 2 * analysis
+
+
+class Constant(Multiplicative):
+    def apply(self, analysis, forecast):
+        analysis[...] = 7
+
+
+def test_one_of_ones_own(rng):
+    """In a filter, too; it may be made from one that is a kernel."""
     x = np.array([[-1.0], [1.0]])
-    Add().apply(x, np.array([[4.0], [8.0]]))
+    Added().apply(x, np.array([[4.0], [8.0]]))
     np.testing.assert_array_equal(x, [[-3], [3]])
+    forecast, obs = rng.standard_normal((4, 3)), ef.Observation(ef.operators.Identity(), 1.0)
+    plain, doubled, constant = (
+        ef.ETKF(inflation=inflation).analysis(forecast, np.zeros(3), obs)
+        for inflation in (1.0, Doubled(0.5), Constant(2.0))
+    )
+    np.testing.assert_allclose(anomalies(doubled), 2 * anomalies(plain), rtol=1e-14, atol=1e-14)
+    np.testing.assert_array_equal(constant, 7)
+
+
+# Kind, dtype, members, components, amounts: one number, or one for each component.
+PROBLEMS = [
+    ("multiplicative", "f4", 2, 1, 0.3),
+    ("multiplicative", "f8", 33, 517, None),
+    ("rtpp", "f4", 3, 4099, None),
+    ("rtpp", "f8", 20, 16, 1.0),
+    ("rtps", "f4", 300, 70, None),
+    ("rtps", "f4", 20, 1025, 0.7),
+    ("rtps", "f8", 5, 3, None),
+    ("rtps", "f8", 1, 9, 0.5),
+]
+
+
+def problem_of(kind, dtype, members, dim, amount=None):
+    rng = np.random.default_rng([members, dim])
+    x, forecast = (100 + rng.standard_normal((2, 2, members, dim))).astype(dtype)
+    x[..., 0] = 0.1  # without spread
+    amounts = rng.random(dim) if amount is None else np.array([amount])
+    amounts[1::3] = 0
+    return InflationProblem(kind, amounts.astype(dtype), x, forecast)
+
+
+def inflated(problem, backend):
+    out = np.full_like(problem.x, np.nan)
+    backends.get(backend).inflate(problem, out)
+    return out
+
+
+@pytest.mark.parametrize("case", PROBLEMS, ids=lambda case: "-".join(map(str, case)))
+def test_backends_agree(other_backend, case):
+    """Steps are sums over members; the last rounding is of the values, one either way."""
+    problem = problem_of(*case)
+    found, expected = inflated(problem, other_backend), inflated(problem, "numpy")
+    eps, members = np.finfo(problem.x.dtype).eps, problem.x.shape[1]
+    step = np.abs(expected - problem.x).max()
+    assert (step > 0.01) == (members > 1 and problem.x.shape[2] > 1)
+    assert np.abs(found - expected).max() <= eps * (100 + (members + 16) * step)
+    for result in (found, expected):
+        assert result[..., 0].tobytes() == problem.x[..., 0].tobytes() or "rtpp" in case
+        if problem.amount.size > 1:
+            kept = problem.amount == 0
+            assert result[..., kept].tobytes() == problem.x[..., kept].tobytes()
+    problem.x[...] = inflated(problem, other_backend)  # in place
+    again = problem_of(*case)
+    backends.get(other_backend).inflate(again, again.x)
+    np.testing.assert_array_equal(again.x, problem.x)
+
+
+@pytest.mark.parametrize("kind", ["multiplicative", "rtps"])
+def test_the_same_bits_with_any_number_of_threads(backend, kind, monkeypatch):
+    problem, found = problem_of(kind, "f4", 5, 40_001, 0.3), []
+    for threads in (1, 2):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # Numba's; the core's is limited below
+        with threadpoolctl.threadpool_limits(threads, user_api="openmp"):
+            found.append(inflated(problem, backend))
+    np.testing.assert_array_equal(*found)
+
+
+def test_what_goes_past_the_caches_is_what_goes_through_them():
+    """The result of 18 MB, whose rows begin anywhere in a cache line, and the same in place."""
+    if "cpp" not in backends.available():
+        pytest.skip("no compiled core")
+    x = np.random.default_rng(1).standard_normal((1, 5, 900_001)).astype("f4")
+    problem = InflationProblem("multiplicative", np.array([0.3], "f4"), x)
+    found = inflated(problem, "cpp")
+    backends.get("cpp").inflate(problem, x)
+    np.testing.assert_array_equal(found, x)
+
+
+def test_anomalies_are_rounded_as_the_spread_is(backend):
+    """A spread of ten roundings of the values, widened by a thousand, as in float64."""
+    rng = np.random.default_rng(3)
+    x = (1e4 + 1e-2 * rng.standard_normal((20, 50))).astype("f4")
+    forecast = (1e4 + 10 * rng.standard_normal((20, 50))).astype("f4")
+    found = applied(RTPS(1), x, forecast, backend)
+    expected = applied(RTPS(1), x.astype(float), forecast.astype(float), "numpy")
+    step = np.abs(expected - x).max()
+    assert step > 10
+    assert np.abs(found - expected).max() <= np.finfo("f4").eps * (1e4 + 64 * step)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (([[1.0], [2.0]], np.ones((2, 1))), TypeError, "analysis is of type list"),
+        ((np.ones(3), np.ones(3)), ValueError, r"analysis has shape \(3,\)"),
+        ((np.ones((2, 3)), np.ones((2, 4))), ValueError, r"forecast has shape \(2, 4\)"),
+        ((np.ones((2, 3)), np.ones((2, 3), "f4")), TypeError, "forecast has dtype float32"),
+        ((np.broadcast_to(1.0, (2, 3)), np.ones((2, 3))), ValueError, "analysis is read-only"),
+        ((np.ones((2, 1)), np.array([[1], [np.nan]])), ValueError, r"forecast\[1, 0\] is nan"),
+        ((np.array([[-1.6e308], [1.6e308]]), np.ones((2, 1))), FloatingPointError, "analysis"),
+    ],
+)
+def test_bad_arrays(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        Multiplicative(1.1).apply(*arguments)
+
+
+def test_an_array_that_is_not_contiguous_is_changed_in_place(rng):
+    x, forecast = rng.standard_normal((2, 5, 4))
+    expected = applied(RTPS(0.5), x, forecast)
+    turned = np.asfortranarray(x)
+    RTPS(0.5).apply(turned, np.asfortranarray(forecast))
+    np.testing.assert_array_equal(turned, expected)

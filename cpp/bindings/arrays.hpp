@@ -76,6 +76,7 @@ void register_pairwise(py::module_&);
 void register_flow(py::module_&);
 void register_diffusion(py::module_&);
 void register_reduced(py::module_&);
+void register_inflation(py::module_&);
 void register_scores(py::module_&);
 void register_models(py::module_&);
 void register_letkf(py::module_&);

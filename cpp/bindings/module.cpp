@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     enfilt::bindings::register_flow(m);
     enfilt::bindings::register_diffusion(m);
     enfilt::bindings::register_reduced(m);
+    enfilt::bindings::register_inflation(m);
     enfilt::bindings::register_scores(m);
     enfilt::bindings::register_models(m);
     enfilt::bindings::register_letkf(m);

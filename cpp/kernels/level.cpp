@@ -25,6 +25,10 @@ template <class T>
 void anomaly_grams(const T* x, index_t members, index_t dim, const Observed<T>&, double* states,
                    double* observed);
 template <class T>
+void inflate(const InflationProblem<T>&);
+template <class T>
+void innovations(const InnovationProblem<T>&);
+template <class T>
 void ensemble_scores(const ScoreProblem<T>&);
 template <class T>
 void lorenz96(const Lorenz96Problem<T>&);
@@ -52,7 +56,7 @@ template <class T>
 constexpr Kernels<T> kernels = {
     squared_distances<T>,  pairwise_field<T>, flow_analysis<T>,
     diffusion_analysis<T>, reduced_analysis<T>,
-    misfit<T>,             anomaly_grams<T>,
+    misfit<T>,             anomaly_grams<T>,  inflate<T>,       innovations<T>,
     ensemble_scores<T>,    lorenz96<T>,       navier_stokes<T>,
     letkf_window<T>,       letkf_lists<T>,    lenff_window<T>,
     lenff_lists<T>,        normals<T>,        all_finite<T>,

@@ -15,6 +15,8 @@ struct Kernels {
     void (*misfit)(const T* x, index_t members, index_t dim, const Observed<T>&, double* out);
     void (*anomaly_grams)(const T* x, index_t members, index_t dim, const Observed<T>&,
                           double* states, double* observed);
+    void (*inflate)(const InflationProblem<T>&);
+    void (*innovations)(const InnovationProblem<T>&);
     void (*ensemble_scores)(const ScoreProblem<T>&);
     void (*lorenz96)(const Lorenz96Problem<T>&);
     void (*navier_stokes)(const NavierStokesProblem<T>&);

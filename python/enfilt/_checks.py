@@ -328,6 +328,16 @@ def finite(argument: str, array: Array, test: Callable[[Array], bool] | None = N
     raise ValueError(f"{first_bad(argument, array)}: expected finite values")
 
 
+def not_infinite(argument: str, array: Array) -> None:
+    """Check that no value of `array`, in which NaN is what is not observed, is infinite."""
+    infinite = np.isinf(array)
+    if infinite.any():
+        where = ", ".join(str(int(i)) for i in np.argwhere(infinite)[0])
+        raise ValueError(
+            f"{argument}[{where}] is infinite: expected finite values, or NaN for missing"
+        )
+
+
 def first_bad(argument: str, array: Array) -> str:
     """Return the first value that is not finite and where, as ``argument[0, 3] is nan``."""
     for row, part in enumerate(array.reshape(-1, array.shape[-1])):

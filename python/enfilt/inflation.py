@@ -6,29 +6,47 @@ forecast. With a factor of 1 or a relaxation of 0 it changes no bit.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _checks
+from . import _arrays, _checks, backends
+from .backends import Backend, ObservedComponents
+from .backends import inflation as plain
+from .backends.inflation import InflationProblem, InnovationSums
 from .observation import Observation
 
 Array = npt.NDArray[Any]
-
-# Components worked on at a time: temporaries stay small beside an ensemble.
-_BLOCK = 1 << 14
-# On a GPU a block has to be worth starting kernels for.
-_DEVICE_BLOCK = 1 << 20
 
 #: q of `Adaptive`: the standard deviation with which the factor of the cycles before is known.
 MEMORY = 0.1
 
 
 class Inflation(ABC):
-    """Widens an ensemble in place."""
+    """Widens an ensemble in place.
+
+    One of your own defines `is_identity` and `_anomalies`, from which `apply` makes the ensemble a
+    block of components at a time, in NumPy or CuPy. Those of this module are kernels of each
+    backend: one pass over memory, with the same bits on any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> class Additive(ef.inflation.Inflation):
+    ...     '''Adds the forecast's anomalies.'''
+    ...     is_identity = False
+    ...
+    ...     def _anomalies(self, analysis, forecast):
+    ...         return analysis + forecast
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> Additive().apply(x, np.array([[4.0], [8.0]]))
+    >>> x.ravel()
+    array([-3.,  3.])
+    """
 
     @property
     @abstractmethod
@@ -39,29 +57,84 @@ class Inflation(ABC):
     def _anomalies(self, analysis: Array, forecast: Array) -> Array:
         """Return the new anomalies from those of analysis and forecast, (N, block) each."""
 
-    def apply(self, analysis: Array, forecast: Array) -> None:
+    def apply(self, analysis: Array, forecast: Array, *, backend: str = "auto") -> None:
         """Widen `analysis` (..., N, D) in place.
 
         Parameters
         ----------
         analysis : ndarray, (..., N, D)
-            Changed in place.
-        forecast : ndarray, (..., N, D)
+            Float32 or float64, changed in place.
+        forecast : ndarray, as `analysis`
             The forecast that it came from.
+        backend : str
+            "auto", "cpp", "numba", "numpy" or "cuda".
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array is of another dtype or shape, or a value is not finite; the message names
+            it.
+        FloatingPointError
+            If finite numbers overflow. On a GPU, which would have to be waited for, neither this
+            nor a value that is not finite is looked for.
         """
+        shape, dtype = _in_place("analysis", analysis)
+        before = _checks.shaped("forecast", forecast, shape, dtype, "as analysis", members=2)
+        kernels = backends.of_arrays(backend, analysis=analysis, forecast=before)
+        if 0 in shape:
+            return
+        work = _checks.contiguous(analysis)
+        _check_finite(kernels, analysis=work, forecast=before)
         if self.is_identity:
             return
-        length = _DEVICE_BLOCK if _arrays.on_device(analysis) else _BLOCK
-        for index in np.ndindex(analysis.shape[:-2]):
-            for start in range(0, analysis.shape[-1], length):
-                block = (slice(None), slice(start, start + length))
-                a, f = analysis[index][block], forecast[index][block]
+        batch = (-1, *shape[-2:])
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
+            self._apply(work.reshape(batch), before.reshape(batch), kernels)
+        _check_overflow(kernels, "analysis", work)
+        if work is not analysis:
+            analysis[...] = work
+
+    def _apply(self, analysis: Array, forecast: Array, kernels: Backend) -> None:
+        """Widen `analysis` (B, N, D) in place, of arrays that were checked and are contiguous."""
+        for part in plain.blocks(analysis):
+            for one, other in zip(analysis, forecast, strict=True):
+                a, f = one[:, part], other[:, part]
                 mean = a.mean(axis=0)
                 a[...] = mean + self._anomalies(a - mean, f - f.mean(axis=0))
 
 
+class _Formula(Inflation):
+    """An inflation that the backends have a kernel for."""
+
+    _kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def _amount(self) -> float:
+        """That of `enfilt.backends.inflation.InflationProblem`."""
+
+    @property
+    def is_identity(self) -> bool:
+        return self._amount == 0
+
+    def _problem(self, analysis: Array, forecast: Array) -> InflationProblem:
+        amount = np.array([self._amount], analysis.dtype)
+        return InflationProblem(self._kind, amount, analysis, forecast)
+
+    def _anomalies(self, analysis: Array, forecast: Array) -> Array:
+        widened: Array = _arrays.namespace(analysis).empty_like(analysis)
+        plain.inflate(self._problem(analysis[None], forecast[None]), widened[None])
+        return widened
+
+    def _apply(self, analysis: Array, forecast: Array, kernels: Backend) -> None:
+        if type(self)._anomalies is not _Formula._anomalies:  # those of a subclass of the user's
+            super()._apply(analysis, forecast, kernels)
+        else:
+            kernels.inflate(self._problem(analysis, forecast), analysis)
+
+
 @dataclass(frozen=True)
-class Multiplicative(Inflation):
+class Multiplicative(_Formula):
     """Multiply the anomalies by a factor.
 
     Parameters
@@ -80,20 +153,18 @@ class Multiplicative(Inflation):
 
     factor: float
 
+    _kind = "multiplicative"
+
     def __post_init__(self) -> None:
         _checks.number("factor", self.factor, above=0)
 
     @property
-    def is_identity(self) -> bool:
-        return self.factor == 1
-
-    def _anomalies(self, analysis: Array, forecast: Array) -> Array:
-        result: Array = analysis.dtype.type(self.factor) * analysis
-        return result
+    def _amount(self) -> float:
+        return self.factor - 1
 
 
 @dataclass(frozen=True)
-class RTPP(Inflation):
+class RTPP(_Formula):
     """Relax the anomalies to those of the forecast: (1 - a) A_a + a A_f.
 
     Zhang, Snyder, Sun (2004), "Impacts of initial estimate and observation availability on
@@ -115,21 +186,18 @@ class RTPP(Inflation):
 
     relaxation: float
 
+    _kind = "rtpp"
+
     def __post_init__(self) -> None:
         _checks.number("relaxation", self.relaxation, least=0, most=1)
 
     @property
-    def is_identity(self) -> bool:
-        return self.relaxation == 0
-
-    def _anomalies(self, analysis: Array, forecast: Array) -> Array:
-        kind = analysis.dtype.type
-        result: Array = kind(1 - self.relaxation) * analysis + kind(self.relaxation) * forecast
-        return result
+    def _amount(self) -> float:
+        return self.relaxation
 
 
 @dataclass(frozen=True)
-class RTPS(Inflation):
+class RTPS(_Formula):
     """Relax the spread to that of the forecast, component by component.
 
     The anomalies are multiplied by 1 + a (s_f - s_a) / s_a. Whitaker, Hamill (2012), "Evaluating
@@ -151,24 +219,14 @@ class RTPS(Inflation):
 
     relaxation: float
 
+    _kind = "rtps"
+
     def __post_init__(self) -> None:
         _checks.number("relaxation", self.relaxation, least=0, most=1)
 
     @property
-    def is_identity(self) -> bool:
-        return self.relaxation == 0
-
-    def _anomalies(self, analysis: Array, forecast: Array) -> Array:
-        # the mean was rounded: what is left of it in the anomalies must not be widened
-        centred = analysis - analysis.mean(axis=0)
-        before = np.sqrt(np.sum(forecast**2, axis=0))
-        after = np.sqrt(np.sum(centred**2, axis=0))
-        # a component without spread has nothing to widen
-        varies = after > 0
-        growth = np.where(varies, (before - after) / np.where(varies, after, 1), 0)
-        factor = 1 + analysis.dtype.type(self.relaxation) * growth
-        result: Array = centred * factor.astype(analysis.dtype, copy=False)
-        return result
+    def _amount(self) -> float:
+        return self.relaxation
 
 
 @dataclass(frozen=True)
@@ -232,37 +290,126 @@ class Adaptive(Inflation):
             NaN: not observed.
         obs : Observation
         known : float
-            lambda after the cycles before.
+            lambda after the cycles before, at least 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit, or a value is not finite; the message names it.
         """
-        xp = _arrays.namespace(forecast)
-        mean, variance = _moments(forecast, obs)
-        seen = ~np.isnan(y)
-        precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[seen]
-        ratio = variance[seen] * precision
-        total = float(ratio.sum())
-        if not total > 0:  # nothing is seen, or nothing can be widened
+        x = _checks.ensemble("forecast", forecast, members=1, batch=False)
+        if not isinstance(obs, Observation):
+            raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
+        known = _checks.number("known", known, least=1, most=1e100)  # it is squared
+        seen = _checks.floating("y", y, x.dtype, missing=True)
+        m = obs.told_size(x.shape[-1])
+        seen = _checks.shaped("y", seen, (seen.size if m is None else m,), x.dtype, "(m,)")
+        kernels = backends.of_arrays("auto", forecast=x, y=seen)
+        obs.check_seen(seen)
+        _check_finite(kernels, forecast=x)
+        if not kernels.on_device:
+            _checks.not_infinite("y", seen)
+        observed = obs.components(x.shape[-1], seen)
+        with np.errstate(over="ignore", invalid="ignore"):  # then there is nothing to learn
+            return self.learn(x, seen, obs, observed, kernels, known)
+
+    def learn(
+        self,
+        x: Array,
+        y: Array,
+        obs: Observation,
+        observed: ObservedComponents | None,
+        kernels: Backend,
+        known: float,
+    ) -> float:
+        """Return what `estimate` does, of arrays that were checked.
+
+        `observed` are the observations `y` where the kernels evaluate h, else None.
+        """
+        if observed is None:
+            x = _checks.contiguous(obs.observe(x, y.size))
+            precision = np.ascontiguousarray(obs.precision(y.dtype))
+            observed = ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
+        return self._updated(kernels.innovations(x, observed), known)
+
+    @staticmethod
+    def _updated(sums: InnovationSums, known: float) -> float:
+        """Return lambda after innovations with these sums."""
+        seen, ratio, squares, misfit = sums
+        if not 0 < ratio < math.inf:  # nothing is seen, or nothing can be widened
             return known
-        excess = (y[seen] - mean[seen]) ** 2 * precision - 1
-        deviation = float(np.sqrt(2 * ((known * ratio + 1) ** 2).sum())) / total
-        moved = float(excess.sum()) / total - known
+        deviation = math.sqrt(2 * (known**2 * squares + 2 * known * ratio + seen)) / ratio
+        moved = (misfit - seen) / ratio - known
         moved = min(max(moved, -2 * deviation), 2 * deviation)
-        return max(1.0, known + moved * MEMORY**2 / (MEMORY**2 + deviation**2))
+        factor = known + moved * MEMORY**2 / (MEMORY**2 + deviation**2)
+        return max(1.0, factor) if math.isfinite(factor) else known
 
-    def widen(self, forecast: Array, factor: float, out: Array) -> None:
-        """Write `forecast` (N, D), its variance times `factor`, to `out`."""
-        out[...] = forecast
-        Multiplicative(float(np.sqrt(factor))).apply(out, forecast)
+    def widen(self, forecast: Array, factor: npt.ArrayLike, out: Array) -> None:
+        """Write a forecast, its variance times `factor`, to `out`.
+
+        Parameters
+        ----------
+        forecast : array_like, (..., N, D)
+            Float32 or float64.
+        factor : float or array_like, (D,)
+            Above zero; a component whose factor is 1 keeps every bit.
+        out : ndarray, as `forecast`
+            C-contiguous; `forecast` itself is allowed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit, or a value is not finite; the message names it.
+        FloatingPointError
+            If finite numbers overflow; on a GPU neither is looked for.
+        """
+        x = _checks.floating("forecast", forecast, members=2)
+        shape = x.shape
+        if x.ndim < 2:
+            raise ValueError(f"forecast has shape {shape}: expected (..., N, D)")
+        target = _checks.output("out", out, shape, x.dtype)
+        variance = _checks.numbers("factor", factor)
+        if variance.shape not in ((), (1,), shape[-1:]):
+            raise ValueError(
+                f"factor has shape {variance.shape}: expected one number or {shape[-1:]}"
+            )
+        if not (np.isfinite(variance) & (variance > 0)).all():
+            raise ValueError(f"factor={factor!r}: expected finite numbers above zero")
+        kernels = backends.of_arrays("auto", forecast=x, out=target)
+        if 0 in shape:
+            return
+        batch = (-1, *shape[-2:])
+        rows = _checks.contiguous(x)
+        _check_finite(kernels, forecast=rows)
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
+            kernels.widen(rows.reshape(batch), np.atleast_1d(variance), target.reshape(batch))
+        _check_overflow(kernels, "out", target)
 
 
-def _moments(ensemble: Array, obs: Observation) -> tuple[Array, Array]:
-    """Return mean and variance of h(x), (m,) each in float64, a member at a time (Welford)."""
-    mean = obs.operator(ensemble[:1])[0].astype(np.float64)
-    squares = np.zeros_like(mean)
-    for i in range(1, len(ensemble)):
-        gap = obs.operator(ensemble[i : i + 1])[0] - mean
-        mean += gap / (i + 1)
-        squares += gap**2 * (i / (i + 1))
-    return mean, squares / (len(ensemble) - 1)
+def _in_place(argument: str, value: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Check an array (..., N, D) that is to be changed in place; return its shape and dtype."""
+    if _checks.floating(argument, value, members=2) is not value:
+        raise TypeError(
+            f"{argument} is of type {type(value).__name__}: expected an array, which is changed "
+            f"in place"
+        )
+    if value.ndim < 2:
+        raise ValueError(f"{argument} has shape {value.shape}: expected (..., N, D)")
+    if not (_arrays.on_device(value) or value.flags.writeable):
+        raise ValueError(f"{argument} is read-only: expected an array that can be changed in place")
+    return value.shape, value.dtype
+
+
+def _check_finite(kernels: Backend, **arrays: Array) -> None:
+    for name, array in arrays.items():
+        if not kernels.on_device:
+            _checks.finite(name, array, kernels.all_finite)
+
+
+def _check_overflow(kernels: Backend, name: str, array: Array) -> None:
+    if not (kernels.on_device or kernels.all_finite(array)):
+        bad = _checks.first_bad(name, array)
+        raise FloatingPointError(f"{bad} after inflation: expected smaller numbers, or float64")
 
 
 def as_inflation(value: float | Inflation) -> Inflation:

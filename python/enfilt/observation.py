@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from . import _arrays, _checks
 from ._values import Value
+from .backends import ObservedComponents
 from .grids import Grid, as_grid, check_places
 from .operators import Operator
 
@@ -186,6 +187,36 @@ class Observation(Value):
                 "needs Observation(..., locations=...) of the observations"
             )
         return grid, grid.coordinates(form.components)
+
+    def components(self, dim: int, y: Array) -> ObservedComponents | None:
+        """Return observations y (..., m) of states of `dim` components as kernels take them.
+
+        None where the operator is none that they evaluate themselves.
+        """
+        form = self.operator.pointwise(dim)
+        if form is None:
+            return None
+        xp = _arrays.namespace(y)
+        precision, chosen = self.precision(y.dtype), form.components
+        if isinstance(chosen, slice):
+            offset, stride, indices = chosen.start, chosen.step, None
+        else:
+            offset, stride, indices = 0, 1, chosen
+            if np.any(np.diff(indices) < 0):
+                order = np.argsort(indices)
+                indices, y = indices[order], y[..., xp.asarray(order)]
+                precision = precision[order] if precision.size > 1 else precision
+        return ObservedComponents(
+            form.kind,
+            form.parameter,
+            offset,
+            stride,
+            y.shape[-1],
+            indices,
+            xp.ascontiguousarray(y),
+            np.ascontiguousarray(precision),
+            form.function,
+        )
 
     def precision(self, dtype: npt.DTypeLike) -> Array:
         """Return 1/r^2, of shape (1,) or (m,), in `dtype`.

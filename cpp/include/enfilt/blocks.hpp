@@ -168,4 +168,17 @@ ENFILT_INLINE void fetch(const T* from, index_t n, T* to) {
     for (index_t d = n; d < round_up(n, Blocks<T>::lanes); ++d) to[d] = T(0);
 }
 
+// Copies n components past the caches; ends that fill no cache line go the usual way.
+template <class T>
+ENFILT_INLINE void copy_past_caches(const T* from, index_t n, T* to) {
+    constexpr index_t line = 64 / static_cast<index_t>(sizeof(T)), lanes = Blocks<T>::lanes;
+    const index_t passed = static_cast<index_t>(reinterpret_cast<std::uintptr_t>(to) % 64 / sizeof(T));
+    index_t d = passed == 0 ? 0 : line - passed;
+    if (d > n) d = n;
+    std::memcpy(to, from, static_cast<std::size_t>(d) * sizeof(T));
+    for (; d + line <= n; d += line)
+        for (index_t l = 0; l < line; l += lanes) store_past_caches(to + d + l, load(from + d + l));
+    std::memcpy(to + d, from + d, static_cast<std::size_t>(n - d) * sizeof(T));
+}
+
 ENFILT_CLOSE

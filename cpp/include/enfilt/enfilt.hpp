@@ -5,6 +5,8 @@
 #include "field.hpp"
 #include "finite.hpp"
 #include "flow.hpp"
+#include "inflation.hpp"
+#include "innovations.hpp"
 #include "lenff.hpp"
 #include "lenff_lists.hpp"
 #include "letkf.hpp"

@@ -228,6 +228,32 @@ struct LenffLists {
     double* bounds = nullptr;               // (count,), without them
 };
 
+// How an ensemble is widened about its mean; inflation.hpp has the formulas.
+enum class Inflate : int { multiplicative, rtpp, rtps };
+
+template <class T>
+struct InflationProblem {
+    index_t members = 0, dim = 0;
+    Inflate kind = Inflate::multiplicative;
+    const T* x = nullptr;         // (N, D)
+    const T* forecast = nullptr;  // (N, D); null where the kind does not use it
+    const T* amount = nullptr;    // (D,), or one number; 0: the component stays as it is
+    bool amount_varies = false;
+    T* out = nullptr;             // (N, D); x itself is allowed
+};
+
+// What the innovations of an ensemble tell of its variance.
+template <class T>
+struct InnovationProblem {
+    index_t members = 0, dim = 0;
+    const T* x = nullptr;                   // (N, D)
+    const Observed<T>* observed = nullptr;  // never null
+    // (4,), over what is observed: its number, sum p/r^2, sum (p/r^2)^2, sum d^2/r^2
+    double* sums = nullptr;
+    T* departures = nullptr;  // (m,): d = y - mean h, NaN where y is; or null
+    T* variances = nullptr;   // (m,), with departures: p, the variance of h, NaN where y is
+};
+
 // Sums over components from which the scores of an ensemble follow; all float64.
 struct EnsembleSums {
     double squared_error = 0;  // sum_d (mean - truth)^2

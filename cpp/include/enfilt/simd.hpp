@@ -100,6 +100,26 @@ ENFILT_INLINE void store(T* p, vec_t<T> v) {
     std::memcpy(p, &v, sizeof v);
 }
 
+// Stores that go past the caches, for what is not read soon: a cache would first read what they
+// overwrite. p is a multiple of the vector's size. Other threads see them after the flush.
+template <class T>
+ENFILT_INLINE void store_past_caches(T* p, vec_t<T> v) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<__m512i>(v));
+#elif defined(__AVX2__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(v));
+#elif defined(__SSE2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), reinterpret_cast<__m128i>(v));
+#else
+    store(p, v);
+#endif
+}
+ENFILT_INLINE void flush_past_caches() {
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
+
 template <class T>
 ENFILT_INLINE vec_t<T> broadcast(T x) {
     return x - vec_t<T>{};  // x - 0, not x + 0: keeps the sign of -0

@@ -14,6 +14,7 @@ from .block_function import BlockFunction
 from .letkf import LocalLists, LocalObservations, LocalWindow
 
 if TYPE_CHECKING:
+    from .inflation import InflationProblem, InnovationSums
     from .reduced import ReducedProblem
 
 Array = npt.NDArray[Any]
@@ -307,6 +308,31 @@ class Backend(ABC):
     @abstractmethod
     def anomaly_grams(self, x: Array, observed: ObservedComponents) -> tuple[Array, Array]:
         """Return A A^T and Y R^-1 Y^T, (N, N) in float64, for the anomalies of x and h(x)."""
+
+    def inflate(self, problem: InflationProblem, out: Array) -> None:
+        """Write ensembles widened about their means, (B, N, D), to `out`, which may be its `x`."""
+        from . import inflation  # its plain form is written in terms of this module
+
+        inflation.inflate(problem, out)
+
+    def widen(self, x: Array, factor: npt.NDArray[np.float64], out: Array) -> None:
+        """Write x (B, N, D) to `out`, the variance of components times factor, (1,) or (D,)."""
+        from .inflation import InflationProblem
+
+        amount = (factor - 1) / (np.sqrt(factor) + 1)  # the root less 1, also where it is near 1
+        self.inflate(InflationProblem("multiplicative", amount.astype(x.dtype), x), out)
+
+    def innovations(
+        self, x: Array, observed: ObservedComponents, moments: Array | None = None
+    ) -> InnovationSums:
+        """Return what the innovations of an ensemble (N, D) tell of its variance, in one pass.
+
+        `moments`, (2, m) in the dtype of x where it is given, gets d = y - mean h(x) and the
+        variance p of h(x), in the order of `observed`, NaN where y is.
+        """
+        from . import inflation
+
+        return inflation.innovations(x, observed, moments)
 
     @abstractmethod
     def score_sums(self, x: Array, truth: Array) -> ScoreSums:

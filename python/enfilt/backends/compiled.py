@@ -19,6 +19,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
+from .inflation import KINDS, InflationProblem, InnovationSums
 from .letkf import LocalLists, LocalObservations, LocalWindow
 from .reduced import ReducedProblem
 
@@ -202,6 +203,15 @@ class CppBackend(Backend):
         states, values = np.empty((members, members)), np.empty((members, members))
         self.core.anomaly_grams(x, _parts(observed), states, values)
         return states, values
+
+    def inflate(self, problem: InflationProblem, out: Array) -> None:
+        p = problem
+        self.core.inflate(KINDS.index(p.kind), p.amount, p.x, p.forecast, out)
+
+    def innovations(
+        self, x: Array, observed: ObservedComponents, moments: Array | None = None
+    ) -> InnovationSums:
+        return InnovationSums(*self.core.innovations(x, _parts(observed), moments))
 
     def score_sums(self, x: Array, truth: Array) -> ScoreSums:
         members = x.shape[0]

@@ -11,6 +11,7 @@ from ._jit import (
     diffusion,
     ensemble,
     flow,
+    inflation,
     lenff,
     lenff_lists,
     letkf,
@@ -31,6 +32,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
+from .inflation import KINDS, InflationProblem, InnovationSums
 from .letkf import LocalLists, LocalObservations, LocalWindow
 from .reduced import ReducedProblem
 from .reference import softmax
@@ -146,6 +148,24 @@ class NumbaBackend(Backend):
         values = np.zeros_like(states)
         ensemble.anomaly_grams(fixed(x), observed_as(observed, x), cut, states, values)
         return states.sum(axis=0)[:members, :members], values.sum(axis=0)[:members, :members]
+
+    def inflate(self, problem: InflationProblem, out: Array) -> None:
+        p = problem
+        for b, x in enumerate(p.x):
+            cut = cut_of(2 * len(x), 1, x)
+            forecast = x if p.forecast is None else p.forecast[b]
+            kind = KINDS.index(p.kind)
+            inflation.inflate(fixed(x), fixed(forecast), kind, fixed(p.amount), cut, out[b])
+
+    def innovations(
+        self, x: Array, observed: ObservedComponents, moments: Array | None = None
+    ) -> InnovationSums:
+        cut = cut_of(2 * len(x), 4, x)
+        sums = sums_of(cut, x, 4)
+        wanted = moments is not None
+        written = moments if moments is not None else np.empty((2, 0), x.dtype)
+        inflation.innovations(fixed(x), observed_as(observed, x), cut, sums, written, wanted)
+        return InnovationSums(*(float(total) for total in sums.sum(axis=0)))
 
     def score_sums(self, x: Array, truth: Array) -> ScoreSums:
         members = len(x)

@@ -101,30 +101,7 @@ class Cycle:
     @functools.cached_property
     def observed(self) -> ObservedComponents | None:
         """The observations as the kernels take them, or None where they can't."""
-        form = self.obs.operator.pointwise(self.forecast.shape[-1])
-        if form is None:
-            return None
-        xp = _arrays.namespace(self.y)
-        y, precision, chosen = self.y, self.obs.precision(self.y.dtype), form.components
-        if isinstance(chosen, slice):
-            offset, stride, indices = chosen.start, chosen.step, None
-        else:
-            offset, stride, indices = 0, 1, chosen
-            if np.any(np.diff(indices) < 0):
-                order = np.argsort(indices)
-                indices, y = indices[order], y[:, xp.asarray(order)]
-                precision = precision[order] if precision.size > 1 else precision
-        return ObservedComponents(
-            form.kind,
-            form.parameter,
-            offset,
-            stride,
-            y.shape[-1],
-            indices,
-            xp.ascontiguousarray(y),
-            np.ascontiguousarray(precision),
-            form.function,
-        )
+        return self.obs.components(self.forecast.shape[-1], self.y)
 
 
 @dataclass(frozen=True)
@@ -265,6 +242,20 @@ class EnsembleFilter(Frozen, ABC):
         cycle, target, shape = self._checked(forecast, y, obs, previous, rng, noise, out)
         return self._run(cycle, target, shape)
 
+    def _analysis_of_finite(
+        self,
+        forecast: Array,
+        y: Array,
+        obs: Observation,
+        *,
+        previous: Array,
+        rng: np.random.Generator,
+        out: Array,
+    ) -> Array:
+        """As `analysis`, of ensembles that are known to be finite: they are not read for that."""
+        checked = self._checked(forecast, y, obs, previous, rng, None, out, finite=True)
+        return self._run(*checked)
+
     def _checked(
         self,
         forecast: npt.ArrayLike,
@@ -274,8 +265,13 @@ class EnsembleFilter(Frozen, ABC):
         rng: RandomState,
         noise: npt.ArrayLike | None,
         out: Array | None,
+        *,
+        finite: bool = False,
     ) -> tuple[Cycle, Array | None, tuple[int, ...]]:
-        """Check what `analysis` was given; return the cycle, `out`, and the shape of the result."""
+        """Check what `analysis` was given; return the cycle, `out`, and the shape of the result.
+
+        With `finite`, the ensembles are known to be.
+        """
         ensemble = _checks.ensemble("forecast", forecast, members=self._min_members)
         batched = ensemble.ndim == 3
         shape, dtype = ensemble.shape, ensemble.dtype
@@ -319,7 +315,7 @@ class EnsembleFilter(Frozen, ABC):
         if backend.on_device:
             self._check_on_device(ensemble, obs, target)
         else:
-            self._check_values(observations, arrays, backend)
+            self._check_values(observations, {} if finite else arrays, backend)
 
         def batch(array: Array | None) -> Array | None:
             return array if array is None or batched else array[None]
@@ -340,9 +336,7 @@ class EnsembleFilter(Frozen, ABC):
 
     @staticmethod
     def _check_values(y: Array, arrays: dict[str, Array | None], backend: Backend) -> None:
-        if np.isinf(y).any():
-            where = ", ".join(str(int(i)) for i in np.argwhere(np.isinf(y))[0])
-            raise ValueError(f"y[{where}] is infinite: expected finite values, or NaN for missing")
+        _checks.not_infinite("y", y)
         for name, array in arrays.items():
             if array is not None:
                 _checks.finite(name, array, backend.all_finite)
@@ -382,7 +376,7 @@ class EnsembleFilter(Frozen, ABC):
             with self._overflows(cycle):
                 started = self._widened(cycle)
                 self._update(started, work)
-                self._inflation.apply(work, started.forecast)
+                self._inflate(started, work)
         cycle.backend.copy_where(unobserved, cycle.forecast, work)
         self._check_result(cycle, work)
         self._remember(cycle)
@@ -428,13 +422,28 @@ class EnsembleFilter(Frozen, ABC):
         inflation = self._inflation
         if not isinstance(inflation, Adaptive):
             return cycle
-        forecast = np.empty_like(cycle.forecast)
         for b, x in enumerate(cycle.forecast):
             known = self._memory.inflation.get(b, 1.0)
-            cycle.factors[b] = inflation.estimate(x, cycle.y[b], cycle.obs, known)
-            inflation.widen(x, cycle.factors[b], forecast[b])
+            observed = None if cycle.observed is None else cycle.observed.of(b)
+            cycle.factors[b] = inflation.learn(
+                x, cycle.y[b], cycle.obs, observed, cycle.backend, known
+            )
         cycle.facts["inflation"] = float(np.mean(list(cycle.factors.values())))
+        if all(factor == 1 for factor in cycle.factors.values()):
+            return cycle
+        forecast = np.empty_like(cycle.forecast)
+        for b, factor in cycle.factors.items():
+            one = slice(b, b + 1)
+            cycle.backend.widen(cycle.forecast[one], np.array([factor]), forecast[one])
         return dataclasses.replace(cycle, forecast=forecast)
+
+    def _inflate(self, cycle: Cycle, analysis: Array) -> None:
+        """Widen an analysis (B, N, D) in place."""
+        inflation = self._inflation
+        if type(inflation).apply is not Inflation.apply:  # one of the user's
+            inflation.apply(analysis, cycle.forecast)
+        elif not inflation.is_identity:
+            inflation._apply(analysis, cycle.forecast, cycle.backend)
 
     def _remember(self, cycle: Cycle) -> None:
         """Keep what an analysis has left behind, once it has succeeded."""

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from ..inflation import as_inflation
 from ..observation import Observation
 from . import ensemble_space, knobs
 from .base import Array, Cycle, EnsembleFilter, RandomState
@@ -174,7 +173,7 @@ class BootstrapPF(EnsembleFilter):
             widened = self._widened(cycle)
             after = self._move(widened, 0, before, analysis)
             if not np.isnan(cycle.y).all():
-                as_inflation(self.inflation).apply(out, widened.forecast)
+                self._inflate(widened, out)
         self._check_result(cycle, out)
         self._remember(widened)
         return analysis, after

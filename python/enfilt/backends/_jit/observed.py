@@ -97,24 +97,43 @@ def observe(observed: Observed, x: Array, n: int, value: Array, slope: Array) ->
 
 
 @serial
-def spread(observed: Observed, first: int, n: int, y: Array, weight: Array) -> None:
-    """Spread the observations of a block to a y and a 1/r^2 for each component, 0 where none."""
-    _, _, offset, stride, indices, values, precision, _ = observed
+def first_observation(observed: Observed, first: int) -> int:
+    """Return the first observation of a component from `first` on."""
+    _, _, offset, stride, indices, _, _, _ = observed
+    if indices.size > 0:
+        return int(np.searchsorted(indices, first))
+    return max(0, (first - offset + stride - 1) // stride)
+
+
+@serial
+def component_of(observed: Observed, k: int) -> int:
+    """Return the component that observation k is of."""
+    _, _, offset, stride, indices, _, _, _ = observed
+    return indices[k] if indices.size > 0 else offset + k * stride
+
+
+@serial
+def spread(observed: Observed, first: int, n: int, y: Array, weight: Array) -> int:
+    """Spread the observations of a block to a y and a 1/r^2 for each component, 0 where none.
+
+    Returns how many there are.
+    """
+    _, _, _, _, _, values, precision, _ = observed
     for d in range(n):
         y[d] = weight[d] = 0
     varies = 1 if precision.size > 1 else 0
-    if indices.size > 0:
-        k = int(np.searchsorted(indices, first))
-    else:
-        k = max(0, (first - offset + stride - 1) // stride)
+    count = 0
+    k = first_observation(observed, first)
     while k < values.size:
-        d = (indices[k] if indices.size > 0 else offset + k * stride) - first
+        d = component_of(observed, k) - first
         if d >= n:
             break
         if not np.isnan(values[k]):
             y[d] = values[k]
             weight[d] = precision[k * varies]
+            count += 1
         k += 1
+    return count
 
 
 @serial

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ... import _checks
 from ..case import Case
-from . import flow, kalman, lorenz96, score
+from . import flow, inflation, kalman, lorenz96, score
 
 __all__ = ["CASES", "get"]
 
 #: Cases by name, in the order of the table.
 CASES: dict[str, Case] = {
-    case.name: case for group in (flow, lorenz96, kalman, score) for case in group.CASES
+    case.name: case for group in (flow, lorenz96, kalman, inflation, score) for case in group.CASES
 }
 
 
