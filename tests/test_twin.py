@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import enfilt as ef
-from enfilt import metrics, progress
+from enfilt import backends, metrics, progress
 from enfilt import twin as twin_module
 from enfilt.filters import EnsembleFilter
 from enfilt.result import SCORES
@@ -410,6 +410,57 @@ def test_a_state_that_is_not_finite_ends_the_run(call, name, kept, value):
     assert result.cycles == kept
     assert np.isfinite(result.rmse.analysis).all()
     assert caught[0].filename == __file__  # it points to the caller of run
+
+
+def test_every_state_is_looked_at_once(monkeypatch):
+    """A forecast by the model, or by the run where the model is a function; an analysis once."""
+    model = ef.models.Lorenz96(dim=DIM)
+    sizes, kernels = [], type(backends.get("auto"))
+    plain = kernels.all_finite
+    monkeypatch.setattr(
+        kernels, "all_finite", lambda self, x: sizes.append(x.size) or plain(self, x)
+    )
+    looks = []
+    for stepped in (model, lambda x, steps: model.step(x.copy(), steps).copy()):
+        for cycles in (2, 3):
+            sizes.clear()
+            twin = make_twin(stepped, cycles=cycles, initial_state=model.initial_state(0))
+            twin.run(ef.ETKF(), members=3, seed=0)
+            looks.append([sizes.count(3 * DIM), sizes.count(DIM)])
+    own, function = np.diff(np.reshape(looks, (2, 2, 2)), axis=1)[:, 0].tolist()
+    assert own == [2, 1]  # a cycle's forecast and analysis, and its truth
+    assert function == [3, 2]  # the model's `step` that this one calls has looked, too
+
+
+class Broken(ef.models.Lorenz96):
+    """A model of the user's, with a `step` of its own that goes wrong for ensembles."""
+
+    def step(self, ensemble, steps=1, **options):
+        result = super().step(ensemble, steps, **options)
+        if len(result) > 1:
+            result[1, 2] = np.nan
+        return result
+
+
+def test_a_step_of_the_users_own_is_looked_at():
+    with pytest.warns(RuntimeWarning, match=r"at cycle 1, forecast\[1, 2\] is nan"):
+        result = make_twin(Broken(dim=DIM)).run(ef.ETKF(), members=3, seed=0)
+    assert len(result.rmse.forecast) == 1
+
+
+@dataclass(frozen=True)
+class Late(Recording):
+    """Whose `analysis`, the user's own, is not finite after it was looked at."""
+
+    def analysis(self, forecast, y, obs, **options):
+        result = super().analysis(forecast, y, obs, **options)
+        result[0, 1] = np.inf
+        return result
+
+
+def test_an_analysis_of_the_users_own_is_looked_at():
+    with pytest.warns(RuntimeWarning, match=r"at cycle 0, analysis\[0, 1\] is inf"):
+        make_twin().run(Late(), members=3, seed=0)
 
 
 def test_an_analysis_that_is_not_finite_ends_the_run():

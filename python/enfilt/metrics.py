@@ -95,8 +95,6 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
     _checks.alike(ensemble=ensemble, truth=truth)
     kernels = backends.of_arrays(backend, ensemble=x, truth=reference)
-    _checks.finite("ensemble", x, kernels.all_finite)
-    _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
     with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
         sums = kernels.score_sums(x, reference)
         apart = np.sqrt(sums.to_members).sum() / members**2
@@ -109,7 +107,10 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
             nrmse=float("nan"),
             rank_histogram=sums.ranks,
         )
+    # a value that is not finite leaves none of the sums so: the arrays need not be read for it
     if not np.isfinite([*found[:4], deviation]).all():
+        _checks.finite("ensemble", x, kernels.all_finite)
+        _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
         raise FloatingPointError(
             "ensemble and truth hold numbers whose squares overflow: expected smaller ones"
         )
