@@ -257,7 +257,7 @@ def _read(argument: str, value: Any) -> npt.NDArray[np.float64]:
         array = np.asarray(value)
         if array.dtype.kind in "cSUV":  # float64 would drop, or read, what they hold
             raise TypeError(f"it has dtype {array.dtype}")
-        return array.astype(np.float64, copy=False)
+        return aligned(array.astype(np.float64, copy=False))
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{argument} can't be read as an array of numbers: {error}") from None
 

@@ -408,7 +408,7 @@ def _pairwise(
     if log_weights is not None:
         given_weights = _checks.plain("log_weights", log_weights)
         try:
-            weights = xp.ascontiguousarray(xp.asarray(given_weights, dtype=np.float64))
+            weights = _checks.contiguous(xp.asarray(given_weights, dtype=np.float64))
         except (TypeError, ValueError) as error:
             raise TypeError(f"log_weights can't be read as an array of numbers: {error}") from None
         if weights.shape != (len(members),):
