@@ -72,6 +72,7 @@ OPERATORS = {
     "Power(1.5)": lambda dim: ef.operators.Power(1.5),
     "Subset": lambda dim: ef.operators.Subset(unsorted_indices(dim)),
     "Every": lambda dim: ef.operators.Every(3, offset=min(1, dim - 1)),
+    "all but the first": lambda dim: ef.operators.Every(1, offset=min(1, dim - 1)),
     "Mask": lambda dim: ef.operators.Mask(np.arange(dim) % 5 != 1),
     "Arctan@Every": lambda dim: ef.operators.Arctan() @ ef.operators.Every(2),
     "Linear": lambda dim: ef.operators.Linear(rows(dim)),

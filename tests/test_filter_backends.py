@@ -56,3 +56,29 @@ def test_equals_numpy(other_backend, dtype, name, members, dim):
     assert np.abs(expected - x).max() > 0.01
     error = np.abs(result.astype(np.float64) - expected).max() / np.abs(expected).max()
     assert error <= 1000 * np.finfo(dtype).eps
+
+
+UNSEEN = {
+    "EnFF": ef.EnFF(sigma_min=0.01, steps=2, strength=0.001),
+    "EnFF Heun": ef.EnFF(sigma_min=0.01, steps=2, strength=0.001, sampler="heun"),
+    "EnFF monte-carlo": ef.EnFF(sigma_min=0.01, steps=2, guidance="monte-carlo"),
+    "EnFF covariance": ef.EnFF(path="ot", sigma_min=0.3, steps=2, guidance="covariance"),
+    "EnSF": ef.EnSF(steps=2, eps_alpha=0.4, eps_beta=0.3, score_limit=10.0),
+    "EnSF paired": ef.EnSF(steps=2, score="paired", score_limit=10.0),
+    "BootstrapPF": ef.BootstrapPF(),
+    "LETKF": ef.LETKF(ef.localization.GaspariCohn(3.0)),
+    "LEnFF": ef.LEnFF(ef.localization.GaspariCohn(3.0), steps=2),
+}
+
+
+@pairs({"other_backend, dtype": OTHER_KINDS, "name": list(UNSEEN), "dim": [5, 200]})
+def test_h_may_overflow_where_nothing_is_observed(other_backend, dtype, name, dim):
+    """Kernels evaluate h in whole vectors; an infinite one without an observation is nobody's."""
+    rng = np.random.default_rng(dim)
+    x = (1 + 0.01 * rng.standard_normal((6, dim))).astype(dtype)
+    x[:, 2] *= 1e5  # the 64th power is infinite in both dtypes, the square is not
+    y = np.ones(dim, dtype)
+    y[2] = np.nan
+    obs = ef.Observation(ef.operators.Power(64), std=3.0, grid=ef.grids.RegularGrid((dim,)))
+    filt = dataclasses.replace(UNSEEN[name], backend=other_backend)
+    assert np.isfinite(filt.analysis(x, y, obs, previous=x, rng=1)).all()

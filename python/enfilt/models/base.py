@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,12 +21,15 @@ RandomState: TypeAlias = "np.random.Generator | int | None"  # as that of filter
 
 
 def warn_beyond(dt: float, limit: float, why: str) -> None:
-    """Warn, from a model's own method, of a dt beyond the stability limit of its scheme."""
+    """Warn of a dt beyond the stability limit of a scheme, where this package was called."""
+    depth, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("enfilt."):
+        depth, frame = depth + 1, frame.f_back
     warnings.warn(
         f"dt={dt} is beyond the stability limit of {limit:.3g} ({why}): the state may cease to be "
         f"finite; expected a dt of at most that",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=depth,
     )
 
 
