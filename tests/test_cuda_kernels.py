@@ -213,7 +213,9 @@ def test_flow_filter(cuda, dtype, size, path, sampler):
     check_flow_filter(cuda, size, dtype, path, sampler, steps=3)
 
 
-@pytest.mark.parametrize("size", [(2, 1_000_003), (20, 1_000_003)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(DTYPES[0], (20, 1_000_003)), (DTYPES[1], (2, 1_000_003))], ids=str
+)
 def test_flow_filter_of_many_components(cuda, dtype, size):
     """The oracle takes long: a step of the main job's path is enough."""
     check_flow_filter(cuda, size, dtype, "f2p", "euler", steps=1)

@@ -267,6 +267,40 @@ def test_simd_levels_agree(dtype):
         assert_close(result, results[0], dtype)
 
 
+@pytest.mark.parametrize("lists", [False, True])
+def test_rotation_turns_what_no_observation_reaches(other_backend, dtype, lists):
+    """Also in a last group that is no whole vector, and beside components that see some."""
+    x, y, obs = sparsely_observed(77, dtype, lists)
+    filters = [
+        ef.LETKF(GaspariCohn(cutoff=3.0), rotate=True, backend=b) for b in (other_backend, "numpy")
+    ]
+    found, wanted = (filt.analysis(x, y, obs, rng=1) for filt in filters)
+    assert_close(found, wanted, dtype)
+    assert np.abs(found - x)[:, -20:].min() > 0  # which see nothing, and turn
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_precise_observations_in_float32(other_backend, lists):
+    """Errors of 1e-3 of the spread: I + S has a condition of 1e6, which float32 can't resolve."""
+    x, y, obs = sparsely_observed(77, np.dtype(np.float32), lists, std=1e-3)
+    taper = GaspariCohn(cutoff=3.0)
+    found, wanted = (
+        ef.LETKF(taper, backend=b).analysis(x, y, obs) for b in (other_backend, "numpy")
+    )
+    assert_close(found, wanted, x.dtype)
+
+
+def sparsely_observed(dim, dtype, lists, std=0.5):
+    """Every second of the first half is observed, on a ring; with places of its own in lists."""
+    grid = ef.grids.RegularGrid((dim,))
+    obs = ef.Observation(
+        Every(2), std=std, grid=grid, locations=grid.coordinates()[::2] if lists else None
+    )
+    x, y = problem(20, dim, obs, dtype)
+    y[len(y) // 2 :] = np.nan
+    return x, y, obs
+
+
 def test_one_rotation_turns_all_components(backend, dtype):
     obs = ef.Observation(Every(30), std=0.5, grid=ef.grids.RegularGrid((90,)))
     x, y = problem(6, 90, obs, dtype)

@@ -85,7 +85,8 @@ class Custom(Operator):
         if self.vjp_function is None:
             raise TypeError("vjp of the Custom operator is missing: a gradient is asked for here")
         x, u = states(x), _checks.plain("u", u, members=2)
-        u = weights(x, u, np.shape(u)[-1] if np.ndim(u) else 0)
+        shape = getattr(u, "shape", ())  # np.shape() knows no arrays on a GPU
+        u = weights(x, u, shape[-1] if shape else 0)
         rows = x.reshape(-1, x.shape[-1])
         result = _returned("vjp", self.vjp_function(rows, u.reshape(-1, u.shape[-1])), x)
         if result.shape != rows.shape:
