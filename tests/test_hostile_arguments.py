@@ -235,3 +235,12 @@ def test_an_argument_is_refused_by_its_name(case):
     call, kind, message = CALLS[case]
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "model", [models.KolmogorovFlow(8, forcing_wavenumber=1), models.Lorenz96(4)]
+)
+def test_no_states_are_stepped_to_none(model):
+    nothing = np.empty((2, 0, model.dim))
+    assert model.step(nothing).shape == nothing.shape
+    assert model.step(nothing, out=nothing) is nothing

@@ -169,6 +169,8 @@ class Model(Frozen, ABC):
         same = target is not None and _arrays.address(rows) == _arrays.address(target)
         direct = target is not None and (same or not overlaps)
         work = target.reshape(rows.shape) if direct and target is not None else xp.empty_like(rows)
+        if not rows.size:
+            return work.reshape(state.shape) if target is None else target
         with np.errstate(over="ignore", invalid="ignore"):  # `_check_result` says it better
             if self.model_noise == 0:
                 self._advance(rows, count, work)
@@ -183,7 +185,7 @@ class Model(Frozen, ABC):
                     kernels.normals(key, 0, number, noise)
                     noise *= noise.dtype.type(scale)
                     work += noise
-        if not kernels.on_device and rows.size:
+        if not kernels.on_device:
             self._check_result(name, rows, work, state.shape, kernels.all_finite)
         if target is None:
             return work.reshape(state.shape)
