@@ -496,11 +496,13 @@ def test_lorenz96_40_enkf_reaches_the_published_error():
 
 
 def test_lorenz63_etkf_reaches_the_published_error():
+    """The mean of five seeds: single ones scatter by 0.03, and a last bit makes another run of one."""
     preset = presets.get("lorenz63")
     assert preset.members == 10
     assert preset.filter == ef.ETKF(1.02, rotate=True)
     assert (preset.published.low, preset.published.high) == (0.55, 0.65)
-    assert abs(mean_error(preset, preset.filter, 10, 0) - 0.60) <= 0.05
+    errors = [mean_error(preset, preset.filter, 10, seed) for seed in range(5)]
+    assert abs(np.mean(errors) - 0.60) <= 0.05
 
 
 # -- errors

@@ -44,9 +44,12 @@ def test_markdown_is_a_table():
 def test_all_quick_presets_are_within_their_tolerance():
     """Every preset, small where it says that it may be, with one seed.
 
-    But for one: the flow filter's error on ks-1024 is lower than published, as its file says.
+    But for one: the flow filter's error on ks-1024 is lower than published, as its file says. On
+    lorenz63, where errors of single seeds scatter by 0.03, the median of three counts, as it does in
+    a whole `enfilt reproduce`.
     """
-    rows = reproduce(seeds=[0], quick=True)
+    rows = reproduce([name for name in PRESETS if name != "lorenz63"], seeds=[0], quick=True)
+    rows += reproduce(["lorenz63"], seeds=[0, 1, 2], quick=True)
     assert {row.preset for row in rows} == set(PRESETS)
     outside = {(row.preset, row.verdict, row.stopped) for row in rows if not row.inside}
     assert outside <= {("ks-1024", "below", "")}
@@ -75,7 +78,7 @@ def test_a_run_that_ends_early_has_lost(monkeypatch):
     monkeypatch.setitem(PRESETS, "lorenz96", broken)
     (found,) = reproduce(["lorenz96"], seeds=[0])
     assert found.measured == (np.inf,)
-    assert "expected finite" in found.stopped
+    assert "overflow" in found.stopped
     assert not found.inside
 
 
