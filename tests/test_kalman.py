@@ -496,7 +496,7 @@ def test_lorenz96_40_enkf_reaches_the_published_error():
 
 
 def test_lorenz63_etkf_reaches_the_published_error():
-    """The mean of five seeds: single ones scatter by 0.03, and a last bit makes another run of one."""
+    """The mean of five seeds: single ones scatter by 0.03, and a last bit changes each of them."""
     preset = presets.get("lorenz63")
     assert preset.members == 10
     assert preset.filter == ef.ETKF(1.02, rotate=True)

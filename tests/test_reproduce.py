@@ -45,8 +45,8 @@ def test_all_quick_presets_are_within_their_tolerance():
     """Every preset, small where it says that it may be, with one seed.
 
     But for one: the flow filter's error on ks-1024 is lower than published, as its file says. On
-    lorenz63, where errors of single seeds scatter by 0.03, the median of three counts, as it does in
-    a whole `enfilt reproduce`.
+    lorenz63, where errors of single seeds scatter by 0.03, the median of three counts, as it does
+    in a whole `enfilt reproduce`.
     """
     rows = reproduce([name for name in PRESETS if name != "lorenz63"], seeds=[0], quick=True)
     rows += reproduce(["lorenz63"], seeds=[0, 1, 2], quick=True)
