@@ -124,6 +124,18 @@ CALLS = {
         FloatingPointError,
         r"^h\(truth\)\[0\] is inf",
     ),
+    "places of other observations": (
+        lambda: ef.Observation(operators.Custom(np.sin), 1.0, locations=[[0.0], [1.0]]).simulate(
+            ONES[0]
+        ),
+        ValueError,
+        "^locations has 2 rows: expected 4",
+    ),
+    "a state of no components": (
+        lambda: operators.Custom(np.sin)(np.empty((3, 0))),
+        ValueError,
+        r"^x has shape \(3, 0\)",
+    ),
     "an index beyond int64": (lambda: operators.Subset([2**63]), ValueError, "^indices holds 92"),
     # H was cut to integers
     "integers for a matrix": (
@@ -244,3 +256,13 @@ def test_no_states_are_stepped_to_none(model):
     nothing = np.empty((2, 0, model.dim))
     assert model.step(nothing).shape == nothing.shape
     assert model.step(nothing, out=nothing) is nothing
+
+
+def test_small_integers_of_numpy_do_not_overflow():
+    """100 + 100 is -56 in int8, which an option's arithmetic went through."""
+    hundred = np.int8(100)
+    assert type(ef.SSLS(steps=hundred, anneal_steps=hundred).anneal_steps) is int
+    assert ef.EnSF(steps=hundred)._noise_shape(3, 4) == (101, 3, 4)
+    assert models.KolmogorovFlow(hundred).dim == 2 * 100**2
+    assert type(ef.EnFF(sigma_min=np.float32(0.5)).sigma_min) is float
+    assert type(RegularGrid((4,), variables=np.uint8(3)).variables) is int

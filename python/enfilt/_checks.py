@@ -85,6 +85,18 @@ def number(
     return result
 
 
+def python_numbers(options: Any) -> None:
+    """Make Python's numbers of NumPy's among the options of a frozen dataclass.
+
+    Small integers of NumPy's overflow without a word, and its float32 rounds what it meets.
+    """
+    for name, value in vars(options).items():
+        if isinstance(value, np.integer | np.bool_):
+            object.__setattr__(options, name, value.item())
+        elif isinstance(value, np.floating):
+            object.__setattr__(options, name, float(value))
+
+
 def generator(argument: str, value: Any) -> np.random.Generator:
     """Check that `value` is a generator of random numbers, or what `default_rng` makes one of."""
     try:

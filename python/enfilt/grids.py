@@ -82,6 +82,7 @@ class RegularGrid(Grid):
     between_variables: bool = True
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         if not isinstance(self.shape, tuple | list):
             raise TypeError(f"shape={self.shape!r}: expected a tuple of one or two integers")
         object.__setattr__(self, "shape", tuple(self.shape))

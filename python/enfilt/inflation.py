@@ -156,6 +156,7 @@ class Multiplicative(_Formula):
     _kind = "multiplicative"
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.number("factor", self.factor, above=0)
 
     @property
@@ -189,6 +190,7 @@ class RTPP(_Formula):
     _kind = "rtpp"
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.number("relaxation", self.relaxation, least=0, most=1)
 
     @property
@@ -222,6 +224,7 @@ class RTPS(_Formula):
     _kind = "rtps"
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.number("relaxation", self.relaxation, least=0, most=1)
 
     @property

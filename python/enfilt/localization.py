@@ -63,6 +63,7 @@ class GaspariCohn:
     taper: str | Callable[[Array], Array] = "gaspari-cohn"
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         if self.cutoff != np.inf:
             _checks.number("cutoff", self.cutoff, above=0)
         if not callable(self.taper):

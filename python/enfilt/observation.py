@@ -335,6 +335,10 @@ class Observation(Value):
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
             h = self.operator(truth)
             m = self._check_std(h.shape[-1])
+            if self.locations is not None and len(self.locations) != m:
+                raise ValueError(
+                    f"locations has {len(self.locations)} rows: expected {m}, one an observation"
+                )
             error = rng.standard_normal(m) * np.asarray(self.std)
             simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
         # NaN would be an observation not made

@@ -90,6 +90,7 @@ class TwinExperiment(Value):
     device: str = field(default="cpu", kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         if not isinstance(self.model, Model) and not callable(self.model):
             raise TypeError(f"model={self.model!r}: expected a model, or a callable")
         if not isinstance(self.obs, Observation):
@@ -166,7 +167,7 @@ class TwinExperiment(Value):
         """
         if not isinstance(filt, EnsembleFilter):
             raise TypeError(f"filt={filt!r}: expected a filter such as enfilt.EnFF()")
-        _checks.integer("members", members, 2)
+        members = _checks.integer("members", members, 2)
         if seed is not None:
             _checks.integer("seed", seed, 0)
         hint = "choose fewer members or a smaller model"

@@ -121,6 +121,7 @@ class EnsembleFilter(Frozen, ABC):
     _takes_cupy: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         backends.check_name("backend", self.backend)
         self._inflation  # noqa: B018 - made here once, and checked
         self._check_options()

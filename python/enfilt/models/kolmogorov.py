@@ -98,6 +98,7 @@ class KolmogorovFlow(Model):
     model_noise: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.integer("n", self.n, 4)
         _checks.number("reynolds", self.reynolds, above=0)
         _checks.integer("forcing_wavenumber", self.forcing_wavenumber, 0)

@@ -76,6 +76,7 @@ class KuramotoSivashinsky(Model):
     model_noise: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.integer("dim", self.dim, 8)
         _checks.number("domain", self.domain, above=2)
         _checks.number("dt", self.dt, above=0)

@@ -51,6 +51,7 @@ class Linear(Value, Model):
     model_noise: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         array = _checks.numbers("matrix", self.matrix)
         if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
             raise ValueError(f"matrix has shape {array.shape}: expected (D, D)")

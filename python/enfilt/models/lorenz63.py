@@ -46,6 +46,7 @@ class Lorenz63(Model):
     model_noise: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.number("sigma", self.sigma)
         _checks.number("rho", self.rho)
         _checks.number("beta", self.beta)

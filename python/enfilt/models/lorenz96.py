@@ -49,6 +49,7 @@ class Lorenz96(Model):
     backend: str = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.integer("dim", self.dim, 4)
         _checks.number("forcing", self.forcing)
         _checks.number("dt", self.dt, above=0)

@@ -82,6 +82,7 @@ class NavierStokes2D(Model):
     backend: str = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.integer("n", self.n, 4)
         _checks.number("viscosity", self.viscosity, above=0)
         _checks.number("forcing", self.forcing)

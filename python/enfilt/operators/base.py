@@ -49,6 +49,8 @@ def states(x: Array) -> Array:
     if not getattr(x, "shape", ()) or x.dtype.kind not in "fiu":
         kind = getattr(x, "dtype", type(x).__name__)
         raise TypeError(f"x is of type {kind}: expected an array of real numbers, (..., D)")
+    if not x.shape[-1]:
+        raise ValueError(f"x has shape {x.shape}: expected (..., D), D at least 1")
     return x
 
 

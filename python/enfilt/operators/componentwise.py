@@ -128,6 +128,7 @@ class Sigmoid(Everywhere):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         if _checks.number("alpha", self.alpha) == 0:
             raise ValueError("alpha=0: expected another number (h would not depend on x)")
 
@@ -167,6 +168,7 @@ class Power(Everywhere):
     p: float
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.number("p", self.p, above=0, most=64)
 
     @property

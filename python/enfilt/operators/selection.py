@@ -121,6 +121,7 @@ class Every(_Selection):
     offset: int = 0
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.integer("k", self.k, 1)
         _checks.integer("offset", self.offset, 0)
 

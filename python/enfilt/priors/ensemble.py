@@ -58,6 +58,7 @@ class EnsemblePrior(Prior):
     bandwidth: float = 0.0
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         _checks.number("bandwidth", self.bandwidth, least=0, most=1e100)
 
     def fit(

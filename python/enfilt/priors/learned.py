@@ -88,6 +88,7 @@ class LearnedPrior(Prior):
     _memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         for name, least in (("updates", 1), ("batch", 1), ("width", 4)):
             _checks.integer(name, getattr(self, name), least)
         _checks.number("learning_rate", self.learning_rate, above=0)
