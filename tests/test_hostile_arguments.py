@@ -124,6 +124,11 @@ CALLS = {
         FloatingPointError,
         r"^h\(truth\)\[0\] is inf",
     ),
+    "locations: one number": (
+        lambda: ef.Observation(operators.Custom(np.sin), 1.0, locations=1.5).told_size(4),
+        ValueError,
+        r"^locations has shape \(\)",
+    ),
     "places of other observations": (
         lambda: ef.Observation(operators.Custom(np.sin), 1.0, locations=[[0.0], [1.0]]).simulate(
             ONES[0]

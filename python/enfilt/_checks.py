@@ -277,6 +277,8 @@ def _read(argument: str, value: Any) -> npt.NDArray[np.float64]:
 def coordinates(argument: str, value: Any) -> npt.NDArray[np.float64]:
     """Check that `value` holds numbers; return them in float64, one axis as a column (n, 1)."""
     array = numbers(argument, value)
+    if array.ndim == 0:
+        raise ValueError(f"{argument} has shape (): expected coordinates, (n,) or (n, k)")
     return array[:, None] if array.ndim == 1 else array
 
 

@@ -109,7 +109,9 @@ class Observation(Value):
             return self._check_std(m)
         if np.ndim(self.std):
             return np.size(self.std)
-        return None if self.locations is None else len(self.locations)
+        if self.locations is None:
+            return None
+        return len(_checks.coordinates("locations", self.locations))
 
     def _check_std(self, m: int) -> int:
         if np.ndim(self.std) and np.size(self.std) != m:
