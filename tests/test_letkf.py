@@ -290,6 +290,16 @@ def test_precise_observations_in_float32(other_backend, lists):
     assert_close(found, wanted, x.dtype)
 
 
+def test_lists_longer_than_a_kernel_takes_at_once(other_backend, dtype):
+    """Observations of a dense cloud: a hundred in each list, and no two the same."""
+    places = np.random.default_rng(4).random((120, 2))
+    obs = ef.Observation(Arctan(), std=2.0, grid=ef.grids.Points(places))
+    x, y = problem(9, 120, obs, dtype)
+    taper = GaspariCohn(cutoff=2.0)
+    analysis = ef.LETKF(taper, backend=other_backend).analysis(x, y, obs)
+    assert_close(analysis, by_component(x, y, obs, taper), dtype)
+
+
 def sparsely_observed(dim, dtype, lists, std=0.5):
     """Every second of the first half is observed, on a ring; with places of its own in lists."""
     grid = ef.grids.RegularGrid((dim,))

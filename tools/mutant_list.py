@@ -59,8 +59,8 @@ _CPP = [
     _cpp(
         "a chunk's sums are left out of a total",
         "blocks.hpp",
-        "for (index_t c = 0; c < chunks_; ++c) sum +=",
-        "for (index_t c = 0; c < chunks_ - (chunks_ > 2); ++c) sum +=",
+        "for (index_t c = 0; c < chunks_; ++c)\n",
+        "for (index_t c = 0; c < chunks_ - (chunks_ > 2); ++c)\n",
         "kernels_pairwise enff_backends metrics",
     ),
     _cpp(
@@ -131,7 +131,7 @@ _CPP = [
         "guidance.hpp",
         "return select<T>(w > T(0), pull, vec_t<T>{});",
         "return pull;",
-        "enff_backends ensf enff_limits operators",
+        "filter_backends enff_backends ensf",
     ),
     _cpp(
         "few components: the second stage of Heun is the first again",
@@ -192,8 +192,8 @@ _CPP = [
     _cpp(
         "passes of long rows write into what they read",
         "lorenz96.hpp",
-        "own[pass % 2] : out;",
-        "own[0] : out;",
+        "to_own ? spare.get() + pass % 2 * together * p.dim : out;",
+        "to_own ? spare.get() : out;",
         "lorenz96",
     ),
     _cpp(
@@ -213,15 +213,15 @@ _CPP = [
     _cpp(
         "an odd number of rows is short of the last",
         "navier_stokes.hpp",
-        "t < count + (n + 1) / 2;",
-        "t < count + n / 2;",
+        "t < count + (rows + 1) / 2;",
+        "t < count + rows / 2;",
         "navier_stokes",
     ),
     _cpp(
-        "one row of a plane is joined for several iterations",
+        "a row too few of a plane is joined for several iterations",
         "navier_stokes.hpp",
-        "b.join(per_pass);",
-        "b.join(1);",
+        "p[0].join(count + 1);",
+        "p[0].join(count);",
         "navier_stokes",
     ),
     _cpp(
@@ -281,10 +281,10 @@ _CPP = [
         "lenff_backends lenff lenff_options",
     ),
     _cpp(
-        "beyond the edge of a grid stands its other end",
+        "a row of a grid skips a column in front of its continuation",
         "lenff_grid.hpp",
-        "to[c] = p_.periodic ? to[c + n] : T(0);",
-        "to[c] = to[c + n];",
+        "body(c, column, n);\n            c += n;",
+        "body(c, column, n);\n            c += n + 1;",
         "lenff_backends lenff",
     ),
     _cpp(
@@ -531,10 +531,10 @@ _PYTHON = [
         "letkf lenff",
     ),
     _python(
-        "variables that are kept apart meet over the end of a ring",
+        "the search for neighbours ends before the cutoff",
         "filters/neighbours.py",
-        "np.insert(period, 0, (grid.variables + 1) * unit[0])",
-        "np.insert(period, 0, 0.5 * grid.variables * unit[0])",
+        "observations, localization.cutoff, output_type",
+        "observations, 0.95 * localization.cutoff, output_type",
         "lenff_options letkf localization lenff_lists",
     ),
     _python(
@@ -590,8 +590,8 @@ _PYTHON = [
     _python(
         "a chain of functions differentiates the outer one at x",
         "operators/compose.py",
-        "self.outer.vjp(self.inner(x), u)",
-        "self.outer.vjp(x[..., : self.inner(x).shape[-1]], u)",
+        "value, pull_outer = self.outer.linearize(between)",
+        "value, pull_outer = self.outer.linearize(x[..., : between.shape[-1]])",
         "operators",
     ),
     _python(
@@ -609,10 +609,10 @@ _PYTHON = [
         "lenff lenff_lists",
     ),
     _python(
-        "RTPP relaxes to what it should relax from",
-        "inflation.py",
-        "result: Array = kind(1 - self.relaxation) * analysis + kind(self.relaxation) * forecast",
-        "result: Array = kind(self.relaxation) * analysis + kind(1 - self.relaxation) * forecast",
+        "RTPP relaxes away from the forecast",
+        "backends/inflation.py",
+        "return f - a\n",
+        "return a - f\n",
         "inflation",
     ),
 ]
