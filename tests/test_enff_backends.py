@@ -161,6 +161,17 @@ def test_equals_numpy(backend, dtype, operator, size, path, guidance, sampler, v
     assert_close(setting.analysis(dataclasses.replace(filt, backend=backend)), expected, dtype)
 
 
+@pytest.mark.parametrize("path", ["ot", "ve"])
+def test_covariance_guidance_of_a_curved_operator(other_backend, dtype, path):
+    """Whose innovations are not centred: the gain must not move the members' mean by their sum."""
+    setting = make_setting(20, 129, ef.operators.Tanh(), dtype)
+    filt = ef.EnFF(**PATHS[path], guidance="covariance", steps=3, backend="numpy")
+    expected = setting.analysis(filt)
+    assert_close(
+        setting.analysis(dataclasses.replace(filt, backend=other_backend)), expected, dtype
+    )
+
+
 @pairs({"other_backend, dtype": OTHER_KINDS, "size": SIZES[2:], "path": list(PATHS)})
 def test_members_far_apart(other_backend, dtype, path, size):
     """Weights one-hot from the start or soon: where kernels skip the other members."""

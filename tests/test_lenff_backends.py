@@ -197,6 +197,18 @@ def test_errors_tiny_and_huge(other_backend, dtype, std, shape):
     assert np.isfinite(filt.analysis(x, np.arctan(y), flat)).all()
 
 
+@pytest.mark.parametrize("shape", [(100,), (10, 10)])
+def test_nothing_moves_where_products_leave_the_range_of_normal_numbers(
+    other_backend, dtype, shape
+):
+    """A precision that makes up for it would move members by their rounding."""
+    least = np.sqrt(np.finfo(dtype).tiny)
+    obs = ef.Observation(Identity(), std=max(10 * least, 1e-150), grid=RegularGrid(shape))
+    x = (least / 50 * np.random.default_rng(0).standard_normal((6, 100))).astype(dtype)
+    filt = ef.LEnFF(GaspariCohn(cutoff=3.5), backend=other_backend)
+    assert np.array_equal(filt.analysis(x, np.ones(100, dtype), obs), x)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6, 1e12])
 def test_members_close_together_and_far_apart(other_backend, dtype, scale):
     """Products of anomalies may leave the range of normal numbers, but nothing overflows."""

@@ -218,10 +218,10 @@ _CPP = [
         "navier_stokes",
     ),
     _cpp(
-        "a row too few of a plane is joined for several iterations",
+        "an odd rest of iterations leaves the planes exchanged",
         "navier_stokes.hpp",
-        "p[0].join(count + 1);",
-        "p[0].join(count);",
+        "if (count % 2) std::swap(p[0], p[1]);",
+        "if (count == 1) std::swap(p[0], p[1]);",
         "navier_stokes",
     ),
     _cpp(
@@ -337,7 +337,7 @@ _JIT = [
         "flow.py",
         "f[d] += g if weight[d] > 0 else kind(0)",
         "f[d] += g",
-        "enff_backends enff_limits",
+        "filter_backends enff_backends",
     ),
     _jit(
         "noise of the step before",
