@@ -20,6 +20,8 @@ TITLES = {
     "lorenz96-1m": "Lorenz-96, D = 1,000, all observed",
     "lorenz96-40": "Lorenz-96, D = 40, all observed, every 0.05",
     "lorenz96-partial": "Lorenz-96, D = 40, every second component",
+    "lorenz96-sparse": "Lorenz-96, D = 40, every fourth component, every 0.15",
+    "lorenz96-two-scale": "Two-scale Lorenz-96, 36 slow variables observed, 360 fast ones not",
     "ks-1024": "Kuramoto-Sivashinsky, D = 1,024, all observed",
     "navier-stokes-64": "2-D Navier-Stokes, 64 x 64, p, u, v observed",
     "kolmogorov-128": "Kolmogorov flow, 128 x 128, u, v at every tenth point",
@@ -30,7 +32,7 @@ MARKERS = {10: "v", 20: "o", 40: "^"}
 
 def title(problem: str, operator: str) -> str:
     """Return what the problem is, with how it is observed."""
-    r = league.PROBLEMS[problem].std[league.OPERATORS[::-1].index(operator)]
+    r = league.PROBLEMS[problem].std[operator]
     return f"{TITLES[problem]}, {operator}, r = {r:g}"
 
 
@@ -106,8 +108,8 @@ def winners(figures: Figures) -> list[str]:
         "| problem | N | lowest RMSE | LEnFF | LEnFF over the lowest |",
         "| --- | ---: | --- | ---: | ---: |",
     ]
-    for problem in league.PROBLEMS:
-        for operator in league.OPERATORS:
+    for problem, rule in league.PROBLEMS.items():
+        for operator in rule.std:
             for members in sorted(league.MEMBERS):
                 found = figures.of(problem, operator, members)
                 scored = {n: s for n, x in found.items() if (s := league.scores(x)) is not None}
@@ -128,12 +130,15 @@ def winners(figures: Figures) -> list[str]:
 
 def picture(figures: Figures) -> None:
     """Draw error against cost, a panel a problem."""
-    panels = [(p, o) for p in league.PROBLEMS for o in league.OPERATORS]
-    figure = Figure(figsize=(11, 3.6 * len(league.PROBLEMS)), layout="constrained", dpi=110)
+    panels = [(p, o) for p, rule in league.PROBLEMS.items() for o in rule.std]
+    rows = (len(panels) + 1) // 2
+    figure = Figure(figsize=(11, 3.6 * rows), layout="constrained", dpi=110)
     names = (*league.SMALL, *league.SLOW)  # one more than matplotlib's cycle has colours
     colours = dict(zip(names, [*(f"C{k}" for k in range(10)), "black"], strict=True))
-    axes = figure.subplots(len(league.PROBLEMS), 2, squeeze=False)
-    for (problem, operator), axis in zip(panels, axes.flat, strict=True):
+    axes = figure.subplots(rows, 2, squeeze=False).flat
+    for axis in axes[len(panels) :]:
+        axis.remove()
+    for (problem, operator), axis in zip(panels, axes[: len(panels)], strict=True):
         for members, marker in MARKERS.items():
             for name, line in figures.of(problem, operator, members).items():
                 scores = league.scores(line)
@@ -195,8 +200,8 @@ def write(folder: Path) -> None:
         "## Who wins where\n",
         *winners(figures),
     ]
-    for problem in league.PROBLEMS:
-        for operator in league.OPERATORS:
+    for problem, rule in league.PROBLEMS.items():
+        for operator in rule.std:
             text.append(f"## {title(problem, operator)}\n")
             for members in sorted(league.MEMBERS):
                 text += table(figures, problem, operator, members)

@@ -450,6 +450,7 @@ MODELS = {
     "KuramotoSivashinsky": ef.models.KuramotoSivashinsky(dim=64, domain=16.0),
     "KolmogorovFlow": ef.models.KolmogorovFlow(n=16),
     "NavierStokes2D": ef.models.NavierStokes2D(n=16),
+    "TwoScaleLorenz96": ef.models.TwoScaleLorenz96(slow=8, fast=3),
 }
 
 

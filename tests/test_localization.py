@@ -246,6 +246,7 @@ def test_points_are_kept_as_a_copy():
         (lambda: RegularGrid((4,), spacing=0), ValueError, "spacing=0"),
         (lambda: RegularGrid((4,), spacing=np.inf), ValueError, "spacing=inf"),
         (lambda: RegularGrid((4,), periodic="no"), TypeError, "periodic='no'"),
+        (lambda: Points([0.0], spacing=0), ValueError, "spacing=0"),
         (lambda: Points([]), ValueError, r"places has shape \(0, 1\)"),
         (lambda: Points(3.0), ValueError, r"places has shape \(\)"),
         (lambda: Points(np.zeros((2, 2, 2))), ValueError, r"places has shape \(2, 2, 2\)"),

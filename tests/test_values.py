@@ -71,6 +71,7 @@ VALUES = {
     "models": lambda: [
         MODEL,
         ef.models.Lorenz63(),
+        ef.models.TwoScaleLorenz96(slow=4, fast=2),
         ef.models.KuramotoSivashinsky(dim=32, domain=16.0),
         ef.models.NavierStokes2D(n=8, dt=1e-3),
         ef.models.KolmogorovFlow(n=16),

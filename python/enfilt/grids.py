@@ -128,6 +128,9 @@ class Points(Value, Grid):
     ----------
     places : array_like, (D, k)
         Coordinates of each component; (D,) is one coordinate.
+    spacing : float
+        The distance that filters count their own cutoffs in, where none is given: that between
+        neighbours, on a grid. From 1e-100 to 1e100.
 
     Raises
     ------
@@ -143,12 +146,15 @@ class Points(Value, Grid):
     """
 
     places: npt.ArrayLike
+    spacing: float = 1.0
 
     def __post_init__(self) -> None:
+        _checks.python_numbers(self)
         array = _checks.coordinates("places", self.places).copy()
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(f"places has shape {array.shape}: expected (D, k)")
         check_places("places", array)
+        _checks.number("spacing", self.spacing, above=1e-100, most=_FARTHEST)
         array.flags.writeable = False
         object.__setattr__(self, "places", array)
 
@@ -168,6 +174,11 @@ class Points(Value, Grid):
 def as_grid(value: Any) -> Grid:
     """Return `value` as a grid; an array is the coordinates of the components."""
     return value if isinstance(value, Grid) else Points(value)
+
+
+def axes(grid: Grid) -> tuple[int, ...]:
+    """Return the points along each axis of a grid; () of places without axes."""
+    return grid.shape if isinstance(grid, RegularGrid) else ()
 
 
 def check_places(argument: str, places: Array) -> None:

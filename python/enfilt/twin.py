@@ -15,6 +15,7 @@ import numpy.typing as npt
 from . import _arrays, _checks, _memory, backends, metrics, progress
 from ._values import Value
 from .filters import EnsembleFilter
+from .grids import axes
 from .models import Model
 from .observation import Observation
 from .result import SCORES, Result, Series
@@ -394,7 +395,7 @@ class _Run:
             "cycles": int(self.twin.cycles),
             "steps_per_cycle": int(self.twin.steps_per_cycle),
             "dtype": str(np.dtype(self.twin.dtype)),
-            "grid": list(self.model.grid.shape) if isinstance(self.model, Model) else [],
+            "grid": list(axes(self.model.grid)) if isinstance(self.model, Model) else [],
         }
         kept: dict[str, Any] = {
             name: arrays.get(name, np.empty(shape)) for name, shape in (plain | courses).items()
@@ -420,7 +421,7 @@ class _Run:
         nothing = np.empty((0, 0, 0)), np.empty((0, 2))
         if self.last is None or not isinstance(self.model, Model):
             return nothing
-        if len(self.model.grid.shape) != 2:  # what would be copied from a GPU may be large
+        if len(axes(self.model.grid)) != 2:  # what would be copied from a GPU may be large
             return nothing
         truth, analysis = map(_arrays.to_host, self.last)
         true = self.model.field(truth[None])

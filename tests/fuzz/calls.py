@@ -247,12 +247,18 @@ def observation_calls(draw: Any) -> Call:
 def models(draw: Any) -> tuple[Spec, int]:
     """Draw a model and D."""
     noise = {"model_noise": draw(numbers(0.1, 1.0))} if draw(st.integers(0, 3)) == 0 else {}
-    kind = draw(st.sampled_from(["l96", "l96", "l63", "ks", "ns", "flow", "linear"]))
+    kind = draw(st.sampled_from(["l96", "l96", "two", "l63", "ks", "ns", "flow", "linear"]))
     if kind == "l96":
         dim = draw(st.sampled_from([4, 5, 8, 17, 40, 129]))
         options = {"forcing": draw(numbers(8.0, 4.0)), "dt": draw(numbers(0.01, 0.05))}
         backend = draw(backends())
         return Spec(ef.models.Lorenz96, draw(counts(dim)), **options, backend=backend, **noise), dim
+    if kind == "two":
+        names = draw(st.lists(st.sampled_from(["forcing", "h", "b", "c", "dt"]), max_size=2))
+        options = {name: draw(numbers(0.005, 1.0, 10.0)) for name in names}
+        slow, fast = draw(st.sampled_from([3, 4, 9])), draw(st.sampled_from([1, 2, 5]))
+        sizes = draw(counts(slow)), draw(counts(fast))
+        return Spec(ef.models.TwoScaleLorenz96, *sizes, **options, **noise), slow * (1 + fast)
     if kind == "l63":
         names = draw(st.lists(st.sampled_from(["sigma", "rho", "beta", "dt"]), max_size=2))
         options = {name: draw(numbers(0.05, 8.0, 28.0)) for name in names}

@@ -10,6 +10,7 @@ from .linear import Linear
 from .lorenz63 import Lorenz63
 from .lorenz96 import Lorenz96
 from .navier_stokes import NavierStokes2D
+from .two_scale_lorenz96 import TwoScaleLorenz96
 
 __all__ = [
     "KolmogorovFlow",
@@ -19,4 +20,5 @@ __all__ = [
     "Lorenz96",
     "Model",
     "NavierStokes2D",
+    "TwoScaleLorenz96",
 ]

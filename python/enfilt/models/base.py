@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, backends
 from .._values import Frozen
-from ..grids import RegularGrid
+from ..grids import Grid, RegularGrid, axes
 
 Array = npt.NDArray[Any]
 RandomState: TypeAlias = "np.random.Generator | int | None"  # as that of filters
@@ -54,13 +54,18 @@ class Model(Frozen, ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The state as an array: the shape of the grid, after the number of its variables."""
+        """The state as an array: the shape of the grid, after the number of its variables.
+
+        (D,) where the components lie on no grid.
+        """
         grid = self.grid
+        if not isinstance(grid, RegularGrid):
+            return (self.dim,)
         return grid.shape if grid.variables == 1 else (grid.variables, *grid.shape)
 
     @property
     @abstractmethod
-    def grid(self) -> RegularGrid:
+    def grid(self) -> Grid:
         """Where the components lie."""
 
     def field(self, states: Array) -> Array | None:
@@ -76,10 +81,11 @@ class Model(Frozen, ABC):
         ndarray, (M, rows, columns), or None
             Of a grid of two axes: the first variable, unless the model knows better.
         """
-        if len(self.grid.shape) != 2:
+        plane = axes(self.grid)
+        if len(plane) != 2:
             return None
         rows = self._states("states", states)
-        return rows.reshape(len(rows), -1, *self.grid.shape)[:, 0]
+        return rows.reshape(len(rows), -1, *plane)[:, 0]
 
     def _states(self, argument: str, value: npt.ArrayLike) -> Array:
         """Check that an argument holds states, (..., D)."""

@@ -12,6 +12,8 @@ from . import (
     lorenz96_40,
     lorenz96_100m,
     lorenz96_partial,
+    lorenz96_sparse,
+    lorenz96_two_scale,
     navier_stokes_64,
     navier_stokes_256,
     rotation2d,
@@ -26,6 +28,8 @@ PRESETS: dict[str, Preset] = {
     for module in (
         lorenz96,
         lorenz96_partial,
+        lorenz96_sparse,
+        lorenz96_two_scale,
         lorenz96_40,
         lorenz96_1m,
         lorenz96_100m,
