@@ -119,6 +119,17 @@ CALLS = {
         ValueError,
         r"^truth\[0\] is nan",
     ),
+    # NaN is an observation of this error, but not of this truth
+    "an infinite truth of unknown error": (
+        lambda: ef.Observation(operators.Identity(), [np.nan]).simulate([np.inf]),
+        ValueError,
+        r"^truth\[0\] is inf",
+    ),
+    "a truth of no components": (
+        lambda: ef.Observation(operators.Identity(), 1.0).simulate([]),
+        ValueError,
+        r"^truth has shape \(0,\)",
+    ),
     "a truth that overflows": (
         lambda: ef.Observation(operators.Power(3), 1.0).simulate(LARGE[0]),
         FloatingPointError,
@@ -128,6 +139,34 @@ CALLS = {
         lambda: ef.Observation(operators.Custom(np.sin), 1.0, locations=1.5).told_size(4),
         ValueError,
         r"^locations has shape \(\)",
+    ),
+    "locations: one number, of a twin experiment": (
+        lambda: ef.TwinExperiment(
+            models.Lorenz63(), ef.Observation(operators.Identity(), 0.5, locations=1.5), cycles=2
+        ).run(ef.EnKF(), members=3),
+        ValueError,
+        r"^locations has shape \(\)",
+    ),
+    "locations: text": (
+        lambda: ef.Observation(operators.Identity(), 1.0, locations=["a"]),
+        TypeError,
+        "^locations can't be read",
+    ),
+    # coordinates
+    "components: none, of variables kept apart": (
+        lambda: RegularGrid((3,), variables=2, between_variables=False).coordinates(None),
+        ValueError,
+        r"^components=None of D=6: expected .* \(n,\)",
+    ),
+    "components: two axes": (
+        lambda: RegularGrid((3,)).coordinates([[0], [1]]),
+        ValueError,
+        r"^components=\[\[0\], \[1\]\] of D=3: expected",
+    ),
+    "components: an axis of the places": (
+        lambda: Points(ONES).coordinates((0, 1)),
+        ValueError,
+        r"^components=\(0, 1\) of D=3: ",
     ),
     "places of other observations": (
         lambda: ef.Observation(operators.Custom(np.sin), 1.0, locations=[[0.0], [1.0]]).simulate(
@@ -271,3 +310,21 @@ def test_small_integers_of_numpy_do_not_overflow():
     assert models.KolmogorovFlow(hundred).dim == 2 * 100**2
     assert type(ef.EnFF(sigma_min=np.float32(0.5)).sigma_min) is float
     assert type(RegularGrid((4,), variables=np.uint8(3)).variables) is int
+
+
+def test_a_matrix_of_numpy_is_an_array():
+    """Its * is another product."""
+    u = np.arange(12.0).reshape(3, 4)
+    wanted = operators.Arctan().vjp(ONES, u)
+    np.testing.assert_array_equal(operators.Arctan().vjp(ONES, u.view(np.matrix)), wanted)
+
+
+def test_integers_of_python_where_floats_are_meant():
+    """Those beyond the integers of C made arrays of objects."""
+    with pytest.warns(RuntimeWarning, match=r"dt=0.05 is beyond the stability limit"):
+        models.Lorenz63(sigma=2**70)
+    grid = RegularGrid((4,), spacing=2**70)
+    assert grid.coordinates([1]) == 2.0**70
+    obs = ef.Observation(operators.Identity(), 1.0, grid=grid)
+    apart = ef.LETKF(GaspariCohn(2**69)).analysis(ONES, ONES[0], obs)
+    np.testing.assert_array_equal(apart, ONES)

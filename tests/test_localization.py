@@ -351,12 +351,6 @@ def test_the_unit_of_the_cutoff_is_the_grids():
             ValueError,
             r"locations\[0, 0\] is -inf",
         ),
-        (
-            Every(4),
-            {"grid": RING, "locations": ["here", "there"]},
-            TypeError,
-            "locations can't be read as an array of numbers",
-        ),
     ],
 )
 @pytest.mark.parametrize("filt", [LETKF, ef.EnKF(localization=GaspariCohn(cutoff=3.0))], ids=str)

@@ -5,6 +5,8 @@ Kernels assume what is checked here.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
 import operator
 import sys
@@ -88,13 +90,20 @@ def number(
 def python_numbers(options: Any) -> None:
     """Make Python's numbers of NumPy's among the options of a frozen dataclass.
 
-    Small integers of NumPy's overflow without a word, and its float32 rounds what it meets.
+    Small integers of NumPy's overflow without a word, and its float32 rounds what it meets; of
+    Python's integers beyond 64 bits, where floats are meant, NumPy makes arrays of objects.
     """
-    for name, value in vars(options).items():
+    for option in dataclasses.fields(options):
+        value = getattr(options, option.name)
         if isinstance(value, np.integer | np.bool_):
-            object.__setattr__(options, name, value.item())
+            value = value.item()
         elif isinstance(value, np.floating):
-            object.__setattr__(options, name, float(value))
+            value = float(value)
+        if type(value) is int and "float" in str(option.type) and abs(value) >= 2**63:
+            with contextlib.suppress(OverflowError):  # beyond floats, too, `number` refuses it
+                value = float(value)
+        if value is not getattr(options, option.name):
+            object.__setattr__(options, option.name, value)
 
 
 def generator(argument: str, value: Any) -> np.random.Generator:
@@ -159,7 +168,8 @@ def plain(argument: str, value: Any, *, missing: bool = False, members: int | No
         value = np.asanyarray(value)  # `asarray` would take a mask off without a word
     masks = sys.modules.get("numpy.ma")  # whoever has a masked array has imported it
     if masks is None or not isinstance(value, masks.MaskedArray):
-        return value
+        # of numpy.matrix, * is another product
+        return np.asarray(value) if isinstance(value, np.ndarray) else value
     if masks.is_masked(value) and not (missing and value.dtype.kind == "f"):
         found = np.argwhere(masks.getmaskarray(value))[0]
         where = f" at [{', '.join(map(str, found))}]" if found.size else ""

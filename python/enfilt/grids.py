@@ -102,7 +102,7 @@ class RegularGrid(Grid):
         return int(self.variables * np.prod(self.shape))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        chosen = _chosen(np.arange(self.size), components)
+        chosen = _chosen(self.size, components)
         variable, point = np.divmod(chosen, int(np.prod(self.shape)))
         place = self.spacing * np.stack(np.unravel_index(point, self.shape), axis=-1).astype(float)
         return place if self.between_variables else np.column_stack([variable, place])
@@ -163,7 +163,9 @@ class Points(Value, Grid):
         return len(np.asarray(self.places))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        return _chosen(np.asarray(self.places, dtype=np.float64), components)
+        chosen = _chosen(self.size, components)
+        places = np.asarray(self.places, dtype=np.float64)
+        return places[components if isinstance(components, slice) else chosen]  # a slice: no copy
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
         a, b = _places(np.shape(self.places)[-1], a=a, b=b)
@@ -188,12 +190,15 @@ def check_places(argument: str, places: Array) -> None:
         raise ValueError(f"{argument} reaches to {largest:.3g}: expected at most {_FARTHEST:g}")
 
 
-def _chosen(array: Array, components: Any) -> Array:
+def _chosen(size: int, components: Any) -> npt.NDArray[np.int64]:
+    """Return the numbers of the components that an index into (D,) chooses."""
     try:
-        chosen: Array = array[components]
+        chosen = np.atleast_1d(np.arange(size)[components])
+        if chosen.ndim > 1:
+            raise ValueError("expected an integer, a slice or an array (n,)")
     except (IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"components={components!r} of D={len(array)}: {error}") from None
-    return chosen if chosen.ndim == array.ndim else chosen[None]
+        raise ValueError(f"components={components!r} of D={size}: {error}") from None
+    return chosen
 
 
 def _places(axes: int, **places: Any) -> list[npt.NDArray[np.float64]]:

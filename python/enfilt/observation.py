@@ -38,8 +38,9 @@ class Observation(Value):
     Raises
     ------
     TypeError, ValueError
-        If the operator is none, `std` is not finite and above zero, something is masked, or the
-        labels of pandas or xarray contradict positions, by which all arrays are taken.
+        If the operator is none, `std` is not finite and above zero, `locations` are no coordinates,
+        something is masked, or the labels of pandas or xarray contradict positions, by which all
+        arrays are taken.
 
     Examples
     --------
@@ -62,9 +63,11 @@ class Observation(Value):
                 f"operator={self.operator!r}: expected an observation operator "
                 f"(a function h becomes one by enfilt.operators.Custom(h))"
             )
-        for name in ("grid", "locations"):
-            if not isinstance(getattr(self, name), Grid):
-                object.__setattr__(self, name, _checks.plain(name, getattr(self, name)))
+        if not isinstance(self.grid, Grid):
+            object.__setattr__(self, "grid", _checks.plain("grid", self.grid))
+        if self.locations is not None:
+            locations = _checks.coordinates("locations", self.locations)
+            object.__setattr__(self, "locations", locations)
         std = _checks.numbers("std", self.std)
         if std.ndim > 1 or not std.size:
             raise ValueError(f"std has shape {std.shape}: expected one number or (m,)")
@@ -111,7 +114,7 @@ class Observation(Value):
             return np.size(self.std)
         if self.locations is None:
             return None
-        return len(_checks.coordinates("locations", self.locations))
+        return len(self.locations)
 
     def _check_std(self, m: int) -> int:
         if np.ndim(self.std) and np.size(self.std) != m:
@@ -175,7 +178,7 @@ class Observation(Value):
         grid = self.state_grid(dim)
         m = self.told_size(dim) if m is None else m
         if self.locations is not None:
-            where = _checks.coordinates("locations", self.locations)
+            where = self.locations
             axes = grid.coordinates([0]).shape[1]
             m = len(where) if m is None else m
             if where.shape != (m, axes):
@@ -330,10 +333,12 @@ class Observation(Value):
             If h(truth) is not finite.
         """
         truth = _checks.floating("truth", truth)
-        if truth.ndim != 1:
-            raise ValueError(f"truth has shape {truth.shape}: expected (D,)")
+        if truth.ndim != 1 or not truth.size:
+            raise ValueError(f"truth has shape {truth.shape}: expected (D,), D at least 1")
         rng = _checks.generator("rng", rng)
         xp = _arrays.namespace(truth)
+        if xp is np:
+            _checks.finite("truth", truth)
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
             h = self.operator(truth)
             m = self._check_std(h.shape[-1])
@@ -345,7 +350,6 @@ class Observation(Value):
             simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
         # NaN would be an observation not made
         if xp is np and not (np.isfinite(simulated) | np.isnan(self.std)).all():
-            _checks.finite("truth", truth)
             raise FloatingPointError(
                 f"{_checks.first_bad('h(truth)', simulated)}: expected a smaller truth or std"
             )

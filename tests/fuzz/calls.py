@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from arrays import NUMBERS, Recipe, mostly, odd, recipes
+from arrays import NUMBERS, Recipe, made, mostly, odd, recipes
 from hypothesis import strategies as st
 from judge import Call, Spec, finite, like, shaped
 from options import (
@@ -240,7 +240,13 @@ def observation_calls(draw: Any) -> Call:
     elif method == "precision":
         arguments = {"dtype": draw(mostly(FLOATS, st.sampled_from(["f2", "x", None, int])))}
     plain = method in ("innovation", "misfit", "gradient")
-    return Call(f"Observation.{method}", obs, method, arguments, plain=plain)
+
+    def check(result: Any, given: dict[str, Any]) -> None:
+        if method == "simulate":  # NaN where the error is not known
+            result = np.where(np.isnan(np.asarray(made(obs.args[1]), float)), 0, result)
+        finite(result)
+
+    return Call(f"Observation.{method}", obs, method, arguments, check, plain=plain)
 
 
 @st.composite
