@@ -79,7 +79,7 @@ NAMES = {
 
 def order(row: compare.Row) -> tuple[bool, float]:
     """Sort by error, filters that lost every run last."""
-    return row.stopped == row.runs, row.mean["rmse.analysis"]
+    return row.lost == row.runs, row.mean["rmse.analysis"]
 
 
 def main() -> None:
@@ -99,11 +99,14 @@ def main() -> None:
         print("| filter | RMSE | spread | CRPS | ms an analysis | runs lost |")
         print("| --- | ---: | ---: | ---: | ---: | ---: |")
         for row in sorted(compare.rows(runs), key=order):
+            if row.lost == row.runs:
+                print(f"| {row.name} | | | | | {row.lost} of {row.runs} |")
+                continue
             rmse, deviation = row.mean["rmse.analysis"], row.deviation["rmse.analysis"]
             print(
                 f"| {row.name} | {rmse:.2f} ± {deviation:.2f} "
                 f"| {row.mean['spread.analysis']:.2f} | {row.mean['crps.analysis']:.2f} "
-                f"| {1e3 * row.mean['seconds']:.2f} | {row.stopped} of {row.runs} |"
+                f"| {1e3 * row.mean['seconds']:.2f} | {row.lost} of {row.runs} |"
             )
 
 

@@ -262,6 +262,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
                     **{name: _number(means[name]) for name in SCORES},
                     "seconds": float(np.median(result.seconds[1:])) if result.cycles > 1 else None,
                     "stopped": result.stopped,
+                    "lost": not result.tracks(last=(rule.cycles + 1) // 2),
                 }
             )
         line |= {"status": "done", "runs": runs}
@@ -316,9 +317,14 @@ def _told(line: dict[str, Any]) -> str:
     return f"{head}: {shown}, {line['cpu']:.0f} s, {line['options']}"
 
 
+def tracking(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the runs that did not lose the truth; older lines know only of those that stopped."""
+    return [r for r in line.get("runs", []) if not r.get("lost", r["stopped"])]
+
+
 def scores(line: dict[str, Any]) -> dict[str, float] | None:
-    """Return means over the seeds that did not diverge; None where none is left."""
-    kept = [r for r in line.get("runs", []) if not r["stopped"]]
+    """Return means over the seeds that did not lose the truth; None where none is left."""
+    kept = tracking(line)
     if not kept:
         return None
     found = {name: float(np.mean([r[name] for r in kept])) for name in (*SCORES, "seconds")}

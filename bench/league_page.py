@@ -87,9 +87,9 @@ def table(figures: Figures, problem: str, operator: str, members: int) -> list[s
             continue
         tuned = ", ".join(f"{k} {v:g}" for k, v in line["values"].items())
         if scores is None:
-            rows.append(f"| {NAMES[name]} | diverged | | | | {tuned} |")
+            rows.append(f"| {NAMES[name]} | lost | | | | {tuned} |")
             continue
-        errors = [r["rmse.analysis"] for r in line["runs"] if not r["stopped"]]
+        errors = [r["rmse.analysis"] for r in league.tracking(line)]
         deviation = statistics.stdev(errors) if len(errors) > 1 else float("nan")
         lost = f" ({scores['lost']:.0f} of {len(line['runs'])} lost)" if scores["lost"] else ""
         ratio = scores["spread.analysis"] / scores["rmse.analysis"]
@@ -186,8 +186,8 @@ def write(folder: Path) -> None:
         "# The league table\n",
         "Every filter, each tuned with the same number of trials (`enfilt tune`), then run "
         "with seeds that it has not seen (101 and on). Scores are means over the second half of "
-        "the cycles and over those seeds, ± the standard deviation between them. A run that stops "
-        "because the state is no longer finite is lost, and left out of the means.\n",
+        "the cycles and over those seeds, ± the standard deviation between them. A run that has "
+        "[lost the truth](comparing.md) is left out of the means.\n",
         f"{done} cells are done, {len(figures.cells) - done} were not run for the reason given, of "
         f"{len(list(league.cells()))}. Seconds are of two threads on a quiet machine; those with "
         "a star are of one thread while other cells ran. IEnKF and BootstrapPF, which need D x D "

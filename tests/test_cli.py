@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import enfilt as ef
-from enfilt import cli, presets
+from enfilt import cli, presets, tables
 from enfilt.cli import main
 
 SMALL = ["--set", "cycles=3", "--set", "spinup=20", "--set", "members=4", "--set", "filter.steps=2"]
@@ -31,7 +31,8 @@ def names(directory):
 
 def test_run_writes_result_and_picture(shell, tmp_path):
     pytest.importorskip("matplotlib")
-    done = shell("run", "lorenz96", *SMALL, "--out", tmp_path / "new")
+    near = ["--set", "initial_mean=truth"]
+    done = shell("run", "lorenz96", *SMALL, *near, "--out", tmp_path / "new")
     assert done.exit_code == 0, done.output
     pictures = ["lorenz96-hovmoeller.png", "lorenz96-ranks.png", "lorenz96.png"]
     assert names(tmp_path / "new") == sorted(["lorenz96.npz", *pictures])
@@ -43,7 +44,8 @@ def test_run_writes_result_and_picture(shell, tmp_path):
     means = result.summary()
     for name in ("rmse", "spread", "crps", "energy_score"):
         for kind in ("forecast", "analysis"):
-            assert f"{means[f'{name}.{kind}']:.4g}" in done.output
+            assert tables.rounded(means[f"{name}.{kind}"]) in done.output
+    assert "lost the truth" not in done.output
     assert "lorenz96.npz" in done.output
     assert "lorenz96.png" in done.output
 
@@ -245,6 +247,15 @@ def test_diverged(shell, tmp_path, ending):
     assert done.exit_code == 1
     assert "stopped after 1 cycles: at cycle 1, forecast[0, 0] is nan" in done.output
     assert names(tmp_path) == ["lorenz96.npz"]
+
+
+def test_a_run_that_lost_the_truth_says_so(shell, tmp_path, monkeypatch):
+    monkeypatch.setattr(ef.Result, "climate", lambda self, last=None: 0.012345)
+    done = shell("run", "lorenz96", *SMALL, "--no-plot", "--out", tmp_path)
+    assert done.exit_code == 0
+    assert (
+        "lost the truth: its RMSE is not below 0.9 of 0.0123, the truth's standard" in done.output
+    )
 
 
 def test_nothing_completed(shell, tmp_path, ending):

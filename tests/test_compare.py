@@ -1,15 +1,17 @@
 """Comparisons: the same truth and observations for all, the table, the shell."""
 
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import enfilt as ef
 from enfilt import compare as comparison
-from enfilt import presets
+from enfilt import presets, tables
 from enfilt.cli import main
 from enfilt.filters import FILTERS
 
@@ -55,25 +57,104 @@ def test_a_run_is_the_twin_experiments(small):
     }
 
 
-def test_rows_are_means_over_seeds_and_leave_out_what_stopped():
-    def run(name, seed, value, stopped=""):
-        return comparison.Run(
-            name, seed, dict.fromkeys(comparison.COLUMNS, value), 9, stopped, name
-        )
+FIVE = ["enff", "lenff", "letkf", "etkf", "ssls"]
 
-    first, second = comparison.rows(
+
+def run(name, seed, value, lost=False):
+    means = dict.fromkeys(comparison.COLUMNS, value)
+    return comparison.Run(name, seed, means, 9, "", f"{name}()", lost)
+
+
+def test_rows_are_means_over_the_seeds_that_track():
+    first, second, third = comparison.rows(
         [
             run("a", 0, 1.0),
             run("a", 1, 4.0),
-            run("a", 2, np.nan, "at cycle 3, nan"),
+            run("a", 2, 9.0, lost=True),
             run("b", 0, 2.0),
+            run("c", 0, np.nan, lost=True),
         ]
     )
-    assert (first.name, first.runs, first.stopped) == ("a", 3, 1)
+    assert (first.name, first.runs, first.lost, first.filter) == ("a", 3, 1, "a()")
     assert first.mean["rmse.analysis"] == 2.5
     assert first.deviation["seconds"] == pytest.approx(np.std([1, 4], ddof=1))
-    assert (second.name, second.runs, second.stopped) == ("b", 1, 0)
+    assert (second.name, second.runs, second.lost) == ("b", 1, 0)
     assert np.isnan(second.deviation["rmse.analysis"])
+    assert third.lost == third.runs == 1
+    assert np.isnan(third.mean["rmse.analysis"])
+
+
+@pytest.mark.parametrize(
+    ("value", "deviation", "wanted"),
+    [
+        (0.046647, 0.00143, "0.047 ± 0.001"),  # the issue's own
+        (0.046647, 0.00096, "0.047 ± 0.001"),
+        (0.0999, 0.0004, "0.0999 ± 0.0004"),
+        (2.101, 2.9, "2 ± 3"),
+        (9.7, 9.6, "10 ± 10"),
+        (13.16, 18.2, "10 ± 20"),
+        (5.0, 0.0, "5.000 ± 0.000"),
+        (0.0, 0.1, "0.0 ± 0.1"),
+        (0.123456, 1e-9, "0.1235 ± 0.0001"),
+        (0.046647, np.nan, "0.0466"),
+        (0.9996, np.nan, "1.00"),
+        (9.61, np.nan, "9.61"),
+        (2071.3, np.nan, "2071"),
+        (np.nan, np.nan, "nan"),
+    ],
+)
+def test_digits(value, deviation, wanted):
+    assert tables.rounded(value, deviation) == wanted
+
+
+@pytest.mark.parametrize("seeds", [1, 12])
+def test_no_line_of_the_table_is_broken(small, seeds):
+    """In a hundred characters, whatever the figures; options wrap within their column."""
+    options = {name: filt.describe() for name, filt in small.filters(FIVE).items()}
+    runs = [
+        comparison.Run(name, seed, means, 9, "", options[name], name == "etkf" or seed > 9)
+        for name in FIVE
+        for seed in range(seeds)
+        if (means := dict.fromkeys(comparison.COLUMNS, 0.012341 + 1e-5 * seed))
+    ]
+    out = io.StringIO()
+    tables.print_comparison(Console(file=out, width=100), small, comparison.rows(runs))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 100
+    head = next(k for k, line in enumerate(lines) if line.startswith("filter "))
+    table, below = [line.split() for line in lines[head + 1 : head + 6]], lines[head + 6 :]
+    assert [line[0] for line in table] == FIVE
+    assert table[3] == ["etkf", *"-----", str(seeds), "of", str(seeds)]
+    if seeds > 1:
+        assert table[0] == [
+            "enff", *(3 * ["0.01239", "±", "0.00003"]), "0.01239", "12.39", "2", "of", "12"
+        ]  # fmt: skip
+    else:
+        assert table[0] == ["enff", *(4 * ["0.0123"]), "12.3", "0", "of", "1"]
+    assert any(line.startswith("±: standard deviation") for line in below) == (seeds > 1)
+    assert any(line.startswith("lost, and not in the means: ") for line in below)
+    text = " ".join(" ".join(below).split())
+    assert all(f"{name} {option}" in text for name, option in options.items())
+
+
+class Asleep(ef.ETKF):
+    """Takes no notice of observations."""
+
+    def _update(self, cycle, out):
+        out[...] = cycle.forecast
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_that_does_not_track_is_lost_but_kept(small, seed):
+    preset = small.replace({"cycles": 150, "members": 20})
+    filters = {"asleep": Asleep(), "awake": small.rivals["letkf"], "sure": ef.ETKF()}
+    asleep, awake, sure = comparison.compare(preset, filters, [seed])
+    assert [run.lost for run in (asleep, awake, sure)] == [True, False, True]
+    assert asleep.stopped == sure.stopped == ""
+    line = json.loads(asleep.line("x", 5))
+    assert line["lost"] is True
+    assert line["rmse.analysis"] > 3
+    assert [row.lost for row in comparison.rows([asleep, awake, sure])] == [1, 0, 1]
 
 
 def test_a_filter_that_loses_the_state_does_not_end_the_comparison(small):
@@ -83,6 +164,7 @@ def test_a_filter_that_loses_the_state_does_not_end_the_comparison(small):
 
     exploding, kept = comparison.compare(small, {"bad": Exploding(), "good": small.filter})
     assert "overflow" in exploding.stopped
+    assert exploding.lost
     assert np.isnan(exploding.means["rmse.analysis"])
     assert not kept.stopped
 
@@ -156,10 +238,11 @@ ARGUMENTS = [f"--set={key}={value}" for key, value in SMALL.items()]
 def test_shell(shell, tmp_path):
     done = shell(
         *("compare", "lorenz96", "--filters", "enff, letkf", *ARGUMENTS),
-        *("--set", "letkf.inflation=1.2", "--seeds", 2, "--out", tmp_path / "new"),
+        *("--set", "letkf.inflation=1.2", "--set", "initial_mean=truth"),
+        *("--seeds", 2, "--out", tmp_path / "new"),
     )
     assert done.exit_code == 0, done.output
-    assert "N = 5, 2 seed(s), last 4 cycles" in done.output
+    assert "N = 5, 2 seeds, last 4 of 4 cycles" in done.output
     lines = [
         json.loads(line)
         for line in (tmp_path / "new" / "lorenz96-compare.jsonl").read_text().splitlines()
@@ -173,8 +256,10 @@ def test_shell(shell, tmp_path):
     assert all(line["preset"] == "lorenz96" and line["members"] == 5 for line in lines)
     assert "inflation=1.2" in lines[2]["options"]
     assert all(line["rmse.analysis"] > 0 and line["seconds"] > 0 for line in lines)
-    mean = np.mean([line["rmse.analysis"] for line in lines[2:]])
-    assert f"{mean:.4g}" in done.output
+    assert not any(line["lost"] for line in lines[2:])
+    errors = [line["rmse.analysis"] for line in lines[2:]]
+    assert tables.rounded(np.mean(errors), np.std(errors, ddof=1)) in done.output
+    assert "letkf  LETKF(" in done.output
     picture = tmp_path / "new" / "lorenz96-compare.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 

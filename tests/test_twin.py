@@ -576,6 +576,34 @@ def test_summary(result):
             result.summary(last=bad)
 
 
+def test_climate_and_whether_the_truth_is_tracked(result):
+    """RMSE 0.3 of a truth of standard deviation 2, then 1.9: on average 1.1, and 1.9 at last."""
+    error, deviation = np.array([0.3, 0.3, 1.9, 1.9]), np.array([2.0, 2.0, 1.5, 2.5])
+
+    def of(error, deviation, **changes):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.where(deviation > 0, error / deviation, np.nan)
+        scores = {"rmse": error, "nrmse": relative}
+        series = {name: ef.result.Series(values, values) for name, values in scores.items()}
+        return dataclasses.replace(result, time=np.arange(4.0), **series, **changes)
+
+    one = of(error, deviation)
+    assert one.climate() == pytest.approx(np.sqrt(np.mean(deviation**2)), rel=1e-14)
+    assert one.climate(last=1) == pytest.approx(2.5, rel=1e-14)
+    assert (one.tracks(), one.tracks(last=2), one.tracks(last=1)) == (True, False, True)
+    assert of(error, deviation, stopped="interrupted").tracks()
+    assert not of(error, deviation, stopped="at cycle 4, forecast[0, 0] is nan").tracks()
+    # one component has no deviation, an exact analysis tells none: neither is lost for that
+    assert np.isnan(of(error, np.zeros(4)).climate())
+    assert of(error, np.zeros(4)).tracks()
+    assert of(np.zeros(4), deviation).tracks()
+    none = make_twin(breaking_model(0, interrupt), **CALLABLE).run(Recording(), members=2, seed=0)
+    assert none.cycles == 0
+    assert not none.tracks()
+    with pytest.raises(ValueError, match="last=0"):
+        one.tracks(last=0)
+
+
 def test_info(result):
     info = result.info
     assert info["members"] == 5

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import compare as comparison
-from . import presets, tuning
+from . import presets, tables, tuning
 from . import reproduce as reproduction
 from ._config import config
 from .filters import FILTERS
@@ -103,7 +103,7 @@ def run(
         raise click.ClickException(str(error)) from None
     if result.cycles == 0:
         raise click.ClickException(f"no cycle was completed: {result.stopped}")
-    _print_result(console, chosen, result)
+    tables.print_result(console, chosen, result)
     _write(console, chosen, result, out, plot)
     if result.stopped:
         raise SystemExit(130 if result.stopped == "interrupted" else 1)
@@ -127,8 +127,9 @@ def compare(
 ) -> None:
     """Run several filters on a preset's truth and observations, seeds 0 to K - 1.
 
-    Prints a table, writes a plot of accuracy against cost and a line of JSON a run. A setting of
-    one filter is changed by its name: --set letkf.inflation=1.04.
+    Prints a table of means over the seeds that did not lose the truth; writes a plot of accuracy
+    against cost and a line of JSON a run. A setting of one filter is changed by its name: --set
+    letkf.inflation=1.04.
     """
     console = Console()
     try:
@@ -149,7 +150,7 @@ def compare(
     if not runs:
         raise click.ClickException("no run was completed")
     table = comparison.rows(runs)
-    _print_comparison(console, chosen, table, seeds)
+    tables.print_comparison(console, chosen, table)
     written = [out / f"{chosen.name}-compare.jsonl"]
     comparison.write_lines(runs, chosen, written[0])
     if plot:
@@ -328,22 +329,6 @@ def bench(
         raise SystemExit(1)
 
 
-def _print_comparison(
-    console: Console, preset: Preset, rows: list[comparison.Row], seeds: int
-) -> None:
-    title = f"{preset.title}; N = {preset.members}, {seeds} seed(s), last {preset.averaged} cycles"
-    shown = Table("filter", "RMSE", "spread", "CRPS", "energy score", "seconds", title=title)
-    for row in rows:
-        cells = []
-        for column in comparison.COLUMNS:
-            mean, deviation = row.mean[column], row.deviation[column]
-            cells.append(f"{mean:.4g}" + (f" ± {deviation:.1g}" if deviation >= 0 else ""))
-        if row.stopped:
-            cells[0] += f" ({row.stopped} of {row.runs} diverged)"
-        shown.add_row(row.name, *cells)
-    console.print(shown)
-
-
 def _make_folder(out: Path) -> None:
     """Make the folder for what is written: before a run, so that it does not cost one."""
     try:
@@ -367,25 +352,6 @@ def _print_settings(console: Console, preset: Preset) -> None:
     for name, value in preset.settings().items():
         table.add_row(name, repr(value))
     console.print(table)
-
-
-def _print_result(console: Console, preset: Preset, result: Result) -> None:
-    means = result.summary(last=preset.averaged)
-    title = f"mean over the last {min(preset.averaged, result.cycles)} of {result.cycles} cycles"
-    table = Table("", "RMSE", "spread", "CRPS", "energy score", "seconds", title=title)
-    for kind, seconds in (("forecast", "seconds_forecast"), ("analysis", "seconds")):
-        scores = [means[f"{n}.{kind}"] for n in ("rmse", "spread", "crps", "energy_score")]
-        table.add_row(kind, *(f"{v:.4g}" for v in scores), f"{means[seconds]:.3g}")
-    console.print(table)
-    if preset.published is not None and not result.stopped:
-        figure = preset.published
-        inside = figure.low <= means["rmse.analysis"] <= figure.high
-        console.print(
-            f"published: {figure.rmse:g} ({figure.source}); measured {means['rmse.analysis']:.4g}, "
-            f"{'within' if inside else 'OUTSIDE'} {figure.low:g} to {figure.high:g}"
-        )
-    if result.stopped:
-        console.print(f"[bold red]stopped after {result.cycles} cycles:[/] {result.stopped}")
 
 
 def _write(console: Console, preset: Preset, result: Result, out: Path, plot: bool) -> None:

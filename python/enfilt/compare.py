@@ -38,6 +38,8 @@ class Run:
         Why the run ended early; empty where it did not.
     filter : str
         The filter as it would be written.
+    lost : bool
+        Whether it lost the truth, or never found it (`Result.tracks`, over the cycles of `means`).
     """
 
     name: str
@@ -46,24 +48,40 @@ class Run:
     cycles: int
     stopped: str
     filter: str
+    lost: bool = False
 
     def line(self, preset: str, members: int) -> str:
         """Return the run as one line of JSON."""
         head = {"preset": preset, "filter": self.name, "members": members, "seed": self.seed}
-        rest = {"cycles": self.cycles, "stopped": self.stopped, "options": self.filter}
+        rest: dict[str, Any] = {"cycles": self.cycles, "stopped": self.stopped}
+        rest |= {"lost": self.lost, "options": self.filter}
         finite = {k: v if np.isfinite(v) else None for k, v in self.means.items()}
         return json.dumps({**head, **finite, **rest})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One filter over all seeds: mean and standard deviation of each column."""
+    """One filter over all seeds.
+
+    Attributes
+    ----------
+    name : str
+        The filter's name in the shell.
+    mean, deviation : dict
+        Mean and standard deviation (with n - 1) of each of `COLUMNS` over the runs that track the
+        truth; NaN where there is none, and the deviation of one.
+    runs, lost : int
+        How many runs there are, and how many of them lost the truth.
+    filter : str
+        The filter as it would be written.
+    """
 
     name: str
     mean: dict[str, float]
     deviation: dict[str, float]
     runs: int
-    stopped: int
+    lost: int
+    filter: str
 
 
 def compare(
@@ -118,9 +136,11 @@ def compare(
                 if result.stopped == "interrupted":
                     return runs
                 means = result.summary(last=preset.averaged)
+                lost = not result.tracks(last=preset.averaged)
                 if result.stopped:  # the mean of a run that failed is no score
                     means = dict.fromkeys(means, float("nan"))
-                runs.append(Run(name, seed, means, result.cycles, result.stopped, filt.describe()))
+                told = result.cycles, result.stopped, filt.describe(), lost
+                runs.append(Run(name, seed, means, *told))
                 bar.set_postfix(filter=name, rmse=f"{means['rmse.analysis']:.4g}", refresh=False)
                 bar.update()
     finally:
@@ -141,19 +161,20 @@ def run_quietly(
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:
-    """Return one row a filter, in the order of the runs; runs that stopped early are left out."""
+    """Return one row a filter, in the order of the runs; means leave out those that are lost."""
     grouped: dict[str, list[Run]] = {}
     for run in runs:
         grouped.setdefault(run.name, []).append(run)
     table = []
     for name, group in grouped.items():
-        whole = [run for run in group if not run.stopped]
-        values = {c: np.array([run.means[c] for run in whole]) for c in COLUMNS}
+        kept = [run for run in group if not run.lost]
+        values = {c: np.array([run.means[c] for run in kept]) for c in COLUMNS}
         mean = {c: float(v.mean()) if v.size else float("nan") for c, v in values.items()}
         deviation = {
             c: float(v.std(ddof=1)) if v.size > 1 else float("nan") for c, v in values.items()
         }
-        table.append(Row(name, mean, deviation, len(group), len(group) - len(whole)))
+        lost = len(group) - len(kept)
+        table.append(Row(name, mean, deviation, len(group), lost, group[0].filter))
     return table
 
 

@@ -39,7 +39,7 @@ def accuracy_against_cost(rows: Sequence[Row], title: str) -> Any:
     Parameters
     ----------
     rows : sequence of Row
-        From `enfilt.compare.rows`; filters without a completed run are left out.
+        From `enfilt.compare.rows`; filters that lost the truth in every run are left out.
     title : str
         Of the picture.
 

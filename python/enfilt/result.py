@@ -20,6 +20,8 @@ from ._values import Value
 
 Array = npt.NDArray[Any]
 
+#: From which share of the climate's error on a filter has lost the truth.
+_LOST = 0.9
 #: Scores kept for forecast and analysis of every cycle.
 SCORES = ("rmse", "spread", "crps", "energy_score", "nrmse", "rank_histogram")
 
@@ -119,6 +121,60 @@ class Result(Value):
             told = values[-count:][~np.isnan(values[-count:])]
             means[name] = float(np.mean(told)) if told.size else np.nan
         return means
+
+    def climate(self, last: int | None = None) -> float:
+        """Return the RMSE of one who knows the truth's climate and no observation.
+
+        That is the standard deviation of the truth's components, as in `nrmse`: root mean square
+        over the cycles.
+
+        Parameters
+        ----------
+        last : int, optional
+            Only over so many last cycles; default: all.
+
+        Returns
+        -------
+        float
+            NaN where all components of the truth are equal, or there is no cycle.
+        """
+        count = self.cycles if last is None else _checks.integer("last", last, 1)
+        relative = self.nrmse.analysis[-count:]
+        known = relative > 0  # NaN where the components are equal
+        if not known.any():
+            return float("nan")
+        deviation = self.rmse.analysis[-count:][known] / relative[known]
+        return float(np.sqrt(np.mean(deviation**2)))
+
+    def tracks(self, last: int | None = None) -> bool:
+        """Return whether the filter tracked the truth, or else lost it or never found it.
+
+        It is lost where the RMSE of the analysis, averaged over the cycles, is not below 0.9 of
+        that of one who knows the climate alone (`climate`), and where the run stopped because
+        states or matrices were no longer finite. An ensemble that no observation reaches comes
+        within some hundredths of the climate's error, one that is sure of something wrong is at
+        1.1 to 1.4 of it.
+
+        Parameters
+        ----------
+        last : int, optional
+            Only over so many last cycles; default: all.
+
+        Examples
+        --------
+        >>> import enfilt as ef
+        >>> twin = ef.presets.get("lorenz96").replace({"cycles": 60}).twin()
+        >>> local = ef.LETKF(ef.localization.GaspariCohn(14.0), inflation=1.05)
+        >>> twin.run(local, members=20, seed=0).tracks(last=20)
+        True
+        >>> twin.run(ef.ETKF(), members=5, seed=0).tracks(last=20)
+        False
+        """
+        count = self.cycles if last is None else _checks.integer("last", last, 1)
+        error = self.rmse.analysis[-count:]
+        if self.stopped not in ("", "interrupted") or not error.size:
+            return False
+        return not float(np.mean(error)) >= _LOST * self.climate(last)
 
     @property
     def kinds(self) -> list[str]:

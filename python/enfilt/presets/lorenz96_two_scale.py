@@ -21,7 +21,7 @@ def _slow(model: TwoScaleLorenz96) -> Subset:
 
 PRESET = Preset(
     name="lorenz96-two-scale",
-    title="Two-scale Lorenz-96, 36 slow and 360 fast variables, the slow ones observed, r = 1",
+    title="Two-scale Lorenz-96, 36 slow variables observed, r = 1, and 360 fast ones",
     model=_MODEL,
     # The slow variables have a standard deviation of 3.5, the fast ones of 0.24.
     obs=Observation(_slow(_MODEL), std=1.0),
