@@ -82,7 +82,7 @@ PROBLEMS = {
         Problem("lorenz96-40", 300, 12, 2, 3, _L96, small=True),
         Problem("lorenz96-partial", 200, 12, 2, 3, _L96, small=True),
         Problem("lorenz96-sparse", 300, 12, 2, 3, {"identity": 1.0}, small=True),
-        Problem("lorenz96-two-scale", 150, 12, 2, 3, {"identity": 1.0}),
+        Problem("lorenz96-two-scale", 150, 12, 2, 3, {"identity": 1.0}, cap=300.0),
         Problem("ks-1024", 100, 12, 2, 3, _FIELD, cap=300.0),
         Problem("navier-stokes-64", 40, 8, 1, 2, _FIELD, cap=600.0),
         Problem("kolmogorov-128", 10, 6, 1, 2, _FIELD, cap=600.0, far=True),
