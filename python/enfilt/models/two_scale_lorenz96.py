@@ -130,12 +130,12 @@ class TwoScaleLorenz96(Model):
         k: Array = xp.empty_like(s)
         kx, ky = k[: self.slow], k[self.slow :]
         ring = xp.concatenate([x[-2:], x, x[:1]])
-        xp.subtract(ring[3:], ring[:-3], out=kx)
+        np.subtract(ring[3:], ring[:-3], out=kx)
         kx *= ring[1:-2]
         kx -= x
         kx += kind(self.forcing)
         ring = xp.concatenate([y[-1:], y, y[:2]])
-        xp.subtract(ring[:-3], ring[3:], out=ky)
+        np.subtract(ring[:-3], ring[3:], out=ky)
         ky *= ring[2:-1]
         ky *= kind(self.b)
         ky -= y
