@@ -35,7 +35,17 @@ CALLS = {
     "a path of no width": (
         lambda: ef.AffinePath("x", **FLAT).stage(0),
         ValueError,
-        r"^s\(0\) of path='x'=0",
+        r"^s\(0.0\) of path='x'=0",
+    ),
+    "a time that no path has": (
+        lambda: ef.AffinePath("x", **FLAT | {"a1": lambda t: t**2}).stage(-1e300),
+        ValueError,
+        r"^t=-1e\+300: expected",
+    ),
+    "a strength below zero": (
+        lambda: ef.AffinePath("x", **FLAT).stage(0.5, -1.0),
+        ValueError,
+        r"^strength=-1.0: expected",
     ),
     "a width without a square": (
         lambda: kernels.flow_field(ONES, ONES, 1.0, path="f2p", sigma_min=1e-320),

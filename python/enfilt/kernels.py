@@ -88,7 +88,7 @@ def flow_field(
     array([[4.        , 5.33333333]])
     """
     kind = as_path(path, sigma_min)
-    stage = kind.stage(_checks.number("t", t, least=0, most=1))
+    stage = kind.stage(t)
     points, members = _points(x, "forecast", forecast)
     before = None
     if kind.uses_previous:

@@ -68,8 +68,11 @@ class AffinePath:
         Raises
         ------
         TypeError, ValueError
-            If a function returns no finite number, or s none above zero whose square is a number.
+            If t is not in [0, 1] or `strength` below zero, a function returns no finite number, or
+            s none above zero whose square is a number.
         """
+        t = _checks.number("t", t, least=0, most=1)
+        strength = _checks.number("strength", strength, least=0)
         a1, a0, da1, da0, ds = (
             _checks.number(f"{name}({t}) of path={self.name!r}", getattr(self, name)(t))
             for name in ("a1", "a0", "da1", "da0", "ds")
