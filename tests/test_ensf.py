@@ -17,6 +17,7 @@ from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
+from enfilt.filters import regression
 from enfilt.localization import GaspariCohn
 
 RTOL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 4e-6}
@@ -372,7 +373,8 @@ def lr_setting(members, dim, dtype, grid=None):
         "score": ["mixture", "paired"],
     }
 )
-def test_regression_equals_the_formula(backend, dtype, score, members, dim):
+def test_regression_equals_the_formula(backend, dtype, score, members, dim, monkeypatch):
+    monkeypatch.setattr(regression, "_BLOCK", 40 * members)  # blocks of components, and a rest
     setting = lr_setting(members, dim, dtype)
     filt = ef.EnSF(steps=5, score=score, regress_unobserved=True, backend=backend)
     noise = draw_noise(filt, setting)
