@@ -228,6 +228,16 @@ def test_log_weights_up_to_a_constant(backend, dtype, rng):
     assert relative(picked, alone.astype(np.float64)) < 10 * eps(dtype)
 
 
+def test_a_weight_far_below_one_counts(backend, dtype):
+    """Only where rounding would drop all other weights does a row pick one centre."""
+    small, far, std = {4: 1e-6, 8: 1e-14}[dtype.itemsize], 1e3, 1e4
+    x, centers = np.zeros((2, 2000), dtype), np.array([[1.0], [far]], dtype).repeat(2000, axis=1)
+    l = np.array([0.0, np.log(small) + 1000 * (far**2 - 1) / std**2])  # noqa: E741
+    score = ef.kernels.mixture_score(x, centers, 1.0, std, log_weights=l, backend=backend)
+    expected = (1 + small * far) / (1 + small) / std**2
+    assert np.abs(score / expected - 1).max() < 10 * eps(dtype)
+
+
 @pairs(
     {"backend, dtype": KINDS, "kernel": ["flow_field", "mixture_score"], "dim": [1, 31, 8200]},
 )

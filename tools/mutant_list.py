@@ -94,8 +94,8 @@ _CPP = [
     _cpp(
         "a row of weights counts as one-hot too soon",
         "tiles.hpp",
-        "const bool one_hot = others <= negligible &&",
-        "const bool one_hot = others <= 1e4 * negligible &&",
+        "sizeof(float) ? 1.4e-8 : 2.7e-17;",
+        "sizeof(float) ? 1.4e-4 : 2.7e-13;",
         "kernels_pairwise enff_backends ensf",
     ),
     _cpp(
@@ -159,7 +159,7 @@ _CPP = [
         "philox.hpp",
         "for (index_t d = low; d < high; ++d) out[begin + d] = normals[d];",
         "for (index_t d = low; d < high; ++d) out[begin + d] = normals[d - low];",
-        "kernels_pairwise enff_backends",
+        "kernels_pairwise ensf",
     ),
     _cpp(
         "starts are standardized by N",
