@@ -133,7 +133,7 @@ def test_equals_numpy(
 
 @pytest.mark.parametrize(("score", "sampler"), FORMS)
 def test_draws_are_those_of_the_generator(backend, dtype, score, sampler):
-    """rng= gives what noise= gives with the normals of its key, step by step, in blocks of components."""
+    """rng= gives what noise= gives with the normals of its key, step by step, block by block."""
     setting = make_setting(3, 600, ef.operators.Tanh(), dtype, batch=(2,))
     filt = ef.EnSF(steps=4, eps_beta=0.3, score=score, sampler=sampler, backend=backend)
     key = int(np.random.default_rng(5).integers(2**64, dtype=np.uint64))
