@@ -228,7 +228,7 @@ FILTERS = [
 def test_in_a_filter(filt, dtype, rng):
     """The analysis starts from the widened forecast, and the factor lives until the reset."""
     obs = ef.Observation(Arctan(), 0.5, grid=ef.grids.RegularGrid((12,)))
-    adaptive = dataclasses.replace(filt, inflation=Adaptive())
+    adaptive = dataclasses.replace(filt, inflation=Adaptive(local=False))
     known = 1.0
     forecasts = rng.standard_normal((3, 6, 12)).astype(dtype)
     for cycle, forecast in enumerate(forecasts):
@@ -249,7 +249,7 @@ def test_in_a_filter(filt, dtype, rng):
     adaptive.reset()
     assert adaptive.facts == {}
     first = adaptive.analysis(forecasts[0], y, obs, previous=forecasts[1], rng=0)
-    fresh = dataclasses.replace(filt, inflation=Adaptive())
+    fresh = dataclasses.replace(filt, inflation=Adaptive(local=False))
     again = fresh.analysis(forecasts[0], y, obs, previous=forecasts[1], rng=0)
     np.testing.assert_array_equal(first, again)
 
@@ -286,7 +286,7 @@ def test_an_analysis_that_fails_teaches_nothing(rng):
     filt, forecast = ef.ETKF(inflation=Adaptive()), rng.standard_normal((4, 3))
     with pytest.raises(RuntimeError, match="no"):
         filt.analysis(forecast, np.full(3, 9.0), ef.Observation(Custom(fails), 1.0))
-    assert filt._memory.inflation == {}
+    assert filt._memory.tuning == {}
 
 
 def test_nothing_observed_keeps_forecast_and_factor(rng):
@@ -294,11 +294,11 @@ def test_nothing_observed_keeps_forecast_and_factor(rng):
     forecast = rng.standard_normal((5, 40))
     filt = ef.ETKF(inflation=Adaptive())
     filt.analysis(forecast, np.full(40, 4.0), obs)
-    before = dict(filt._memory.inflation)
+    before = dict(filt._memory.tuning)
     analysis = filt.analysis(forecast, np.full(40, np.nan), obs)
     np.testing.assert_array_equal(analysis, forecast)
-    assert filt._memory.inflation == before
-    assert before[0] > 1
+    assert filt._memory.tuning == before
+    assert before[0].factor > 1
 
 
 @pytest.mark.parametrize("name", ["lenff", "letkf"])

@@ -114,7 +114,7 @@ def test_the_error_is_the_mean_over_seeds(small):
     assert found.best.rmse == pytest.approx(np.mean(errors), rel=1e-12)
 
 
-@pytest.mark.parametrize("preset", ["lorenz96-partial", "kolmogorov-128"])
+@pytest.mark.parametrize("preset", ["lorenz96-partial", "lorenz96-two-scale", "kolmogorov-128"])
 @pytest.mark.parametrize("name", FILTERS)
 def test_every_knob_makes_a_filter(preset, name):
     problem = presets.get(preset)

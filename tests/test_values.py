@@ -50,6 +50,7 @@ VALUES = {
     "numbers": lambda: [
         TAPER,
         ef.localization.GaspariCohn(np.inf, taper=exponential),
+        ef.localization.FromEnsemble(),
         ef.grids.RegularGrid((2, 4), variables=2, between_variables=False),
         ef.grids.Points(X),
         ef.inflation.Multiplicative(1.1),

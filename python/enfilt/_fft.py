@@ -75,3 +75,10 @@ def ifft_columns(v: Array, workers: int = 1) -> Array:
     xp = _arrays.namespace(v)
     columns: Array = xp.ascontiguousarray(xp.fft.ifft(v, axis=-2), dtype=v.dtype)
     return columns
+
+
+def good_size(n: int) -> int:
+    """Return the next length, at least n, whose real transform is quick."""
+    import scipy.fft
+
+    return int(scipy.fft.next_fast_len(n, real=True))

@@ -6,7 +6,6 @@ forecast. With a factor of 1 or a relaxation of 0 it changes no bit.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from . import _arrays, _checks, backends
 from .backends import Backend, ObservedComponents
 from .backends import inflation as plain
-from .backends.inflation import InflationProblem, InnovationSums
+from .backends.inflation import InflationProblem
 from .observation import Observation
 
 Array = npt.NDArray[Any]
@@ -234,33 +233,60 @@ class RTPS(_Formula):
 
 @dataclass(frozen=True)
 class Adaptive(Inflation):
-    """Widen the forecast by a factor that the innovations tell: there is no number to choose.
+    """Widen the forecast by factors that the innovations tell: there is no number to choose.
 
     With d = y - mean h and p the ensemble's variance of h(x), a forecast whose variance is too
     small by a factor lambda has E[d_k^2] = lambda p_k + r_k^2 (Desroziers, Berre, Chapnik, Poli
     2005, "Diagnosis of observation, background and analysis-error statistics in observation
     space"; Li, Kalnay, Miyoshi 2009, "Simultaneous estimation of covariance inflation and
-    observation errors within an ensemble Kalman filter"). One cycle tells
+    observation errors within an ensemble Kalman filter"). The innovations of some places tell
 
-        alpha = sum_k (d_k^2/r_k^2 - 1) / sum_k p_k/r_k^2,
-        v     = 2 sum_k (lambda p_k/r_k^2 + 1)^2 / (sum_k p_k/r_k^2)^2,
+        a = sum_k w_k (d_k^2/r_k^2 - 1) / sum_k w_k p_k/r_k^2,
+        v = 2 sum_k w_k^2 (lambda p_k/r_k^2 + 1)^2 / (sum_k w_k p_k/r_k^2)^2,
 
-    v being its sampling variance for Gaussian innovations. The estimate of the cycles before
-    counts with a variance q^2 that does not fall, as in Miyoshi (2011), "The Gaussian approach to
-    adaptive covariance inflation and its implementation with the local ensemble transform Kalman
-    filter": lambda moves by (alpha - lambda) q^2/(q^2 + v), alpha taken within two standard
-    deviations of lambda, and is at least 1. The anomalies of the forecast are then multiplied by
-    sqrt(lambda), before the analysis.
+    v being the sampling variance of a for Gaussian innovations. The anomalies of the forecast are
+    multiplied by sqrt(lambda) before the analysis, where lambda is at least 1 and comes from:
 
-    The filter remembers lambda from cycle to cycle, for each ensemble of a batch, until its
-    `reset`, which a twin experiment calls when a run begins; `facts` tell it as ``inflation``. It
-    needs the true r: observations that are worse than `std` says count as a forecast too narrow.
+    - *Without places*: all observations, w = 1. The estimate of the cycles before counts with a
+      variance q^2 that does not fall, as in Miyoshi (2011), "The Gaussian approach to adaptive
+      covariance inflation and its implementation with the local ensemble transform Kalman filter":
+      lambda moves by (a - lambda) q^2/(q^2 + v), a taken within two standard deviations of lambda.
+    - *In a localized filter*: lambda_c = 1 + b t_c at component c, where t_c is what the noise of N
+      members in a gain with the taper rho adds to the variance,
+
+          t_c = sum_k rho_ck^2 s_k/(N - 1),  s_k = p_k/(r_k^2 + sum_l corr_kl^2 p_l),
+
+      with mean squares of correlations from the ensemble. b is one for a start, and for each
+      variable learned from its innovations (0.03 is the standard deviation of b t without them;
+      what is learned fades over 100 cycles).
+    - *Where components have places*, then, also for filters without localization: a factor for each
+      component from the innovations about it in this cycle alone, w a Gaspari-Cohn taper that
+      holds nine places. It counts by its variance against how much such factors differ from place
+      to place, which the filter learns, too; and is at most four times that of its variable. It
+      widens the patches that have lost the truth, so that they are found again.
+
+    The filter remembers what it has learned, for each ensemble of a batch, until its `reset`, which
+    a twin experiment calls when a run begins. `facts` tell the mean factor as ``inflation``, and as
+    ``lost`` the share of components that have lost the truth: in three cycles one after the other
+    more than half of what is observed about them was off by more than two standard deviations.
+
+    Parameters
+    ----------
+    local : bool, optional
+        Whether each variable and each component has a factor of its own. Default: where the
+        components and the observations have places. False: one factor for all, as without places.
+
+    Raises
+    ------
+    TypeError
+        If `local` is none of these.
 
     Notes
     -----
-    q is 0.1 (`MEMORY`): the factor follows slow changes and averages over some ten cycles of many
-    observations, or some hundred of few. Two ensembles of different size may not take turns in
-    one filter without `reset`, since one factor holds for both.
+    It needs the true r: observations that are worse than `std` says count as a forecast too narrow.
+    q is 0.1 (`MEMORY`). In v, innovations of one place count as independent of those of another
+    only as far as the ensemble's correlations allow. A class of yours that defines `estimate` or
+    `widen` is taken as it is, with one factor for all.
 
     Examples
     --------
@@ -275,9 +301,22 @@ class Adaptive(Inflation):
     True
     """
 
+    local: bool | None = None
+
+    def __post_init__(self) -> None:
+        _checks.python_numbers(self)
+        if self.local is not None and not isinstance(self.local, bool | np.bool_):
+            raise TypeError(f"local={self.local!r}: expected True, False or None")
+
     @property
     def is_identity(self) -> bool:
         return True  # of the analysis: what it widens is the forecast
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a class of the user's estimates or widens its own way, by one factor."""
+        kind = type(self)
+        return kind.estimate is not Adaptive.estimate or kind.widen is not Adaptive.widen
 
     def _anomalies(self, analysis: Array, forecast: Array) -> Array:
         return analysis
@@ -330,22 +369,11 @@ class Adaptive(Inflation):
         `observed` are the observations `y` where the kernels evaluate h, else None.
         """
         if observed is None:
-            x = _checks.contiguous(obs.observe(x, y.size))
-            precision = np.ascontiguousarray(obs.precision(y.dtype))
-            observed = ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
-        return self._updated(kernels.innovations(x, observed), known)
-
-    @staticmethod
-    def _updated(sums: InnovationSums, known: float) -> float:
-        """Return lambda after innovations with these sums."""
-        seen, ratio, squares, misfit = sums
-        if not 0 < ratio < math.inf:  # nothing is seen, or nothing can be widened
-            return known
-        deviation = math.sqrt(2 * (known**2 * squares + 2 * known * ratio + seen)) / ratio
-        moved = (misfit - seen) / ratio - known
-        moved = min(max(moved, -2 * deviation), 2 * deviation)
-        factor = known + moved * MEMORY**2 / (MEMORY**2 + deviation**2)
-        return max(1.0, factor) if math.isfinite(factor) else known
+            x, observed = obs.values(x, y)
+        seen, ratio, squares, misfit = kernels.innovations(x, observed)
+        total = known**2 * squares + 2 * known * ratio + seen
+        excess = misfit - seen - ratio
+        return 1 + float(excess_after(known - 1, MEMORY**2, excess, ratio, total)[0])
 
     def widen(self, forecast: Array, factor: npt.ArrayLike, out: Array) -> None:
         """Write a forecast, its variance times `factor`, to `out`.
@@ -387,6 +415,28 @@ class Adaptive(Inflation):
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
             kernels.widen(rows.reshape(batch), np.atleast_1d(variance), target.reshape(batch))
         _check_overflow(kernels, "out", target)
+
+
+def excess_after(mean: Any, variance: Any, excess: Any, ratio: Any, squares: Any) -> Any:
+    """Return a of factors 1 + a t after innovations with these sums, and its variance.
+
+    Parameters
+    ----------
+    mean, variance : float or ndarray
+        What is known of a: its expectation, at least 0, and its variance.
+    excess, ratio : as `mean`
+        sum (d^2/r^2 - 1 - p/r^2) and sum t p/r^2.
+    squares : as `mean`
+        sum ((1 + a t) p/r^2 + 1)^2.
+    """
+    told = (ratio > 0) & np.isfinite(ratio)  # else nothing is seen, or nothing can be widened
+    safe = np.where(told, ratio, 1)
+    error = 2 * squares / safe**2
+    gain = variance / (variance + error)
+    limit = 2 * np.sqrt(error)
+    new = mean + gain * np.clip(excess / safe - mean, -limit, limit)
+    told = told & np.isfinite(new)
+    return np.where(told, np.maximum(0, new), mean), np.where(told, (1 - gain) * variance, variance)
 
 
 def _in_place(argument: str, value: Array) -> tuple[tuple[int, ...], np.dtype[Any]]:

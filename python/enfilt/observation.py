@@ -223,6 +223,18 @@ class Observation(Value):
             form.function,
         )
 
+    def values(self, x: Array, y: Array) -> tuple[Array, ObservedComponents]:
+        """Return h(x), (N, m), and the observations y (m,) as ones of its components.
+
+        Raises
+        ------
+        ValueError
+            As `observe`.
+        """
+        h = _checks.contiguous(self.observe(x, y.size))
+        precision = np.ascontiguousarray(self.precision(y.dtype))
+        return h, ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
+
     def precision(self, dtype: npt.DTypeLike) -> Array:
         """Return 1/r^2, of shape (1,) or (m,), in `dtype`.
 

@@ -211,7 +211,7 @@ OPTIONS: dict[str, st.SearchStrategy] = {
     "sampler": choices("euler", "heun", "sde", "ode"),
     "coupling": choices("paired", "independent"),
     "algorithm": choices("auto", "streaming", "reduced"),
-    "localization": tapers(),
+    "localization": mostly(tapers(), st.just(Spec(ef.localization.FromEnsemble))),
     "growth": numbers(10.0, 1.0),
     "eps_alpha": numbers(0.6, 0.05, 1.0),
     "eps_beta": numbers(0.075, 0.0, 0.5),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,8 +15,10 @@ import numpy.typing as npt
 from .. import _arrays, _checks, _memory, backends
 from .._values import Frozen
 from ..backends import Backend, ObservedComponents
-from ..inflation import Adaptive, Inflation, as_inflation
+from ..inflation import Inflation, as_inflation
+from ..localization import GaspariCohn
 from ..observation import Observation
+from . import self_tuning
 from .knobs import Knobs
 
 Array = npt.NDArray[Any]
@@ -33,12 +34,18 @@ class Memory:
     ----------
     facts : dict
         What the last analysis says of itself.
-    inflation : dict
-        The factor that an adaptive inflation has found, by the index in the batch.
+    tuning : dict
+        What filters that tune themselves remember, by the index in the batch.
+    geometry : Geometry, optional
+        What follows from the places of components and observations alone.
     """
 
     facts: dict[str, float] = field(default_factory=dict)
-    inflation: dict[int, float] = field(default_factory=dict)
+    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
+    geometry: self_tuning.Geometry | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"geometry": None}  # it is made again
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,10 @@ class Cycle:
     backend : Backend
     facts : dict
         What the analysis says of itself, numbers by name: filled by the filter.
-    factors : dict
-        Those of an adaptive inflation, by the index in the batch.
+    tapers : dict
+        Those found from the ensembles, by the index in the batch.
+    tuning : dict
+        What `Memory` keeps of this cycle.
     """
 
     forecast: Array
@@ -70,7 +79,8 @@ class Cycle:
     rng: np.random.Generator
     backend: Backend
     facts: dict[str, float] = field(default_factory=dict)
-    factors: dict[int, float] = field(default_factory=dict)
+    tapers: dict[int, GaspariCohn] = field(default_factory=dict)
+    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
 
     @functools.cached_property
     def key(self) -> int:
@@ -111,7 +121,7 @@ class EnsembleFilter(Frozen, ABC):
     A new filter defines `_update` and, where it takes them, `_noise_shape` and `_needs_previous`.
     """
 
-    inflation: float | Inflation = field(default=1.0, kw_only=True)
+    inflation: float | Inflation | None = field(default=1.0, kw_only=True)
     backend: str = field(default="auto", kw_only=True)
     _memory: Memory = field(
         default_factory=Memory, init=False, repr=False, compare=False, kw_only=True
@@ -128,7 +138,7 @@ class EnsembleFilter(Frozen, ABC):
 
     @functools.cached_property
     def _inflation(self) -> Inflation:
-        return as_inflation(self.inflation)
+        return as_inflation(1.0 if self.inflation is None else self.inflation)
 
     @abstractmethod
     def _check_options(self) -> None:
@@ -170,7 +180,7 @@ class EnsembleFilter(Frozen, ABC):
     def reset(self) -> None:
         """Forget what earlier cycles left behind; a twin experiment calls it when a run begins."""
         self._memory.facts.clear()
-        self._memory.inflation.clear()
+        self._memory.tuning.clear()
 
     def _calls_back(self, cycle: Cycle) -> bool:
         """Whether the update runs code of the user's, which may fail half-way.
@@ -375,7 +385,7 @@ class EnsembleFilter(Frozen, ABC):
         unobserved = xp.isnan(cycle.y).all(axis=-1)
         if cycle.backend.on_device or not unobserved.all():
             with self._overflows(cycle):
-                started = self._widened(cycle)
+                started = self._adapted(cycle)
                 self._update(started, work)
                 self._inflate(started, work)
         cycle.backend.copy_where(unobserved, cycle.forecast, work)
@@ -418,25 +428,10 @@ class EnsembleFilter(Frozen, ABC):
             f"nearer to each other, float64, or options whose steps are smaller"
         )
 
-    def _widened(self, cycle: Cycle) -> Cycle:
-        """Return the cycle with the forecast that an adaptive inflation has widened."""
-        inflation = self._inflation
-        if not isinstance(inflation, Adaptive):
-            return cycle
-        for b, x in enumerate(cycle.forecast):
-            known = self._memory.inflation.get(b, 1.0)
-            observed = None if cycle.observed is None else cycle.observed.of(b)
-            cycle.factors[b] = inflation.learn(
-                x, cycle.y[b], cycle.obs, observed, cycle.backend, known
-            )
-        cycle.facts["inflation"] = float(np.mean(list(cycle.factors.values())))
-        if all(factor == 1 for factor in cycle.factors.values()):
-            return cycle
-        forecast = np.empty_like(cycle.forecast)
-        for b, factor in cycle.factors.items():
-            one = slice(b, b + 1)
-            cycle.backend.widen(cycle.forecast[one], np.array([factor]), forecast[one])
-        return dataclasses.replace(cycle, forecast=forecast)
+    def _adapted(self, cycle: Cycle) -> Cycle:
+        """Return the cycle as a filter that tunes itself begins it."""
+        localization = getattr(self, "localization", None)
+        return self_tuning.adapted(self._inflation, localization, self._memory, cycle)
 
     def _inflate(self, cycle: Cycle, analysis: Array) -> None:
         """Widen an analysis (B, N, D) in place."""
@@ -449,7 +444,7 @@ class EnsembleFilter(Frozen, ABC):
     def _remember(self, cycle: Cycle) -> None:
         """Keep what an analysis has left behind, once it has succeeded."""
         self._memory.facts = cycle.facts
-        self._memory.inflation |= cycle.factors
+        self._memory.tuning |= cycle.tuning
 
     @classmethod
     def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> EnsembleFilter:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..inflation import Inflation
-from ..localization import GaspariCohn
+from ..localization import FromEnsemble, GaspariCohn
 from ..observation import Observation
 from . import ensemble_space, knobs
 from .base import Array, Cycle, EnsembleFilter
@@ -32,8 +32,9 @@ class EnKF(EnsembleFilter):
     ----------
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    localization : GaspariCohn, optional
-        Taper of the covariances; it needs ``Observation(..., grid=...)``. Infinite: none.
+    localization : GaspariCohn or FromEnsemble, optional
+        Taper of the covariances, given or from the ensemble; it needs
+        ``Observation(..., grid=...)``. Infinite: none.
     method : {"perturbed", "denkf"}
         ``perturbed`` gives each member observations with errors of its own; ``denkf`` draws
         nothing: the mean moves by K d, the anomalies by -K Y / 2 (Sakov, Oke 2008, "A
@@ -61,15 +62,16 @@ class EnKF(EnsembleFilter):
     """
 
     inflation: float | Inflation = 1.0
-    localization: GaspariCohn | None = None
+    localization: GaspariCohn | FromEnsemble | None = None
     method: str = "perturbed"
 
     def _check_options(self) -> None:
         _checks.choice("method", self.method, ["perturbed", "denkf"])
-        if self.localization is not None and not isinstance(self.localization, GaspariCohn):
+        taper = self.localization
+        if taper is not None and not isinstance(taper, GaspariCohn | FromEnsemble):
             raise TypeError(
-                f"localization={self.localization!r}: expected None or an "
-                f"enfilt.localization.GaspariCohn(cutoff=...)"
+                f"localization={taper!r}: expected None or an "
+                f"enfilt.localization.GaspariCohn(cutoff=...) or FromEnsemble()"
             )
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
@@ -83,20 +85,21 @@ class EnKF(EnsembleFilter):
         return (members, observations if self.method == "perturbed" else dim)
 
     def _check_observation(self, obs: Observation) -> None:
-        if obs.grid is None and self._taper(obs) is not None:
+        if obs.grid is None and self._localizes(obs):
             obs.state_grid(0)  # says what is missing, also where nothing was observed
 
-    def _taper(self, obs: Observation) -> GaspariCohn | None:
-        taper = self.localization
-        return None if taper is None or taper.is_none(obs.grid) else taper
+    def _localizes(self, obs: Observation) -> bool:
+        return self.localization is not None and not self.localization.is_none(obs.grid)
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        taper = self._taper(cycle.obs)
-        if taper is not None:
+        if self._localizes(cycle.obs):
             cycle.obs.places(
                 out.shape[-1], cycle.y.shape[-1]
             )  # may raise, so before anything is written
         for b, target in enumerate(out):
+            taper = cycle.tapers.get(b, self.localization)
+            if not isinstance(taper, GaspariCohn) or taper.is_none(cycle.obs.grid):
+                taper = None
             normals = None
             if self.method == "perturbed":
                 # the analysis comes last: until then its memory may hold the draws

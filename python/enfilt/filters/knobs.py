@@ -82,17 +82,22 @@ def cutoff(
         From the localization to the option's value; None: it is the value.
     """
     grid = model.grid
-    assert isinstance(grid, RegularGrid)
-    axes = len(grid.shape)
-    m = obs.told_size(grid.size) or grid.size
-    apart = max(1.0, (grid.size / m) ** (1 / axes))  # in grid spacings
+    if isinstance(grid, RegularGrid):
+        axes = len(grid.shape)
+        m = obs.told_size(grid.size) or grid.size
+        apart = max(1.0, (grid.size / m) ** (1 / axes))  # in grid spacings
+        half = max(2.0, max(grid.shape) / 2)
+    else:  # places: what is observed is taken to be a spacing apart
+        axes, apart = 1, 1.0
+        extent = float(np.ptp(grid.coordinates(), axis=0).max())
+        half = max(2.0, extent / grid.spacing)
     least, most, first = (2.0, 64.0, usual) if axes == 1 else (1.5, 6.0, 3.0)
-    half = max(2.0, max(grid.shape) / 2)
+    high = min(most * apart, half)
     return Knob(
         "cutoff",
         low=min(least * apart, half / 2),
-        high=min(most * apart, half),
-        usual=first * apart,
+        high=high,
+        usual=min(first * apart, high),
         make=_Cutoff(grid.spacing, make),
         log=True,
     )

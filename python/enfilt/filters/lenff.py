@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy.typing as npt
 from .. import _arrays, _checks
 from ..backends import LocalLists, LocalWindow
 from ..grids import RegularGrid
-from ..localization import GaspariCohn
+from ..inflation import Adaptive, Inflation, as_inflation
+from ..localization import FromEnsemble, GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import Array, Cycle, EnsembleFilter
@@ -58,8 +60,9 @@ class LEnFF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : GaspariCohn
-        The taper rho and its cutoff, in the unit of the grid. Infinite: none.
+    localization : FromEnsemble or GaspariCohn
+        The taper rho. By default it follows from the ensemble, cycle by cycle; or one of a cutoff
+        in the unit of the grid. Infinite: none.
     steps : int or "auto"
         Steps of pseudo-time, at least 1. ``"auto"`` takes 2, 4, 8, ... steps until the last
         halving changed the analysis by at most a twentieth of its spread (`SETTLED`; both are
@@ -68,8 +71,10 @@ class LEnFF(EnsembleFilter, Localized):
         steps that it takes in the end.
     growth : float
         The last step over the first, above zero: small steps first, where innovations are large.
-    inflation : float or Inflation
-        Widens the analysis about its mean; a number is a factor.
+    inflation : float or Inflation, optional
+        Widens the ensemble about its mean; a number is a factor of the analysis. Default:
+        `inflation.Adaptive` beside a taper from the ensemble, none beside a given one. Without any
+        option there is nothing to tune.
     backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run.
 
@@ -95,12 +100,27 @@ class LEnFF(EnsembleFilter, Localized):
     >>> analysis = filt.analysis(forecast, [1.0], obs)
     >>> np.flatnonzero((analysis != forecast).any(axis=0))
     array([ 0,  1,  2,  3,  4, 36, 37, 38, 39])
+
+    Nothing to tune, and what it found:
+
+    >>> filt = ef.LEnFF()
+    >>> analysis = filt.analysis(forecast, [1.0], obs)
+    >>> sorted(filt.facts)
+    ['cutoff', 'inflation', 'lost']
     """
 
+    localization: GaspariCohn | FromEnsemble = FromEnsemble()  # noqa: RUF009 - frozen
     steps: int | str = 10
     growth: float = 10.0
+    inflation: float | Inflation | None = field(default=None, kw_only=True)
 
     _takes_cupy: ClassVar[bool] = True
+
+    @functools.cached_property
+    def _inflation(self) -> Inflation:
+        if self.inflation is None and isinstance(self.localization, FromEnsemble):
+            return Adaptive()
+        return as_inflation(1.0 if self.inflation is None else self.inflation)
 
     def _check_options(self) -> None:
         self._check_localization()
@@ -130,7 +150,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     @classmethod
     def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> LEnFF:
-        return cls(GaspariCohn(cutoff=12 * model.grid.spacing))
+        return cls()
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         return {"localization": knobs.cutoff(model, obs, 12), "inflation": knobs.rtps(0.2)}
@@ -138,34 +158,46 @@ class LEnFF(EnsembleFilter, Localized):
     def _check_observation(self, obs: Observation) -> None:
         if obs.grid is None and not self.localization.is_none(None):
             obs.state_grid(0)  # says what is missing, also where nothing was observed
-        grid = obs.grid
-        if isinstance(grid, RegularGrid) and self.localization.cutoff <= grid.spacing:
+        grid, taper = obs.grid, self.localization
+        if not (isinstance(taper, GaspariCohn) and isinstance(grid, RegularGrid)):
+            return
+        if taper.cutoff <= grid.spacing:
             warnings.warn(
-                f"cutoff={self.localization.cutoff!r} is no longer than the grid's "
+                f"cutoff={taper.cutoff!r} is no longer than the grid's "
                 f"spacing={grid.spacing!r}: components no longer correlate",
                 stacklevel=4,
             )
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        obs = neighbours.placed(cycle.obs, out.shape[-1], cycle.y.shape[-1], self.localization)
-        cycle = dataclasses.replace(cycle, obs=obs)
-        window = None
-        if cycle.backend.has_lenff_window and cycle.observed is not None:
-            window = neighbours.common_window(cycle.obs, out.shape[-1], self.localization)
-        taken, lists = [], None
+        dim, m = out.shape[-1], cycle.y.shape[-1]
+        shared: dict[GaspariCohn, LocalWindow | _Lists | None] = {}
+        taken = []
         for b, x in enumerate(out):
-            if window is not None:
-                flow = _on_window(cycle, b, window)
+            taper = self._taper(cycle, b)
+            placed = dataclasses.replace(cycle, obs=neighbours.placed(cycle.obs, dim, m, taper))
+            if taper not in shared:
+                shared[taper] = self._shared(placed, taper)
+            found = shared[taper]
+            if isinstance(found, LocalWindow):
+                flow = _on_window(placed, b, found)
             else:
-                if lists is None or not cycle.backend.on_device:
-                    lists = _Lists.of(cycle, b, self.localization)
-                flow = _on_lists(cycle, b, lists)
+                flow = _on_lists(placed, b, found or _Lists.of(placed, b, taper))
             if isinstance(self.steps, str):
                 taken.append(self._settle(flow, cycle.forecast[b], x))
             else:
                 flow(self._weights(self.steps), x)
         if taken:
             cycle.facts["steps"] = max(taken)
+
+    @staticmethod
+    def _shared(cycle: Cycle, taper: GaspariCohn) -> LocalWindow | _Lists | None:
+        """Return what all ensembles of a batch see by the same taper; None where each differs."""
+        window = None
+        if cycle.backend.has_lenff_window and cycle.observed is not None:
+            window = neighbours.common_window(cycle.obs, cycle.forecast.shape[-1], taper)
+        if window is None and cycle.backend.on_device:  # the host does not know what is missing
+            return _Lists.of(cycle, 0, taper)
+        return window
 
     def _settle(self, flow: Flow, forecast: Array, x: Array) -> int:
         """Write the analysis whose number of steps is enough; return that."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _arrays
-from ..backends import LocalObservations
+from ..backends import LocalObservations, LocalWindow
 from ..inflation import Inflation
 from ..localization import GaspariCohn
 from ..observation import Observation
@@ -30,8 +30,9 @@ class LETKF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : GaspariCohn
-        The taper and its cutoff, in the unit of the grid. An infinite cutoff gives the `ETKF`.
+    localization : GaspariCohn or FromEnsemble
+        The taper and its cutoff, in the unit of the grid; or one that follows from the ensemble.
+        An infinite cutoff gives the `ETKF`.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
     rotate : bool
@@ -95,22 +96,27 @@ class LETKF(EnsembleFilter, Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         batch, _, dim = out.shape
-        everywhere = self.localization.is_none(cycle.obs.grid)
-        window = None
-        if not everywhere and cycle.backend.has_letkf_window and cycle.observed is not None:
-            window = neighbours.common_window(cycle.obs, dim, self.localization)
+        windows: dict[GaspariCohn, LocalWindow | None] = {}
         for b in range(batch):
-            rotation = rotation_of(cycle, b, self.rotate)
-            if everywhere:
+            rotation, taper = rotation_of(cycle, b, self.rotate), self._taper(cycle, b)
+            if taper.is_none(cycle.obs.grid):
                 transform_ensemble(cycle, b, rotation, out[b])
-            elif window is not None and cycle.observed is not None:
+                continue
+            if taper not in windows:
+                windows[taper] = None
+                if cycle.backend.has_letkf_window and cycle.observed is not None:
+                    windows[taper] = neighbours.common_window(cycle.obs, dim, taper)
+            window = windows[taper]
+            if window is not None and cycle.observed is not None:
                 cycle.backend.letkf_window(
                     cycle.forecast[b], window, cycle.observed.of(b), rotation, out[b]
                 )
             else:
-                self._from_lists(cycle, b, rotation, out[b])
+                self._from_lists(cycle, b, taper, rotation, out[b])
 
-    def _from_lists(self, cycle: Cycle, b: int, rotation: Array | None, out: Array) -> None:
+    def _from_lists(
+        self, cycle: Cycle, b: int, taper: GaspariCohn, rotation: Array | None, out: Array
+    ) -> None:
         x, y, kernels = cycle.forecast[b], cycle.y[b], cycle.backend
         xp = _arrays.namespace(x)
         grid, places = cycle.obs.places(x.shape[-1], y.size)
@@ -127,7 +133,5 @@ class LETKF(EnsembleFilter, Localized):
             innovation=(y[seen] - mean).astype(x.dtype),
             precision=precision,
         )
-        for part in neighbours.lists(
-            grid, places[seen], self.localization, on_device=kernels.on_device
-        ):
+        for part in neighbours.lists(grid, places[seen], taper, on_device=kernels.on_device):
             kernels.letkf_lists(x, kernels.resident(part), observations, rotation, out)

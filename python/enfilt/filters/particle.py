@@ -170,7 +170,7 @@ class BootstrapPF(EnsembleFilter):
         out = np.empty_like(cycle.forecast)
         analysis: Array = out[0]
         with self._overflows(cycle):
-            widened = self._widened(cycle)
+            widened = self._adapted(cycle)
             after = self._move(widened, 0, before, analysis)
             if not np.isnan(cycle.y).all():
                 self._inflate(widened, out)

@@ -1,0 +1,272 @@
+"""Taper and inflation from the ensemble and its innovations, as an analysis begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays
+from .._values import same
+from ..grids import Grid, RegularGrid
+from ..inflation import Adaptive, Inflation
+from ..localization import FromEnsemble, GaspariCohn
+from . import spread_factors, taper_range
+from .places import Places
+from .spread_factors import Amounts, Innovations, LocalFactors, NearSums
+from .taper_range import Candidates, Moments
+
+if TYPE_CHECKING:
+    from .base import Cycle, Memory
+
+Vector = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+#: So many cycles one after the other that a place is astray, it has lost the truth.
+LOST = 3
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is remembered of one ensemble from one analysis to the next.
+
+    Attributes
+    ----------
+    grid : Grid, optional
+        Where; None: of no geometry.
+    moments : Moments, optional
+        Those that a taper from the ensemble follows from.
+    factor : float, optional
+        That of all components, where there is no geometry.
+    amounts : Amounts, optional
+        Those of the variables.
+    scatter : ndarray, (V,), optional
+        The variance of the factors of places about that of their variable.
+    astray : ndarray of int, (V, n), optional
+        In how many cycles, up to the last, each component was astray.
+    """
+
+    grid: Grid | None = None
+    moments: Moments | None = None
+    factor: float | None = None
+    amounts: Amounts | None = None
+    scatter: Vector | None = None
+    astray: npt.NDArray[np.int64] | None = None
+
+
+class Geometry:
+    """What follows from the places of components and observations alone.
+
+    Attributes
+    ----------
+    obs : Observation
+        Those whose places they are.
+    places : Places
+    candidates : Candidates
+        Cutoffs to choose from.
+    components : ndarray of int64, (m,)
+        The component that each observation is of, or the nearest.
+    order : ndarray of int64, (m,)
+        That in which kernels take them.
+    variables : int
+        How many have observations of their own; 1 where a place does not tell the variable.
+    groups : int
+        How many groups of variables localization keeps apart.
+    """
+
+    def __init__(self, cycle: Cycle, before: Geometry | None) -> None:
+        obs, dim = cycle.obs, cycle.forecast.shape[-1]
+        grid, where = obs.places(dim, cycle.y.shape[-1])
+        if before is None or not same(before.places.grid, grid):
+            self.places: Places = Places(grid)
+            self.candidates: Candidates = Candidates(self.places)
+        else:
+            self.places, self.candidates = before.places, before.candidates
+        self.obs = obs
+        apart = isinstance(grid, RegularGrid) and not grid.between_variables
+        self.groups = self.places.variables if apart else 1
+        form = obs.operator.pointwise(dim)
+        self.order = np.arange(0)
+        if obs.locations is None and form is not None:
+            self.components = np.arange(dim)[form.components]
+            self.order = np.argsort(self.components, kind="stable")
+            self.variables = self.places.variables
+        else:
+            self.components = self.places.nearest(where)
+            self.variables = self.groups
+            if self.groups > 1:
+                self.components += self.places.size * where[:, 0].astype(np.int64)
+
+
+def geometry(memory: Memory, cycle: Cycle) -> Geometry | None:
+    """Return the geometry of what is observed, or None where there is none."""
+    obs = cycle.obs
+    if obs.grid is None:
+        return None
+    if obs.locations is None and obs.operator.pointwise(cycle.forecast.shape[-1]) is None:
+        return None
+    if memory.geometry is None or memory.geometry.obs is not obs:
+        memory.geometry = Geometry(cycle, memory.geometry)
+    return memory.geometry
+
+
+def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycle) -> Cycle:
+    """Return the cycle with tapers from the ensembles, and the forecast widened by innovations."""
+    from_ensemble = isinstance(localization, FromEnsemble)
+    adaptive = inflation if isinstance(inflation, Adaptive) else None
+    if not from_ensemble and adaptive is None:
+        return cycle
+    known = None
+    if adaptive is None or not (adaptive.local is False or adaptive.is_changed):
+        known = geometry(memory, cycle)
+    if known is None and (from_ensemble or (adaptive is not None and adaptive.local)):
+        cycle.obs.places(cycle.forecast.shape[-1], cycle.y.shape[-1])  # says what is missing
+        known = Geometry(cycle, None)
+    if known is not None:
+        return _Tuned(known, localization, adaptive, memory, cycle).cycle()
+    assert adaptive is not None
+    factors = [_one_factor(adaptive, memory, cycle, b) for b in range(len(cycle.forecast))]
+    return _widened(adaptive, cycle, factors)
+
+
+def _one_factor(inflation: Adaptive, memory: Memory, cycle: Cycle, b: int) -> Vector:
+    """Return the factor of all components of one ensemble, (1,), and keep it."""
+    x, y = cycle.forecast[b], cycle.y[b]
+    known = memory.tuning.get(b, Tuning()).factor
+    before = 1.0 if known is None else known
+    if inflation.is_changed:
+        factor = inflation.estimate(x, y, cycle.obs, before)
+    else:
+        observed = None if cycle.observed is None else cycle.observed.of(b)
+        factor = inflation.learn(x, y, cycle.obs, observed, cycle.backend, before)
+    cycle.tuning[b] = Tuning(factor=factor)
+    return np.array([factor])
+
+
+def _widened(inflation: Adaptive, cycle: Cycle, factors: list[Vector]) -> Cycle:
+    """Return the cycle with the variance of each ensemble's forecast times its factor."""
+    cycle.facts["inflation"] = float(np.mean([factor.mean() for factor in factors]))
+    if all((factor == 1).all() for factor in factors):
+        return cycle
+    forecast = _arrays.namespace(cycle.forecast).empty_like(cycle.forecast)
+    for b, factor in enumerate(factors):
+        one = slice(b, b + 1)
+        if inflation.is_changed:
+            inflation.widen(cycle.forecast[b], factor, forecast[b])
+        else:
+            cycle.backend.widen(cycle.forecast[one], factor, forecast[one])
+    return dataclasses.replace(cycle, forecast=forecast)
+
+
+class _Tuned:
+    """One cycle, in a geometry."""
+
+    def __init__(
+        self,
+        known: Geometry,
+        localization: GaspariCohn | FromEnsemble | None,
+        inflation: Adaptive | None,
+        memory: Memory,
+        cycle: Cycle,
+    ) -> None:
+        self._known, self._localization, self._inflation = known, localization, inflation
+        self._memory, self._cycle = memory, cycle
+        self._members = cycle.forecast.shape[1]
+
+    def cycle(self) -> Cycle:
+        """Return the cycle tuned."""
+        cycle = self._cycle
+        factors = [self._ensemble(b) for b in range(len(cycle.forecast))]
+        if cycle.tapers:
+            cutoffs = [taper.cutoff for taper in cycle.tapers.values()]
+            cycle.facts["cutoff"] = float(np.mean(cutoffs))
+        if self._inflation is None:
+            return cycle
+        states = [state.astray for state in cycle.tuning.values() if state.astray is not None]
+        cycle.facts["lost"] = float(np.mean([state >= LOST for state in states]))
+        return _widened(self._inflation, cycle, factors)
+
+    def _ensemble(self, b: int) -> Vector:
+        """Return the factors of one ensemble, (D,), or ones where nothing is widened."""
+        known, cycle, places = self._known, self._cycle, self._known.places
+        before = self._before(b)
+        moments = taper_range.moments(cycle.forecast[b], places).after(before.moments)
+        found = self._innovations(b)
+        if self._inflation is None:
+            cycle.tapers[b] = self._taper(moments, found)
+            cycle.tuning[b] = Tuning(places.grid, moments)
+            return np.ones(1)
+        near = NearSums(found, places.windows, (known.variables, places.size))
+        square = taper_range.squared_correlations(moments, self._members)
+        others = spread_factors.correlated(near, places, square)
+        taper = self._localization
+        if isinstance(taper, FromEnsemble):
+            taper = cycle.tapers[b] = self._taper(moments, found)
+        if taper is None:
+            noise = np.ones(near.shape)
+            amounts = before.amounts or Amounts.unknown(known.variables)
+        else:
+            noise = self._noise(near, others, taper)
+            start = Amounts.by_noise(near, noise)
+            amounts = (before.amounts or start).faded(start)
+        amounts = amounts.after(near, noise, others)
+        level = 1 + amounts.mean[:, None] * noise
+        local = LocalFactors(near, level, others)
+        scatter = before.scatter
+        if scatter is None:
+            scatter = np.full(known.variables, spread_factors.SCATTER**2)
+        scatter = local.scatter(scatter)
+        count = np.ones(near.shape, np.int64)
+        if before.astray is not None:
+            count += before.astray
+        count[~spread_factors.astray(near, level)] = 0
+        cycle.tuning[b] = Tuning(places.grid, moments, None, amounts, scatter, count)
+        factor = local.drawn(scatter).ravel()
+        return np.tile(factor, places.variables // known.variables)
+
+    def _before(self, b: int) -> Tuning:
+        """Return what is remembered of one ensemble in this geometry."""
+        before = self._memory.tuning.get(b, Tuning())
+        fits = before.amounts is None or len(before.amounts.mean) == self._known.variables
+        return before if fits and same(before.grid, self._known.places.grid) else Tuning()
+
+    def _innovations(self, b: int) -> Innovations:
+        """Return the innovations of one ensemble, those that are finite numbers."""
+        known, cycle = self._known, self._cycle
+        x, y = cycle.forecast[b], cycle.y[b]
+        components, xp = known.components, _arrays.namespace(x)
+        if cycle.observed is not None and cycle.obs.locations is None:
+            observed = cycle.observed.of(b)
+            components = components[known.order]
+        else:
+            x, observed = cycle.obs.values(x, y)
+        moments = xp.empty((2, y.size), y.dtype)
+        cycle.backend.innovations(x, observed, moments)
+        departure, variance = _arrays.to_host(moments).astype(np.float64)
+        excess = departure**2 * observed.precision - 1
+        ratio = variance * observed.precision
+        finite = np.isfinite(excess) & np.isfinite(ratio)
+        return Innovations(excess[finite], ratio[finite], components[finite])
+
+    def _taper(self, moments: Moments, found: Innovations) -> GaspariCohn:
+        """Return the taper of one ensemble."""
+        known, members = self._known, self._members
+        candidates, places = known.candidates, known.places
+        best = candidates.fit(taper_range.optimal_factor(moments, members))
+        wider = candidates.wider(best, taper_range.stretch(members))
+        signal = np.bincount(found.components, found.ratio / (found.ratio + 1), places.grid.size)
+        signal = signal.reshape(known.groups, -1, places.size).sum(axis=1)
+        chosen = candidates.bounded(signal, taper_range.FREEDOM * members, wider)
+        taper: GaspariCohn = candidates.tapers[chosen]
+        return taper
+
+    def _noise(self, near: NearSums, others: Vector, taper: GaspariCohn) -> Vector:
+        """Return t of each component, (V, n), for the filter's taper; at most 1."""
+        places = self._known.places
+        weights = taper.weight(places.pairs.distances)
+        noise = spread_factors.sampling_noise(near, others, places, weights, self._known.groups)
+        result: Vector = np.minimum(noise / (self._members - 1), 1)
+        return result

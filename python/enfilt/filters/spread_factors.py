@@ -1,0 +1,250 @@
+"""Factors of the forecast's variance from its innovations: what `Adaptive` estimates.
+
+In two levels: an amount for each variable with memory, and about it a factor for each component,
+from the innovations near it in this cycle alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..inflation import MEMORY, excess_after
+from .places import WINDOW, Places, Windows
+
+Vector = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+#: What is known of a variable's factor before any innovation: it exceeds one by the sampling noise,
+#: give or take so much, and what is learned of it fades over so many cycles.
+DEVIATION, LASTING = 0.03, 100.0
+#: The standard deviation of the factors of places about that of their variable, to begin with and
+#: at least; and how well this is known. It is an average of some `_SCATTER_CYCLES` cycles.
+SCATTER, LEAST_SCATTER, SCATTER_KNOWN = 0.3, 0.1, 0.3
+_SCATTER_CYCLES = 10
+#: A place's factor is at most so many times its variable's.
+MOST = 4.0
+#: A place is astray where more than half of what is observed about it is farther off than so many
+#: standard deviations.
+FAR = 2.0
+
+
+@dataclass(frozen=True)
+class Innovations:
+    """What the observations of one ensemble say of its spread; missing ones are left out.
+
+    Attributes
+    ----------
+    excess : ndarray, (k,)
+        d^2/r^2 - 1.
+    ratio : ndarray, (k,)
+        p/r^2.
+    components : ndarray of int, (k,)
+        The component that each is of, or the nearest.
+    """
+
+    excess: Vector
+    ratio: Vector
+    components: Indices
+
+
+class NearSums:
+    """Sums of innovations over the window about each component, those of its own variable.
+
+    Attributes
+    ----------
+    found : Innovations
+    shape : tuple of int
+        (V, n), of all sums.
+    excess, ratio, count : ndarray, (V, n)
+    """
+
+    def __init__(self, found: Innovations, windows: Windows, shape: tuple[int, int]) -> None:
+        self.found, self._windows, self.shape = found, windows, shape
+        every = (found.excess, found.ratio, np.ones_like(found.ratio))
+        placed = np.stack([self.placed(values) for values in every])
+        self.excess, self.ratio, self.count = windows.sums(placed)
+
+    def placed(self, values: Vector) -> Vector:
+        """Return values (k,) of observations, summed at each component, (V, n)."""
+        size = self.shape[0] * self.shape[1]
+        total = np.bincount(self.found.components, values, size).astype(float)
+        return total.reshape(self.shape)
+
+    def of(self, values: Vector, power: int = 1) -> Vector:
+        """Return the sums, (V, n), of values (k,) of observations."""
+        return self._windows.sums(self.placed(values), power)
+
+    @functools.cached_property
+    def told(self) -> Flags:
+        """Where something is observed, (V, n): transforms round, and sums of nothing are not 0."""
+        result: Flags = (self.count > 1e-9) & (self.ratio > 1e-9 * self.found.ratio.max(initial=0))
+        return result
+
+
+def astray(near: NearSums, level: Vector) -> Flags:
+    """Return where, (V, n), most of what is observed is far from what spread and error allow."""
+    found = near.found
+    expected = level.ravel()[found.components] * found.ratio + 1
+    far = found.excess + 1 > FAR**2 * expected
+    result: Flags = near.told & (near.of(far.astype(float)) > near.count / 2)
+    return result
+
+
+def share(placed: Vector, window: Vector, places: Places, weights: Vector) -> float:
+    """Return the sum over all distances, by weights (count,), over that over a window.
+
+    On the average: of values (V, n), and of their sums over the windows.
+    """
+    pairs = places.pairs
+    within = float(window[:, pairs.anchors].mean())
+    total = np.mean([(pairs.sums(values) @ weights).mean() for values in placed])
+    return float(total) / within if within > 0 else 0.0
+
+
+def correlated(near: NearSums, places: Places, square: Vector) -> Vector:
+    """Return sum_l corr_kl^2 p_l/r_l^2 about each observation k, (k,), itself included.
+
+    About each place it is taken in proportion to the sum over its window. `square`, (count,), is
+    corr^2 by distance.
+    """
+    found = near.found
+    part = share(near.placed(found.ratio), near.ratio, places, square)
+    result: Vector = np.maximum(part * near.ratio.ravel()[found.components], found.ratio)
+    return result
+
+
+def innovation_squares(found: Innovations, factor: Vector, others: Vector) -> Vector:
+    """Return half the variance of d_k^2/r_k^2 and of what it shares with others, (k,).
+
+    sum_l (lambda corr_kl p_l/r_l^2 + delta_kl)^2: the errors of a forecast are correlated, so many
+    innovations tell less of its variance than as many that are independent.
+    """
+    result: Vector = factor**2 * found.ratio * others + 2 * factor * found.ratio + 1
+    return result
+
+
+def sampling_noise(
+    near: NearSums, others: Vector, places: Places, taper: Vector, groups: int
+) -> Vector:
+    """Return (N - 1) t, (V, n): what noise in a tapered gain adds to the variance of a component.
+
+    Counted in parts of that variance. A gain from N members has errors, by which white noise moves
+    a component in proportion to its own standard deviation over sqrt(N - 1), so that the
+    observations about it add
+
+        t_c = sum_k rho_ck^2 s_k/(N - 1),  s_k = p_k/(r_k^2 + sum_l corr_kl^2 p_l).
+
+    Sums over all distances are those about the anchors, on the average; about each component they
+    are taken in proportion to the sums over its window.
+
+    Parameters
+    ----------
+    near : NearSums
+    others : ndarray, (k,)
+        As `correlated` has it.
+    places : Places
+    taper : ndarray, (count,)
+        rho by distance.
+    groups : int
+        How many groups of variables localization keeps apart.
+    """
+    signal = near.found.ratio / (1 + others)
+    grouped = (groups, near.shape[0] // groups, near.shape[1])
+    placed = near.placed(signal).reshape(grouped).sum(axis=1)
+    window = near.of(signal).reshape(grouped).sum(axis=1)
+    noise = np.maximum(window, 0) * share(placed, window, places, taper**2)
+    return np.repeat(noise, grouped[1], axis=0)
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much the factors of variables, 1 + a t, exceed one.
+
+    Attributes
+    ----------
+    mean, variance : ndarray, (V,)
+        What is known of a.
+    """
+
+    mean: Vector
+    variance: Vector
+
+    @classmethod
+    def by_noise(cls, near: NearSums, noise: Vector) -> Amounts:
+        """Return what is known before any innovation, t being the sampling noise (V, n)."""
+        found, (variables, n) = near.found, noise.shape
+        variable = found.components // n
+        total = np.bincount(variable, noise.ravel()[found.components] * found.ratio, variables)
+        weight = np.bincount(variable, found.ratio, variables)
+        mean = total / np.where(weight > 0, weight, 1)
+        return cls(np.ones(variables), (DEVIATION / np.maximum(mean, DEVIATION / 100)) ** 2)
+
+    @classmethod
+    def unknown(cls, variables: int) -> Amounts:
+        """Return those of filters whose sampling noise is not known: t is one for them."""
+        return cls(np.zeros(variables), np.full(variables, MEMORY**2))
+
+    def faded(self, start: Amounts) -> Amounts:
+        """Return what is left a cycle later, between what was known and the `start`."""
+        fade = 1 - 1 / LASTING
+        mean = start.mean + fade * (self.mean - start.mean)
+        return Amounts(mean, start.variance + fade**2 * (self.variance - start.variance))
+
+    def after(self, near: NearSums, noise: Vector, others: Vector) -> Amounts:
+        """Return what is known after the innovations, t being `noise`, (V, n)."""
+        found, (variables, n) = near.found, noise.shape
+        variable = found.components // n
+        t = noise.ravel()[found.components]
+        factor = 1 + self.mean[variable] * t
+        squares = innovation_squares(found, factor, others)
+        every = (found.excess - found.ratio, t * found.ratio, squares)
+        sums = [np.bincount(variable, values, variables) for values in every]
+        return Amounts(*excess_after(self.mean, self.variance, *sums))
+
+
+class LocalFactors:
+    """What the innovations near each component tell of its factor by themselves.
+
+    Attributes
+    ----------
+    level : ndarray, (V, n)
+        The factors that they are held against.
+    """
+
+    def __init__(self, near: NearSums, level: Vector, others: Vector) -> None:
+        factor = level.ravel()[near.found.components]
+        squares = near.of(innovation_squares(near.found, factor, others), power=2)
+        safe = np.where(near.told, near.ratio, 1)
+        self.level = level
+        self._variance = 2 * np.maximum(squares, 0) / safe**2
+        self._factor = near.excess / safe
+        finite = np.isfinite(self._factor) & np.isfinite(self._variance) & (self._variance > 0)
+        self._told = near.told & finite
+
+    def scatter(self, known: Vector) -> Vector:
+        """Return the variance of true factors about their level, (V,), after that of before."""
+        v = np.where(self._told, self._variance, np.inf)
+        square = np.minimum((self._factor - self.level) ** 2 / v, 25)  # one outlier is no scatter
+        places = np.maximum(self._told.sum(axis=1), 1)
+        precision = (1 / v).sum(axis=1) / places
+        safe = np.where(precision > 0, precision, 1)
+        # of as many windows as lie apart
+        deviation = np.sqrt(4 * WINDOW / places) / safe
+        limit = 2 * deviation
+        moved = np.clip((square.sum(axis=1) / places - 1) / safe - known, -limit, limit)
+        gain = SCATTER_KNOWN**2 / (SCATTER_KNOWN**2 + deviation**2) / _SCATTER_CYCLES
+        new = np.maximum(known + gain * moved, LEAST_SCATTER**2)
+        result: Vector = np.where((precision > 0) & np.isfinite(new), new, known)
+        return result
+
+    def drawn(self, scatter: Vector) -> Vector:
+        """Return the factors, (V, n), drawn to their level by what is known of their scatter."""
+        gain = scatter[:, None] / (scatter[:, None] + np.where(self._told, self._variance, 1))
+        local = np.clip(self.level + (self._factor - self.level) * gain, 1, MOST * self.level)
+        result: Vector = np.where(self._told, local, self.level)
+        return result

@@ -1,0 +1,606 @@
+"""A taper from the ensemble, and inflation in two levels: by the book, and in the limits."""
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import enfilt as ef
+from enfilt.filters import places as places_module
+from enfilt.filters import spread_factors, taper_range
+from enfilt.filters.places import WINDOW, Places
+from enfilt.filters.spread_factors import Amounts, Innovations, LocalFactors, NearSums
+from enfilt.filters.taper_range import Candidates, Moments
+from enfilt.grids import Grid, Points, RegularGrid
+from enfilt.inflation import Adaptive
+from enfilt.localization import FromEnsemble, GaspariCohn
+from enfilt.operators import Arctan, Every, Identity, Linear, Subset
+
+
+class CityBlocks(Grid):
+    """A user's grid, which measures distances its own way."""
+
+    size = 12
+
+    def coordinates(self, components=slice(None)):
+        found = np.stack(np.divmod(np.arange(12), 4), axis=-1).astype(float)[components]
+        return found if found.ndim == 2 else found[None]
+
+    def distances(self, a, b):
+        return np.abs(a[:, None] - b[None]).sum(axis=-1)
+
+
+SCATTERED = Points(np.random.default_rng(4).random((60, 2)))
+GRIDS = {
+    "ring": RegularGrid((37,), spacing=0.5),
+    "line": RegularGrid((30,), periodic=False),
+    "torus": RegularGrid((6, 9)),
+    "plane": RegularGrid((9, 7), periodic=False, spacing=3.0),
+    "one row": RegularGrid((1, 20)),
+    "one column": RegularGrid((20, 1), periodic=False),
+    "one place": RegularGrid((1,)),
+    "two variables": RegularGrid((13,), variables=2),
+    "variables apart": RegularGrid((4, 4), variables=2, between_variables=False),
+    "points": SCATTERED,
+    "user's": CityBlocks(),
+}
+
+
+def distances_of(grid, n):
+    where = grid.coordinates(slice(n))
+    return grid.distances(where, where)
+
+
+# -- pairs and windows
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_pairs_of_few_places_are_all_of_them(grid):
+    places = Places(grid)
+    n, pairs = places.size, places.pairs
+    apart = distances_of(grid, n)
+    assert n * places.variables == grid.size
+    np.testing.assert_array_equal(pairs.anchors, np.arange(n))
+    assert (np.diag(np.broadcast_to(pairs.bins, (n, n))) == 0).all()
+    kept = pairs.bins < pairs.count
+    np.testing.assert_array_equal(kept.sum(axis=1), [p.size for p in map(np.flatnonzero, kept)])
+    # of a bin the distances are alike, and their mean is that of the pairs
+    np.testing.assert_allclose(pairs.means(apart), pairs.distances, rtol=1e-12, atol=1e-12)
+    assert np.ptp(apart[kept] - pairs.distances[pairs.bins[kept]]) <= 2 * places.spacing
+    values = np.random.default_rng(0).random(n)
+    by_distance = pairs.sums(values)
+    np.testing.assert_allclose(by_distance.sum(axis=1), kept @ values, rtol=1e-12)
+
+
+def test_pairs_of_a_ring_are_its_lags():
+    pairs = Places(RegularGrid((40,), spacing=2.0)).pairs
+    np.testing.assert_array_equal(pairs.distances, 2.0 * np.arange(21))
+    np.testing.assert_array_equal(pairs.widths, 1)
+
+
+@pytest.mark.parametrize(
+    "grid", [RegularGrid((30_000,)), RegularGrid((150, 180), periodic=False)], ids=["line", "plane"]
+)
+def test_some_pairs_stand_for_all(grid):
+    """At any distance: a count by partners, each chosen as one in w, has a variance of w - 1."""
+    places = Places(grid)
+    pairs = places.pairs
+    assert pairs.bins.size < 2**19 < grid.size**2
+    found = pairs.sums(np.ones(grid.size)).cumsum(axis=1)
+    where = grid.coordinates(pairs.anchors[::16])
+    apart = grid.distances(where, grid.coordinates())
+    for bound in (5, 50):
+        b = int(np.searchsorted(pairs.distances, bound))
+        reach = pairs.distances[b - 1] + (pairs.distances[b] - pairs.distances[b - 1]) / 2
+        wanted = (apart <= reach).sum(axis=1)
+        largest = 1.0 if bound == 5 else pairs.weights.max()
+        # a bin has no sharp end: a spacing's worth of places may be on the other side
+        edge = (np.abs(apart - reach) <= places.spacing).sum(axis=1)
+        tolerance = 6 * np.sqrt((largest - 1) * wanted) + edge
+        assert (np.abs(found[::16, b - 1] - wanted) <= tolerance).all()
+    again = Places(grid).pairs
+    np.testing.assert_array_equal(again.partners, pairs.partners)
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_windows_against_all_distances(grid):
+    places = Places(grid)
+    n, v = places.size, places.variables
+    windows = places.windows
+    apart = distances_of(grid, n)
+    unit = np.zeros(n)
+    unit[n // 2] = 1
+    weights = windows.sums(unit)
+    # the cutoff is where the weight ends, which a sum over all distances then must agree with
+    cutoffs = places.spacing * 2 ** (np.arange(1, 400) / 16)
+    errors = [np.abs(GaspariCohn(c).weight(apart[n // 2]) - weights).max() for c in cutoffs]
+    taper = GaspariCohn(float(cutoffs[int(np.argmin(errors))]))
+    values = np.random.default_rng(1).random((2, v, n))
+    for power in (1, 2):
+        wanted = values @ taper.weight(apart) ** power
+        np.testing.assert_allclose(windows.sums(values, power), wanted, atol=1e-12 * n)
+    held = taper.weight(apart).sum(axis=1).mean()
+    assert held >= WINDOW * (1 - 0.1) or held > 0.9 * n
+
+
+@pytest.mark.parametrize("name", ["ring", "plane", "points", "user's", "variables apart"])
+def test_the_nearest_component(name):
+    grid = GRIDS[name]
+    places = Places(grid)
+    where = grid.coordinates(slice(places.size))
+    np.testing.assert_array_equal(places.nearest(where), np.arange(places.size))
+    moved = where.copy()
+    moved[:, -1] += 1e-3 * places.spacing
+    np.testing.assert_array_equal(places.nearest(moved), np.arange(places.size))
+
+
+# -- the taper
+
+
+def by_the_book(x, grid, variables):
+    """Mean P_ij^2 and P_ii P_jj over the pairs of each bin, variables scaled."""
+    pairs = Places(grid).pairs
+    n = x.shape[1] // variables
+    s2, vv = np.zeros(pairs.count), np.zeros(pairs.count)
+    for v in range(variables):
+        p = np.atleast_2d(np.cov(x[:, v * n : (v + 1) * n], rowvar=False))
+        p = p / np.diag(p).mean()
+        for b in range(pairs.count):
+            i, j = np.nonzero(pairs.bins == b)
+            s2[b] += np.mean(p[i, j] ** 2) / variables
+            vv[b] += np.mean(p[i, i] * p[j, j]) / variables
+    return s2, vv
+
+
+@pytest.mark.parametrize("name", ["ring", "plane", "two variables", "points"])
+def test_moments_by_the_book(name, rng, dtype):
+    grid = GRIDS[name]
+    places = Places(grid)
+    x = (rng.standard_normal((5, grid.size)) * 10 + 300).astype(dtype)
+    x[:, : places.size] *= 7  # variables of different size count alike
+    found = taper_range.moments(x, places)
+    s2, vv = by_the_book(x.astype(float), grid, places.variables)
+    np.testing.assert_allclose(found.squares, s2, rtol=1e-9)
+    np.testing.assert_allclose(found.products, vv, rtol=1e-9)
+    # a variable without spread is left out
+    if places.variables > 1:
+        flat = x.copy()
+        flat[:, places.size :] = 1
+        alone, _ = by_the_book(x[:, : places.size].astype(float), grid, 1)
+        np.testing.assert_allclose(taper_range.moments(flat, places).squares, alone, rtol=1e-9)
+
+
+def test_moments_of_chosen_partners_are_those_of_all(monkeypatch, rng):
+    """The same pairs through the other path: every level holds all places."""
+    grid, x = RegularGrid((300,)), rng.standard_normal((6, 300)) + 50
+    whole = taper_range.moments(x, Places(grid))
+    monkeypatch.setattr(places_module, "_ALL_PARTNERS", 10)
+    monkeypatch.setattr(places_module, "_ANCHORS", 300)
+    monkeypatch.setattr(places_module, "_NEAREST", 300)
+    chosen = Places(grid)
+    assert len(chosen.pairs.partners) == 300
+    found = taper_range.moments(x, chosen)
+    np.testing.assert_allclose(found.squares, whole.squares, rtol=1e-9)
+    np.testing.assert_allclose(found.products, whole.products, rtol=1e-9)
+
+
+def test_the_optimal_factor_of_known_covariances(rng):
+    """E rho from moments of Gaussian samples is P^2 (N - 1)/(P^2 N + P_ii P_jj), over i = j.
+
+    With P = 1 at distance 0: E P_ij^2 = (N P^2 + P_ii P_jj)/(N - 1), as of a Wishart matrix.
+    """
+    members, n = 8, 400
+    grid = RegularGrid((n,))
+    places = Places(grid)
+    kernel = np.exp(-(np.minimum(np.arange(n), n - np.arange(n)) ** 2) / 18)
+    root = np.fft.irfft(np.sqrt(np.maximum(np.fft.rfft(kernel).real, 0)), n)
+    total = []
+    for _ in range(300):
+        noise = rng.standard_normal((members, n))
+        x = np.fft.irfft(np.fft.rfft(noise) * np.fft.rfft(root), n)
+        total.append(taper_range.moments(x, places))
+    found = Moments(*(np.mean([getattr(m, k) for m in total], axis=0) for k in
+                      ("squares", "products")))  # fmt: skip
+    p2 = kernel[: places.pairs.count] ** 2
+    s2, vv = (members * p2 + 1) / (members - 1), 1 + 2 / (members - 1) * p2
+    wanted = ((members - 1) * s2 - vv) / (members * s2)
+    wanted = np.minimum.accumulate(wanted / wanted[0])
+    wanted[np.flatnonzero(wanted < taper_range.LEAST)[0] :] = 0
+    got = taper_range.optimal_factor(found, members)
+    near = wanted > 0.1  # means over 300 x 400 places of some 12 correlated ones: errors of 1 %
+    np.testing.assert_allclose(got[near], wanted[near], atol=0.03)
+
+
+def test_the_best_cutoff_of_a_gaspari_cohn_function_is_its_own():
+    places = Places(RegularGrid((200,), spacing=0.3))
+    candidates = Candidates(places)
+    for i in (20, 60, len(candidates.tapers) - 1):
+        weights = candidates.tapers[i].weight(places.pairs.distances)
+        assert candidates.fit(weights) == i
+        assert candidates.wider(i, 1.0) == i
+    wide = candidates.tapers[candidates.wider(40, 2.0)].cutoff
+    assert wide == pytest.approx(2 * candidates.tapers[40].cutoff, rel=0.05)  # a line has length
+    plane = Candidates(Places(RegularGrid((60, 60))))
+    wide = plane.tapers[plane.wider(60, 2.0)].cutoff
+    assert wide == pytest.approx(np.sqrt(2) * plane.tapers[60].cutoff, rel=0.05)  # and a plane area
+
+
+@pytest.mark.parametrize("grid", [GRIDS["ring"], GRIDS["plane"]], ids=["ring", "plane"])
+def test_the_bound_is_the_largest_that_fits(grid, rng):
+    places = Places(grid)
+    candidates = Candidates(places)
+    signal = rng.random((1, places.size))
+    apart = places.pairs.distances[np.minimum(places.pairs.bins, places.pairs.count - 1)]
+    seen = places.pairs.bins < places.pairs.count
+    top = len(candidates.tapers) - 1
+
+    def fits(i):
+        within = (candidates.tapers[i].weight(apart) * seen) @ signal[0]
+        return np.quantile(within, 0.9) <= 3.0
+
+    chosen = candidates.bounded(signal, 3.0, top)
+    assert fits(chosen)
+    assert not fits(chosen + 1)
+    assert candidates.bounded(signal, 1e9, top) == top
+    assert candidates.bounded(signal, 3.0, chosen - 5) == chosen - 5
+
+
+# -- inflation
+
+
+def innovations_of(places, rng, *, factor=1.0, ratio=1.0, every=1):
+    components = np.arange(0, places.grid.size, every)
+    ratios = ratio * (0.5 + rng.random(components.size))
+    excess = (factor * ratios + 1) * rng.standard_normal(components.size) ** 2 - 1
+    return Innovations(excess, ratios, components)
+
+
+@pytest.mark.parametrize("name", ["ring", "plane", "two variables", "points"])
+def test_local_factors_by_the_book(name, rng):
+    places = Places(GRIDS[name])
+    v, n = places.variables, places.size
+    found = innovations_of(places, rng, factor=1.7, every=2)
+    near = NearSums(found, places.windows, (v, n))
+    level = np.broadcast_to(np.array([1.2, 1.1])[:v, None], (v, n))
+    scatter = np.array([0.2, 0.4])[:v]
+    others = found.ratio * (1 + rng.random(found.ratio.size))
+    local = LocalFactors(near, level, others)
+    got = local.drawn(scatter)
+    weights = [places.windows.sums(np.eye(n), power) for power in (1, 2)]
+    for k in range(v):
+        own = found.components // n == k
+        at = found.components[own] % n
+        once, twice = (w[at].T for w in weights)
+        ratio = once @ found.ratio[own]
+        a = (once @ found.excess[own]) / ratio
+        mine = level[k, 0] * found.ratio[own]
+        squares = mine * level[k, 0] * others[own] + 2 * mine + 1
+        variance = 2 * (twice @ squares) / ratio**2
+        gain = scatter[k] / (scatter[k] + variance)
+        wanted = np.clip(level[k, 0] + (a - level[k, 0]) * gain, 1, 4 * level[k, 0])
+        np.testing.assert_allclose(got[k], wanted, rtol=1e-9)
+
+
+def test_what_nothing_observes_has_the_factor_of_its_variable(rng):
+    places = Places(RegularGrid((400,), variables=2))
+    components = np.arange(20)  # of the first variable alone, at one end
+    found = Innovations(np.full(20, 30.0), np.full(20, 1.0), components)
+    near = NearSums(found, places.windows, (2, 400))
+    level = np.full((2, 400), 1.1)
+    factor = LocalFactors(near, level, found.ratio).drawn(np.full(2, 0.09))
+    assert (factor[0, :20] > 1.1).all()
+    np.testing.assert_array_equal(factor[1], 1.1)
+    np.testing.assert_array_equal(factor[0, 60:-60], 1.1)
+
+
+def test_scatter_is_learned(rng):
+    """Factors that differ from place to place, by as much as they do; and none where they don't."""
+    places = Places(RegularGrid((2000,)))
+    waves = np.cos(2 * np.pi * np.arange(2000) / 200)
+    for amplitude, low, high in ((2.0, 1.0, 2.6), (0.0, 0.01, 0.09)):
+        true = 3 + amplitude * waves  # scatter of variance amplitude^2/2, less what windows average
+        known = np.array([0.09])
+        for _ in range(100):
+            ratio = np.full(2000, 2.0)
+            excess = (true * ratio + 1) * rng.standard_normal(2000) ** 2 - 1
+            near = NearSums(Innovations(excess, ratio, np.arange(2000)), places.windows, (1, 2000))
+            known = LocalFactors(near, np.full((1, 2000), 3.0), ratio).scatter(known)
+        assert low <= known[0] <= high
+
+
+def test_amounts_by_the_book(rng):
+    places = Places(RegularGrid((50,), variables=2))
+    found = innovations_of(places, rng, factor=1.3, ratio=0.4)
+    near = NearSums(found, places.windows, (2, 50))
+    noise = 0.05 + 0.1 * rng.random((2, 50))
+    start = Amounts.by_noise(near, noise)
+    others = found.ratio * (1 + rng.random(100))
+    got = start.faded(start).after(near, noise, others)
+    for k in range(2):
+        own = slice(50 * k, 50 * (k + 1))
+        t, ratio, excess = noise[k], found.ratio[own], found.excess[own]
+        prior = (spread_factors.DEVIATION / ((t * ratio).sum() / ratio.sum())) ** 2
+        squares = (1 + t) ** 2 * ratio * others[own] + 2 * (1 + t) * ratio + 1
+        error = 2 * squares.sum() / (t * ratio).sum() ** 2
+        told = (excess - ratio).sum() / (t * ratio).sum()
+        moved = np.clip(told - 1, -2 * np.sqrt(error), 2 * np.sqrt(error))
+        gain = prior / (prior + error)
+        assert got.mean[k] == pytest.approx(max(0, 1 + gain * moved), rel=1e-12)
+        assert got.variance[k] == pytest.approx((1 - gain) * prior, rel=1e-12)
+
+
+def test_sampling_noise_of_equal_observations_is_the_sum_itself():
+    """On a ring where all is alike, the shares about the anchors are those about every place."""
+    places = Places(RegularGrid((60,)))
+    near = NearSums(
+        Innovations(np.zeros(60), np.full(60, 0.3), np.arange(60)), places.windows, (1, 60)
+    )
+    d = places.pairs.distances
+    square, taper = np.exp(-d / 4), GaspariCohn(11.0).weight(d)
+    both = np.where((d > 0) & (d < 30), 2.0, 1.0)  # places on either side
+    others = spread_factors.correlated(near, places, square)
+    np.testing.assert_allclose(others, 0.3 * (both * square).sum(), rtol=1e-9)
+    wanted = (both * taper**2).sum() * 0.3 / (1 + others[0])
+    got = spread_factors.sampling_noise(near, others, places, taper, 1)
+    np.testing.assert_allclose(got, wanted, rtol=1e-9)
+
+
+# -- in the filters
+
+RING = RegularGrid((60,))
+
+
+def waves(rng, members, grid=RING, shift=3):
+    noise = rng.standard_normal((members, grid.size))
+    return sum(np.roll(noise, k, axis=1) for k in range(shift)) / np.sqrt(shift)
+
+
+FILTERS = {
+    "LEnFF": lambda localization, **k: ef.LEnFF(localization, **k),
+    "LETKF": lambda localization, **k: ef.LETKF(localization, **k),
+    "EnKF": lambda localization, **k: ef.EnKF(localization=localization, method="denkf", **k),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_is_that_of_its_taper_and_its_forecast_widened(name, dtype, rng, backend):
+    x = waves(rng, 8).astype(dtype)
+    obs = ef.Observation(Arctan() @ Every(2), 0.4, grid=RING)
+    y = obs.simulate(2 * waves(rng, 1)[0].astype(dtype), 0)
+    filt = FILTERS[name](FromEnsemble(), inflation=Adaptive(), backend=backend)
+    found = filt.analysis(x, y, obs)
+    facts = filt.facts
+    taper = GaspariCohn(facts["cutoff"])
+    plain = FILTERS[name](taper, inflation=1.0, backend=backend)
+    adaptive = FILTERS[name](taper, inflation=Adaptive(), backend=backend)
+    np.testing.assert_array_equal(adaptive.analysis(x, y, obs), found)
+    only = FILTERS[name](FromEnsemble(), inflation=1.0, backend=backend)
+    np.testing.assert_array_equal(only.analysis(x, y, obs), plain.analysis(x, y, obs))
+    assert only.facts == {"cutoff": facts["cutoff"]}
+    oracle = FILTERS[name](FromEnsemble(), inflation=Adaptive(), backend="numpy")
+    wanted = oracle.analysis(x, y, obs)
+    np.testing.assert_allclose(found, wanted, atol=1e-4 if dtype == "f4" else 1e-11)
+    assert facts["cutoff"] == oracle.facts["cutoff"]
+    assert facts["inflation"] > 1
+    assert facts["inflation"] == pytest.approx(oracle.facts["inflation"], rel=1e-5)
+    assert facts["lost"] == 0
+
+
+def test_the_default_is_both():
+    assert ef.LEnFF() == ef.LEnFF(FromEnsemble())
+    assert ef.LEnFF()._inflation == Adaptive()
+    assert ef.LEnFF(GaspariCohn(3.0))._inflation.is_identity  # as it was given
+    assert not isinstance(ef.LEnFF(GaspariCohn(3.0))._inflation, Adaptive)
+
+
+@given(scale=st.sampled_from([1e-6, 3.0, 1e5]), shift=st.floats(-10, 10), roll=st.integers(0, 59))
+@settings(max_examples=15, deadline=None)
+def test_units_and_the_place_of_the_first_component_do_not_matter(scale, shift, roll):
+    rng = np.random.default_rng(2)
+    x, y = waves(rng, 7), 3 * waves(rng, 1)[0]
+    filters = ef.LEnFF(), ef.LEnFF()
+    for cycle in range(3):
+        y[cycle::7] = np.nan
+        found = filters[0].analysis(x, y, ef.Observation(Identity(), 0.3, grid=RING))
+        moved = filters[1].analysis(
+            np.roll(scale * (x + shift), roll, axis=1),
+            np.roll(scale * (y + shift), roll),
+            ef.Observation(Identity(), 0.3 * scale, grid=RING),
+        )
+        back = np.roll(moved, -roll, axis=1) / scale - shift
+        np.testing.assert_allclose(back, found, atol=1e-9)
+        x = found
+
+
+def test_the_order_of_places_does_not_matter(rng):
+    where, order = SCATTERED.coordinates(), rng.permutation(60)
+    x, y = rng.standard_normal((6, 60)), 2 * rng.standard_normal(60)
+    one, other = ef.LEnFF(), ef.LEnFF()
+    found = one.analysis(x, y, ef.Observation(Identity(), 0.5, grid=where))
+    moved = other.analysis(
+        x[:, order], y[order], ef.Observation(Identity(), 0.5, grid=where[order])
+    )
+    np.testing.assert_allclose(moved, found[:, order], atol=1e-12)
+
+
+def test_with_many_members_nothing_is_tapered_nor_widened(rng):
+    """Of forecasts that are right, and correlated throughout, it becomes the Kalman filter."""
+    n, found = 80, {}
+    root = np.linalg.cholesky(0.5 + 0.5 * np.eye(n))
+    obs = ef.Observation(Every(2), 1.0, grid=RegularGrid((n,)))
+    for members in (20, 1000):
+        filt, facts = ef.LEnFF(steps=40), []
+        for cycle in range(50):
+            x = rng.standard_normal((members, n)) @ root.T
+            y = obs.simulate(root @ rng.standard_normal(n), cycle)
+            analysis = filt.analysis(x, y, obs)
+            facts.append(filt.facts["inflation"])
+        found[members] = np.mean(facts[-20:]), filt.facts["cutoff"]
+    assert found[20][1] < np.inf == found[1000][1]
+    # the level is known to 0.03, and the factors of places are drawn to it by a tenth of their own
+    assert found[1000][0] < min(1.02, found[20][0])
+    p = np.cov(x, rowvar=False)
+    h = np.eye(n)[::2]
+    gain = p @ h.T @ np.linalg.inv(h @ p @ h.T + np.eye(n // 2))
+    wanted = x.mean(axis=0) + gain @ (y - x[:, ::2].mean(axis=0))
+    # 2 % of the variance of the forecast, and 40 steps
+    np.testing.assert_allclose(analysis.mean(axis=0), wanted, atol=0.05)
+
+
+def test_each_ensemble_of_a_batch_has_its_own(rng):
+    x = np.stack([waves(rng, 6, shift=2), waves(rng, 6, shift=9)])
+    y = 2 * rng.standard_normal((2, 60))
+    y[1, ::2] = np.nan
+    obs = ef.Observation(Identity(), 0.5, grid=RING)
+    both = ef.LEnFF()
+    together = both.analysis(x, y, obs)
+    alone = [ef.LEnFF(), ef.LEnFF()]
+    for b, filt in enumerate(alone):
+        np.testing.assert_array_equal(filt.analysis(x[b], y[b], obs), together[b])
+    cutoffs = [filt.facts["cutoff"] for filt in alone]
+    assert cutoffs[1] > 1.5 * cutoffs[0]
+    assert both.facts["cutoff"] == pytest.approx(np.mean(cutoffs))
+    # another problem in between is another memory
+    both.analysis(rng.standard_normal((6, 9)), np.zeros(9),
+                  ef.Observation(Identity(), 1.0, grid=RegularGrid((9,))))  # fmt: skip
+    again = pickle.loads(pickle.dumps(alone[0]))
+    np.testing.assert_array_equal(
+        again.analysis(x[0], y[0], obs), alone[0].analysis(x[0], y[0], obs)
+    )
+
+
+OTHERS = {
+    "unsorted": (Subset(np.array([40, 3, 17])), RING, None),
+    "linear": (Linear(np.eye(5, 60)), RING, np.arange(5.0)[:, None]),
+    "places off the grid": (Linear(np.eye(5, 60)), RING, np.arange(5.0)[:, None] + 0.4),
+    "located components": (Every(12), RING, np.array([[59.0], [11], [23], [35], [47]])),
+    "variables": (Every(5), RegularGrid((20,), variables=3), None),
+    "linear of variables": (
+        Linear(np.eye(4, 60)), RegularGrid((20,), variables=3), np.arange(4.0)[:, None]),
+    "variables apart": (
+        Linear(np.eye(4, 60)), RegularGrid((20,), variables=3, between_variables=False),
+        np.array([[0, 1], [0, 7], [2, 3], [2, 4.0]])),
+    "points": (Every(7), np.arange(60.0) ** 1.1, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("kind", ["LEnFF", "LETKF"])
+def test_any_observations(name, kind, rng, dtype):
+    """On every backend the same, and what the filter with the taper it found makes."""
+    operator, grid, locations = OTHERS[name]
+    obs = ef.Observation(operator, 0.3, grid=grid, locations=locations)
+    x, y = waves(rng, 6).astype(dtype), rng.standard_normal(operator.size(60)).astype(dtype)
+    y[1] = np.nan
+    found = {}
+    for backend in ("cpp", "numba", "numpy"):
+        filt = FILTERS[kind](FromEnsemble(), inflation=Adaptive(), backend=backend)
+        found[backend] = filt.analysis(x, y, obs), filt.facts
+    for backend in ("cpp", "numba"):
+        tolerance = 1e-4 if dtype == "f4" else 1e-10
+        np.testing.assert_allclose(found[backend][0], found["numpy"][0], atol=tolerance)
+        assert found[backend][1] == pytest.approx(found["numpy"][1], rel=1e-5)
+    assert np.isfinite(found["numpy"][0]).all()
+
+
+def test_unsorted_observations_are_those_in_order(rng):
+    x, y = waves(rng, 6), rng.standard_normal(60)
+    order = rng.permutation(60)
+    one, other = ef.LEnFF(), ef.LEnFF()
+    std = 0.2 + rng.random(60)
+    found = one.analysis(x, y, ef.Observation(Identity(), std, grid=RING))
+    again = other.analysis(x, y[order], ef.Observation(Subset(order), std[order], grid=RING))
+    np.testing.assert_allclose(again, found, atol=1e-12)
+
+
+def test_a_filter_of_global_weights_has_local_factors_where_there_is_a_grid(rng):
+    """ETKF: the level is as without a grid, one for all; about it patches that are astray."""
+    x = waves(rng, 10)
+    y = np.zeros(60)
+    y[20:30] = 9.0
+    obs = ef.Observation(Identity(), 0.5, grid=RING)
+    local, one = ef.ETKF(inflation=Adaptive()), ef.ETKF(inflation=Adaptive(local=False))
+    placed = local.analysis(x, y, obs)
+    plain = one.analysis(x, y, obs)
+    without = ef.ETKF(inflation=Adaptive())
+    np.testing.assert_array_equal(without.analysis(x, y, ef.Observation(Identity(), 0.5)), plain)
+    assert without.facts == one.facts
+    assert np.abs(placed[:, 24] - 9).mean() < np.abs(plain[:, 24] - 9).mean()
+
+
+def test_lost_and_found():
+    """Innovations of many r, three cycles in a row, somewhere: it says where, and widens there."""
+    rng = np.random.default_rng(3)
+    grid = RegularGrid((300,))
+    obs = ef.Observation(Identity(), 0.1, grid=grid)
+    filt = ef.LEnFF()
+    lost = []
+    for cycle in range(6):
+        x = 0.1 * waves(rng, 12, grid)
+        truth = 0.1 * waves(rng, 1, grid)[0]
+        if cycle < 4:
+            truth[100:130] += 2
+        filt.analysis(x, obs.simulate(truth, cycle), obs)
+        lost.append(filt.facts["lost"])
+    assert lost[:2] == [0, 0]
+    assert 0.07 < lost[2] < 0.16  # 30 of 300, and the windows
+    assert lost[3] == pytest.approx(lost[2], abs=0.03)
+    assert lost[4:] == [0, 0]
+    filt.reset()
+    assert filt.facts == {}
+
+
+def test_a_class_of_the_users_estimates_its_own_way(rng):
+    class Doubled(Adaptive):
+        def estimate(self, forecast, y, obs, known=1.0):
+            return known + 1
+
+    x, obs = waves(rng, 6), ef.Observation(Identity(), 0.5, grid=RING)
+    filt = ef.LETKF(GaspariCohn(5.0), inflation=Doubled())
+    for wanted in (2.0, 3.0):
+        found = filt.analysis(x, np.zeros(60), obs)
+        assert filt.facts["inflation"] == wanted
+    wide = np.empty_like(x)
+    Adaptive().widen(x, 3.0, wide)
+    plain = ef.LETKF(GaspariCohn(5.0)).analysis(wide, np.zeros(60), obs)
+    np.testing.assert_array_equal(found, plain)
+
+
+def test_what_is_missing_is_said():
+    x, y, obs = np.eye(4), np.zeros(4), ef.Observation(Identity(), 1.0)
+    for filt in (ef.LEnFF(), ef.LETKF(FromEnsemble()), ef.EnKF(localization=FromEnsemble()),
+                 ef.ETKF(inflation=Adaptive(local=True))):  # fmt: skip
+        with pytest.raises(ValueError, match="grid is missing"):
+            filt.analysis(x, y, obs)
+    with pytest.raises(ValueError, match="locations is missing"):
+        ef.LEnFF().analysis(x, y, ef.Observation(Linear(np.eye(4)), 1.0, grid=RegularGrid((4,))))
+    with pytest.raises(TypeError, match="local=1: expected True, False or None"):
+        Adaptive(local=1)
+    with pytest.raises(TypeError, match=r"GaspariCohn\(cutoff=...\) or FromEnsemble\(\)"):
+        ef.LETKF(FromEnsemble)
+
+
+@functools.cache
+def untuned(members, seed, cycles=300):
+    twin = ef.TwinExperiment(
+        ef.models.Lorenz96(dim=40, dt=0.01),
+        ef.Observation(Arctan() @ Every(2), std=0.05),
+        cycles=cycles,
+        steps_per_cycle=10,
+    )
+    return twin.run(ef.LEnFF(), members=members, seed=seed, progress=False)
+
+
+@pytest.mark.parametrize("members", [8, 20])
+def test_finds_the_truth_from_far_and_knows_how_far_it_is(members):
+    """Every second component through arctan, five seeds: where every tuned filter loses some."""
+    ratios = []
+    for seed in range(5):
+        result = untuned(members, seed)
+        rmse, spread = result.rmse.analysis[200:].mean(), result.spread.analysis[200:].mean()
+        assert rmse < 0.3  # of a climate of 3.6
+        ratios.append(spread / rmse)
+    assert 0.8 < np.mean(ratios) < 1.25
