@@ -6,6 +6,7 @@ as all others there (`enfilt.tune` on the first seeds), and is then run with oth
 one line of JSON, appended when it is done: stopped at any time, the same call goes on.
 
     python bench/league.py --estimate            # seconds a cell, and altogether
+    python bench/league.py --untuned             # LEnFF() in all cells, which nothing is chosen for
     python bench/league.py --run --minutes 60    # two processes of one thread each
     python bench/league.py --time                # seconds an analysis; on a quiet machine
     python bench/league_page.py                  # docs/league.md and its picture
@@ -89,7 +90,9 @@ PROBLEMS = {
     )
 }
 MEMBERS = (20, 10, 40)
-LARGE = ("lenff", "letkf", "enff", "etkf", "enkf", "ensf")
+#: The filter with nothing to tune, and how many seeds it is shown on.
+UNTUNED, UNTUNED_SHOWN = "lenff()", 5
+LARGE = (UNTUNED, "lenff", "letkf", "enff", "etkf", "enkf", "ensf")
 #: Also those that need D x D matrices, or more members than D.
 SMALL = (*LARGE, "ienkf", "bpf")
 #: Samplers of hundreds of steps, at the end and with N = 20 alone.
@@ -149,6 +152,8 @@ class Cell:
         partial = preset.obs.size(preset.model.dim) < preset.model.dim
         nonlinear = self.operator == "arctan"
         name = self.filter
+        if name == UNTUNED:
+            return ef.LEnFF()
         if name == "enff":
             return ef.EnFF(path="f2p", guidance="local", steps=10)
         if name == "ensf":
@@ -228,9 +233,14 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     rule = PROBLEMS[cell.problem]
     line: dict[str, Any] = dataclasses.asdict(cell)
     line |= {"cycles": rule.cycles, "trials": rule.trials}
-    line |= {"trained": rule.trained, "shown": rule.shown}
+    tuned = cell.filter != UNTUNED
+    shown = rule.shown if tuned else UNTUNED_SHOWN
+    line |= {"trained": rule.trained if tuned else 0, "shown": shown}
     begin = time.process_time()
     try:
+        if not tuned:
+            line |= {"trials": 0, "options": "ef.LEnFF()", "values": {}}
+            return line | {"status": "done", "runs": _shown(cell, ef.LEnFF(), shown, folder)}
         expected = probe(cell, folder)
         if expected > rule.cap:
             reason = f"would take {expected:.0f} s, more than {rule.cap:.0f} s"
@@ -250,22 +260,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
             "training": _number(found.best.rmse),
             "diverged": sum(not np.isfinite(t.rmse) for t in found.trials),
         }
-        runs = []
-        for seed in range(101, 101 + rule.shown):
-            twin = cell.preset(seed, folder).twin()
-            result = run_quietly(twin, cell.filter, found.filter, cell.members, seed)
-            if result.stopped == "interrupted":
-                raise KeyboardInterrupt
-            means = result.summary(last=(rule.cycles + 1) // 2)
-            runs.append(
-                {
-                    **{name: _number(means[name]) for name in SCORES},
-                    "seconds": float(np.median(result.seconds[1:])) if result.cycles > 1 else None,
-                    "stopped": result.stopped,
-                    "lost": not result.tracks(last=(rule.cycles + 1) // 2),
-                }
-            )
-        line |= {"status": "done", "runs": runs}
+        line |= {"status": "done", "runs": _shown(cell, found.filter, shown, folder)}
     except _TooLongError:
         line |= {"status": "not run", "reason": f"stopped after {2 * rule.cap:.0f} s"}
     except Exception as error:  # one cell that fails does not end the hours of the others
@@ -273,6 +268,26 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return line | {"cpu": round(time.process_time() - begin, 1)}  # of CPU time
+
+
+def _shown(cell: Cell, filt: Any, shown: int, folder: Path) -> list[dict[str, Any]]:
+    """Return the scores of a filter on seeds that nothing was chosen on."""
+    last, runs = (PROBLEMS[cell.problem].cycles + 1) // 2, []
+    for seed in range(101, 101 + shown):
+        twin = cell.preset(seed, folder).twin()
+        result = run_quietly(twin, cell.filter, filt, cell.members, seed)
+        if result.stopped == "interrupted":
+            raise KeyboardInterrupt
+        means = result.summary(last=last)
+        runs.append(
+            {
+                **{name: _number(means[name]) for name in SCORES},
+                "seconds": float(np.median(result.seconds[1:])) if result.cycles > 1 else None,
+                "stopped": result.stopped,
+                "lost": not result.tracks(last=last),
+            }
+        )
+    return runs
 
 
 class _TooLongError(Exception):
@@ -334,7 +349,8 @@ def scores(line: dict[str, Any]) -> dict[str, float] | None:
 
 def _wanted(options: argparse.Namespace) -> list[Cell]:
     chosen = options.only or list(PROBLEMS)
-    return [c for c in cells() if c.problem in chosen]
+    found = [c for c in cells() if c.problem in chosen]
+    return [c for c in found if c.filter == UNTUNED] if options.untuned else found
 
 
 def estimate(options: argparse.Namespace) -> None:
@@ -367,7 +383,8 @@ def time_all(options: argparse.Namespace) -> None:
             continue
         cell = Cell(*key)
         preset = cell.preset(101, options.scratch)
-        filt = _tuning(cell, preset).at(line["values"])
+        untuned = cell.filter == UNTUNED
+        filt = ef.LEnFF() if untuned else _tuning(cell, preset).at(line["values"])
         short = preset.replace({"cycles": min(8, preset.cycles)})
         result = run_quietly(short.twin(), cell.filter, filt, cell.members, 101)
         seconds = float(np.median(result.seconds[2:])) if result.cycles > 2 else None
@@ -380,6 +397,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--estimate", action="store_true")
     parser.add_argument("--run", action="store_true")
+    parser.add_argument("--untuned", action="store_true", help="LEnFF() alone")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PROBLEMS, help="these problems alone")
     parser.add_argument("--again", action="store_true", help="also cells that were not run")
@@ -389,7 +407,7 @@ def main() -> None:
     resumable.restart_with_threads(2 if options.time else 1)
     if options.estimate:
         estimate(options)
-    if options.run:
+    if options.run or options.untuned:
         run_all(options)
     if options.time:
         time_all(options)

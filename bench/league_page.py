@@ -27,6 +27,7 @@ TITLES = {
     "kolmogorov-128": "Kolmogorov flow, 128 x 128, u, v at every tenth point",
 }
 NAMES = {name: kind.__name__ for name, kind in league.ef.filters.FILTERS.items()}
+NAMES[league.UNTUNED] = "LEnFF()"
 MARKERS = {10: "v", 20: "o", 40: "^"}
 
 
@@ -85,7 +86,7 @@ def table(figures: Figures, problem: str, operator: str, members: int) -> list[s
         if line["status"] != "done":
             rows.append(f"| {NAMES[name]} | | | | | not run: {line['reason']} |")
             continue
-        tuned = ", ".join(f"{k} {v:g}" for k, v in line["values"].items())
+        tuned = ", ".join(f"{k} {v:g}" for k, v in line["values"].items()) or "nothing"
         if scores is None:
             rows.append(f"| {NAMES[name]} | lost | | | | {tuned} |")
             continue
@@ -103,27 +104,30 @@ def table(figures: Figures, problem: str, operator: str, members: int) -> list[s
 
 
 def winners(figures: Figures) -> list[str]:
-    """Return, for every problem, who has the lowest error, and where the LEnFF stands."""
+    """Return, for every problem, the best of the tuned filters, and where `LEnFF()` stands."""
     rows = [
-        "| problem | N | lowest RMSE | LEnFF | LEnFF over the lowest |",
-        "| --- | ---: | --- | ---: | ---: |",
+        "| problem | N | lowest RMSE of the tuned | LEnFF() | over the lowest | CRPS, over that of "
+        "the same | spread/RMSE | lost |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for problem, rule in league.PROBLEMS.items():
         for operator in rule.std:
             for members in sorted(league.MEMBERS):
                 found = figures.of(problem, operator, members)
                 scored = {n: s for n, x in found.items() if (s := league.scores(x)) is not None}
+                own = scored.pop(league.UNTUNED, None)
                 whole = {n: s for n, s in scored.items() if not s["lost"]} or scored
-                if not whole:
+                if not whole or own is None:
                     continue
                 first = min(whole, key=lambda name: whole[name]["rmse.analysis"])
-                lowest, own = whole[first]["rmse.analysis"], scored.get("lenff")
-                beside = "| | |"
-                if own is not None:
-                    error = own["rmse.analysis"]
-                    beside = f"| {error:#.3g} | {error / lowest:.2f} |"
+                best = whole[first]
+                error, lowest = own["rmse.analysis"], best["rmse.analysis"]
+                crps = own["crps.analysis"] / best["crps.analysis"]
+                runs = len(found[league.UNTUNED]["runs"])
                 rows.append(
-                    f"| {problem}, {operator} | {members} | {NAMES[first]} {lowest:#.3g} {beside}"
+                    f"| {problem}, {operator} | {members} | {NAMES[first]} {lowest:#.3g} "
+                    f"| {error:#.3g} | {error / lowest:.2f} | {crps:.2f} "
+                    f"| {own['spread.analysis'] / error:.2f} | {own['lost']:.0f} of {runs} |"
                 )
     return [*rows, ""]
 
@@ -133,8 +137,8 @@ def picture(figures: Figures) -> None:
     panels = [(p, o) for p, rule in league.PROBLEMS.items() for o in rule.std]
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(11, 3.6 * rows), layout="constrained", dpi=110)
-    names = (*league.SMALL, *league.SLOW)  # one more than matplotlib's cycle has colours
-    colours = dict(zip(names, [*(f"C{k}" for k in range(10)), "black"], strict=True))
+    names = (*league.SMALL, *league.SLOW)  # two more than matplotlib's cycle has colours
+    colours = dict(zip(names, ["red", *(f"C{k}" for k in range(10)), "black"], strict=True))
     axes = figure.subplots(rows, 2, squeeze=False).flat
     for axis in axes[len(panels) :]:
         axis.remove()
@@ -184,9 +188,10 @@ def write(folder: Path) -> None:
     ]
     text = [
         "# The league table\n",
-        "Every filter, each tuned with the same number of trials (`enfilt tune`), then run "
-        "with seeds that it has not seen (101 and on). Scores are means over the second half of "
-        "the cycles and over those seeds, ± the standard deviation between them. A run that has "
+        "`LEnFF()`, which has nothing to tune, on five seeds (101 to 105), beside every filter, "
+        "each tuned with the same number of trials (`enfilt tune`), then run with seeds that it "
+        "has not seen (101 and on). Scores are means over the second half of the cycles and over "
+        "those seeds, ± the standard deviation between them. A run that has "
         "[lost the truth](comparing.md) is left out of the means.\n",
         f"{done} cells are done, {len(figures.cells) - done} were not run for the reason given, of "
         f"{len(list(league.cells()))}. Seconds are of two threads on a quiet machine; those with "

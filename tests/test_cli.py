@@ -46,6 +46,13 @@ def test_run_writes_result_and_picture(shell, tmp_path):
         for kind in ("forecast", "analysis"):
             assert tables.rounded(means[f"{name}.{kind}"]) in done.output
     assert "lost the truth" not in done.output
+    # the flow filter beside it, on the same truth and observations
+    beside = presets.get("lorenz96").replace({"cycles": 3, "spinup": 20, "members": 4})
+    beside = dataclasses.replace(beside.with_filter("enff"), initial_mean="truth")
+    flow = beside.twin().run(beside.filter, members=4, seed=0).summary()
+    line = next(line for line in done.output.splitlines() if "enff" in line)
+    assert tables.rounded(flow["rmse.analysis"]) in line
+    assert f"cutoff {tables.rounded(result.facts['cutoff'].mean())}" in done.output
     assert "lorenz96.npz" in done.output
     assert "lorenz96.png" in done.output
 
@@ -118,7 +125,7 @@ def test_published_figure(shell, tmp_path, monkeypatch):
         (["lorenz96", "--set", "memebrs=3"], "did you mean 'members'"),
         (["lorenz96", "--set", "filter.steps=0"], "steps=0"),
         (["lorenz96", "--set", "filter.steps=many"], "steps='many'"),
-        (["lorenz96", "--set", "filter.path=f2q"], "did you mean 'f2p'"),
+        (["lorenz96-partial", "--set", "filter.path=f2q"], "did you mean 'f2p'"),
         (["lorenz96", "--set", "filter.backend=nunpy"], "backend='nunpy'"),
         (["lorenz96", "--set", "obs.std=-1"], "std=-1"),
         (["lorenz96", "--set", "obs.operator=Arctn()"], "operator='Arctn()'"),

@@ -86,7 +86,7 @@ def test_settings_are_what_replace_takes(name):
 
 
 def test_replace():
-    preset = presets.get("lorenz96")
+    preset = presets.get("lorenz96-partial")
     changed = preset.replace(
         {
             "members": 7,
@@ -112,7 +112,7 @@ def test_the_order_of_changes_does_not_matter(turned):
     changes = {"filter.guidance": "covariance", "filter.path": "ot"}
     if turned:
         changes = dict(reversed(changes.items()))
-    found = presets.get("lorenz96").replace(changes).filter
+    found = presets.get("lorenz96-partial").replace(changes).filter
     assert (found.guidance, found.path) == ("covariance", "ot")
 
 
@@ -130,7 +130,7 @@ def test_a_changed_preset_has_no_published_figure():
         ({"filter.step": 3}, ValueError, "filter.step is no setting.*did you mean 'filter.steps'"),
         ({"member": 3}, ValueError, "did you mean 'members'"),
         ({"model.dims": 3}, ValueError, "did you mean 'model.dim'"),
-        ({"xyz": 3}, ValueError, "xyz is no setting of lorenz96; known are members"),
+        ({"xyz": 3}, ValueError, "xyz is no setting of lorenz96-partial; known are members"),
         ({"published": None}, ValueError, "published is no setting"),
         ({"model": None}, ValueError, "model is no setting"),
         ({"filter.steps": 0}, ValueError, "steps=0"),
@@ -143,7 +143,7 @@ def test_a_changed_preset_has_no_published_figure():
 )
 def test_bad_changes(changes, kind, message):
     with pytest.raises(kind, match=message):
-        presets.get("lorenz96").replace(changes)
+        presets.get("lorenz96-partial").replace(changes)
 
 
 @pytest.mark.parametrize(

@@ -97,13 +97,17 @@ def run(
         return
     _make_folder(out)
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
+    others = {}
     try:
         result = twin.run(chosen.filter, members=chosen.members, seed=seed)
+        if result.stopped != "interrupted":
+            for name, filt in chosen.filters(chosen.beside).items():
+                others[name] = comparison.run_quietly(twin, name, filt, chosen.members, seed)
     except (MemoryError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if result.cycles == 0:
         raise click.ClickException(f"no cycle was completed: {result.stopped}")
-    tables.print_result(console, chosen, result)
+    tables.print_result(console, chosen, result, others)
     _write(console, chosen, result, out, plot)
     if result.stopped:
         raise SystemExit(130 if result.stopped == "interrupted" else 1)

@@ -219,7 +219,7 @@ class Observation(Value):
             y.shape[-1],
             indices,
             xp.ascontiguousarray(y),
-            np.ascontiguousarray(precision),
+            precision,
             form.function,
         )
 
@@ -232,7 +232,7 @@ class Observation(Value):
             As `observe`.
         """
         h = _checks.contiguous(self.observe(x, y.size))
-        precision = np.ascontiguousarray(self.precision(y.dtype))
+        precision = self.precision(y.dtype)
         return h, ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
 
     def precision(self, dtype: npt.DTypeLike) -> Array:
@@ -243,15 +243,28 @@ class Observation(Value):
         FloatingPointError
             If 1/r^2 is too large for `dtype`.
         """
+        kind = _checks.float_dtype("dtype", dtype)
+        found = self._precisions.get(kind)
+        if found is None:
+            found = self._precisions[kind] = self._precision(kind)
+        return found
+
+    @functools.cached_property
+    def _precisions(self) -> dict[np.dtype[Any], Array]:
+        """1/r^2 by dtype, made once and read-only."""
+        return {}
+
+    def _precision(self, kind: np.dtype[Any]) -> Array:
         std = np.atleast_1d(np.asarray(self.std, np.float64))
         precision: Array = 1.0 / np.where(np.isnan(std), np.inf, std) ** 2  # NaN: not observed
-        kind = _checks.float_dtype("dtype", dtype)
         if kind == np.float32 and precision.max() > np.finfo(np.float32).max:
             raise FloatingPointError(
                 f"std goes down to {np.nanmin(self.std):.3g}, 1/std^2 of which is no number in "
                 f"float32: expected at least 6e-20, or float64"
             )
-        return precision.astype(kind, copy=False)
+        precision = np.ascontiguousarray(precision, kind)
+        precision.flags.writeable = False
+        return precision
 
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""

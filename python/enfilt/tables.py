@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -97,8 +97,13 @@ def print_comparison(console: Console, preset: Preset, rows: Sequence[Row]) -> N
     console.print(options)
 
 
-def print_result(console: Console, preset: Preset, result: Result) -> None:
-    """Print the scores of one run, what was published, and how the run ended."""
+def print_result(
+    console: Console, preset: Preset, result: Result, others: Mapping[str, Result] | None = None
+) -> None:
+    """Print the scores of one run, what was published, and how the run ended.
+
+    Below them the analyses of `others`, by the names of their filters.
+    """
     means = result.summary(last=preset.averaged)
     title = f"mean over the last {min(preset.averaged, result.cycles)} of {result.cycles} cycles"
     table = Table("", title=title)
@@ -107,7 +112,18 @@ def print_result(console: Console, preset: Preset, result: Result) -> None:
     for kind, seconds in (("forecast", "seconds_forecast"), ("analysis", "seconds")):
         scores = [means[f"{n}.{kind}"] for n in ("rmse", "spread", "crps", "energy_score")]
         table.add_row(kind, *map(rounded, scores), rounded(1e3 * means[seconds]))
+    for name, other in (others or {}).items():
+        beside = other.summary(last=preset.averaged)
+        scores = [beside[f"{n}.analysis"] for n in ("rmse", "spread", "crps", "energy_score")]
+        lost = "" if other.tracks(last=preset.averaged) else ", lost"
+        table.add_row(
+            f"{name}{lost}", *map(rounded, scores), rounded(1e3 * beside["seconds"]), style="dim"
+        )
     console.print(table)
+    if result.facts and result.cycles:
+        last = min(preset.averaged, result.cycles)
+        found = (f"{name} {rounded(v[-last:].mean())}" for name, v in result.facts.items())
+        console.print(f"found by itself: {', '.join(found)}", highlight=False)
     if preset.published is not None and not result.stopped:
         figure = preset.published
         inside = figure.low <= means["rmse.analysis"] <= figure.high

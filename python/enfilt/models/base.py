@@ -169,7 +169,8 @@ class Model(Frozen, ABC):
         rows = _checks.contiguous(state).reshape(-1, self.dim)
         xp = _arrays.namespace(rows)
         kernels = backends.of_arrays("auto", **{name: rows, "out": target})  # on one device
-        draws = _checks.generator("rng", rng)
+        # one of its own takes as long to make as a small step
+        draws = None if rng is None and not self.model_noise else _checks.generator("rng", rng)
         # an `out` that overlaps the input in part would be read after it was written
         overlaps = target is not None and bool(xp.may_share_memory(rows, target))
         same = target is not None and _arrays.address(rows) == _arrays.address(target)
@@ -178,7 +179,7 @@ class Model(Frozen, ABC):
         if not rows.size:
             return work.reshape(state.shape) if target is None else target
         with np.errstate(over="ignore", invalid="ignore"):  # `_check_result` says it better
-            if self.model_noise == 0:
+            if draws is None or self.model_noise == 0:
                 self._advance(rows, count, work)
             else:
                 scale = float(self.model_noise) * math.sqrt(self.dt)

@@ -86,6 +86,8 @@ class Preset(Value):
         How many components' courses are kept; for a Hovmoeller diagram all.
     rivals : mapping
         Other filters by their names in the shell, with options that suit this problem.
+    beside : sequence of str
+        The rivals whose scores are shown beside those of the preset's filter when it is run.
     operator_of : callable, optional
         From a model to the operator, where that depends on the model's size.
     """
@@ -107,6 +109,7 @@ class Preset(Value):
     quick: Mapping[str, Any] = field(default_factory=dict)
     track: int = 40
     rivals: Mapping[str, EnsembleFilter] = field(default_factory=dict)
+    beside: Sequence[str] = ()
     operator_of: Callable[[Any], operators.Operator] | None = None
 
     def filters(self, names: Iterable[str]) -> dict[str, EnsembleFilter]:
@@ -132,7 +135,7 @@ class Preset(Value):
         return (
             self
             if chosen is self.filter
-            else dataclasses.replace(self, filter=chosen, published=None)
+            else dataclasses.replace(self, filter=chosen, published=None, beside=())
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF
+from ..filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF, LEnFF
 from ..inflation import RTPP, RTPS
 from ..localization import GaspariCohn
 from ..models import Lorenz96
@@ -16,7 +16,8 @@ PRESET = Preset(
     title="Lorenz-96, D = 40, arctan of every component: a first try",
     model=Lorenz96(dim=40, forcing=8.0, dt=0.01),
     obs=Observation(Arctan(), std=0.05),
-    filter=EnFF(path="f2p", guidance="local", steps=19, sigma_min=0.01, strength=0.05),
+    filter=LEnFF(),
+    beside=("enff",),
     members=20,
     cycles=300,
     steps_per_cycle=10,
@@ -25,6 +26,7 @@ PRESET = Preset(
     initial_std=1.0,
     # chosen on seeds 0 and 1
     rivals={
+        "enff": EnFF(path="f2p", guidance="local", steps=19, sigma_min=0.01, strength=0.05),
         "ensf": EnSF(steps=99, score_limit=50.0),
         "masf": MASF(
             mode="published",
