@@ -200,7 +200,8 @@ def test_errors(small):
 
 def test_a_rival_is_tuned_where_the_preset_says(small):
     found = small.filters(["enff", "letkf", "ienkf"])
-    assert found["enff"] is small.filter
+    assert found["enff"] is small.rivals["enff"]
+    assert small.filters(["lenff"])["lenff"] is small.filter
     assert found["letkf"] is small.rivals["letkf"]
     assert found["ienkf"] == ef.IEnKF(small.model, small.steps_per_cycle)
     with pytest.raises(ValueError, match=r"filter='lektf' is not known.*did you mean 'letkf'"):
