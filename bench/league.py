@@ -238,29 +238,13 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     line |= {"trained": rule.trained if tuned else 0, "shown": shown}
     begin = time.process_time()
     try:
-        if not tuned:
+        if tuned:
+            filt = _tuned(cell, folder, line)
+        else:
+            filt = ef.LEnFF()
             line |= {"trials": 0, "options": "ef.LEnFF()", "values": {}}
-            return line | {"status": "done", "runs": _shown(cell, ef.LEnFF(), shown, folder)}
-        expected = probe(cell, folder)
-        if expected > rule.cap:
-            reason = f"would take {expected:.0f} s, more than {rule.cap:.0f} s"
-            return line | {"status": "not run", "reason": reason}
-        signal.setitimer(signal.ITIMER_PROF, 2 * rule.cap)
-        preset = cell.preset(0, folder)
-        found = ef.tune(
-            preset,
-            cell.start(preset),
-            trials=rule.trials,
-            seeds=range(rule.trained),
-            show=False,
-        )
-        line |= {
-            "options": ef.tuning.written(found.filter, "ef."),
-            "values": found.best.values,
-            "training": _number(found.best.rmse),
-            "diverged": sum(not np.isfinite(t.rmse) for t in found.trials),
-        }
-        line |= {"status": "done", "runs": _shown(cell, found.filter, shown, folder)}
+        if filt is not None:
+            line |= {"status": "done", "runs": _shown(cell, filt, shown, folder)}
     except _TooLongError:
         line |= {"status": "not run", "reason": f"stopped after {2 * rule.cap:.0f} s"}
     except Exception as error:  # one cell that fails does not end the hours of the others
@@ -268,6 +252,32 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return line | {"cpu": round(time.process_time() - begin, 1)}  # of CPU time
+
+
+def _tuned(cell: Cell, folder: Path, line: dict[str, Any]) -> Any:
+    """Return the filter after its search, and what is told of that to `line`; None: too long."""
+    rule = PROBLEMS[cell.problem]
+    expected = probe(cell, folder)
+    if expected > rule.cap:
+        reason = f"would take {expected:.0f} s, more than {rule.cap:.0f} s"
+        line |= {"status": "not run", "reason": reason}
+        return None
+    signal.setitimer(signal.ITIMER_PROF, 2 * rule.cap)
+    preset = cell.preset(0, folder)
+    found = ef.tune(
+        preset,
+        cell.start(preset),
+        trials=rule.trials,
+        seeds=range(rule.trained),
+        show=False,
+    )
+    line |= {
+        "options": ef.tuning.written(found.filter, "ef."),
+        "values": found.best.values,
+        "training": _number(found.best.rmse),
+        "diverged": sum(not np.isfinite(t.rmse) for t in found.trials),
+    }
+    return found.filter
 
 
 def _shown(cell: Cell, filt: Any, shown: int, folder: Path) -> list[dict[str, Any]]:
