@@ -90,7 +90,7 @@ PROBLEMS = {
     )
 }
 MEMBERS = (20, 10, 40)
-#: The filter with nothing to tune, and how many seeds it is shown on.
+#: The filter with nothing to tune, and how many seeds it is shown on where others have several.
 UNTUNED, UNTUNED_SHOWN = "lenff()", 5
 LARGE = (UNTUNED, "lenff", "letkf", "enff", "etkf", "enkf", "ensf")
 #: Also those that need D x D matrices, or more members than D.
@@ -234,7 +234,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     line: dict[str, Any] = dataclasses.asdict(cell)
     line |= {"cycles": rule.cycles, "trials": rule.trials}
     tuned = cell.filter != UNTUNED
-    shown = rule.shown if tuned else UNTUNED_SHOWN
+    shown = rule.shown if tuned or rule.trained == 1 else UNTUNED_SHOWN
     line |= {"trained": rule.trained if tuned else 0, "shown": shown}
     begin = time.process_time()
     try:

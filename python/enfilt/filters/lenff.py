@@ -106,7 +106,7 @@ class LEnFF(EnsembleFilter, Localized):
     >>> filt = ef.LEnFF()
     >>> analysis = filt.analysis(forecast, [1.0], obs)
     >>> sorted(filt.facts)
-    ['cutoff', 'inflation', 'lost']
+    ['cutoff', 'inflation', 'lost', 'outliers']
     """
 
     localization: GaspariCohn | FromEnsemble = FromEnsemble()  # noqa: RUF009 - frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +47,8 @@ class Tuning:
         The variance of the factors of places about that of their variable.
     astray : ndarray of int, (V, n), optional
         In how many cycles, up to the last, each component was astray.
+    outliers : ndarray of int64
+        The components whose observations were outliers in the last cycle.
     """
 
     grid: Grid | None = None
@@ -54,7 +56,8 @@ class Tuning:
     factor: float | None = None
     amounts: Amounts | None = None
     scatter: Vector | None = None
-    astray: npt.NDArray[np.int64] | None = None
+    astray: Indices | None = None
+    outliers: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Geometry:
@@ -174,7 +177,7 @@ class _Tuned:
     ) -> None:
         self._known, self._localization, self._inflation = known, localization, inflation
         self._memory, self._cycle = memory, cycle
-        self._members = cycle.forecast.shape[1]
+        self._members, self._y = cycle.forecast.shape[1], cycle.y.copy()
 
     def cycle(self) -> Cycle:
         """Return the cycle tuned."""
@@ -187,6 +190,9 @@ class _Tuned:
             return cycle
         states = [state.astray for state in cycle.tuning.values() if state.astray is not None]
         cycle.facts["lost"] = float(np.mean([state >= LOST for state in states]))
+        cycle.facts["outliers"] = float(sum(state.outliers.size for state in cycle.tuning.values()))
+        if cycle.facts["outliers"]:
+            cycle = dataclasses.replace(cycle, y=self._y)
         return _widened(self._inflation, cycle, factors)
 
     def _ensemble(self, b: int) -> Vector:
@@ -200,6 +206,16 @@ class _Tuned:
             cycle.tuning[b] = Tuning(places.grid, moments)
             return np.ones(1)
         near = NearSums(found, places.windows, (known.variables, places.size))
+        level = np.ones(near.shape)
+        if self._localization is None and before.amounts is not None:
+            level += before.amounts.mean[:, None]
+        astray = spread_factors.astray(near, level)
+        left_out = spread_factors.outliers(near, level, astray, before.outliers)
+        outliers = found.components[left_out]
+        if outliers.size:
+            self._y[b, found.numbers[left_out]] = np.nan
+            found = found.chosen(~left_out)
+            near = NearSums(found, places.windows, near.shape)
         square = taper_range.squared_correlations(moments, self._members)
         others = spread_factors.correlated(near, places, square)
         taper = self._localization
@@ -222,8 +238,8 @@ class _Tuned:
         count = np.ones(near.shape, np.int64)
         if before.astray is not None:
             count += before.astray
-        count[~spread_factors.astray(near, level)] = 0
-        cycle.tuning[b] = Tuning(places.grid, moments, None, amounts, scatter, count)
+        count[~astray] = 0
+        cycle.tuning[b] = Tuning(places.grid, moments, None, amounts, scatter, count, outliers)
         factor = local.drawn(scatter).ravel()
         return np.tile(factor, places.variables // known.variables)
 
@@ -237,10 +253,11 @@ class _Tuned:
         """Return the innovations of one ensemble, those that are finite numbers."""
         known, cycle = self._known, self._cycle
         x, y = cycle.forecast[b], cycle.y[b]
-        components, xp = known.components, _arrays.namespace(x)
+        components, order, xp = known.components, np.arange(y.size), _arrays.namespace(x)
         if cycle.observed is not None and cycle.obs.locations is None:
             observed = cycle.observed.of(b)
-            components = components[known.order]
+            order = known.order
+            components = components[order]
         else:
             x, observed = cycle.obs.values(x, y)
         moments = xp.empty((2, y.size), y.dtype)
@@ -249,7 +266,7 @@ class _Tuned:
         excess = departure**2 * observed.precision - 1
         ratio = variance * observed.precision
         finite = np.isfinite(excess) & np.isfinite(ratio)
-        return Innovations(excess[finite], ratio[finite], components[finite])
+        return Innovations(excess, ratio, components, order).chosen(finite)
 
     def _taper(self, moments: Moments, found: Innovations) -> GaspariCohn:
         """Return the taper of one ensemble."""

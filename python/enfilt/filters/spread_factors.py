@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +22,17 @@ Flags = npt.NDArray[np.bool_]
 
 #: What is known of a variable's factor before any innovation: it exceeds one by the sampling noise,
 #: give or take so much, and what is learned of it fades over so many cycles.
-DEVIATION, LASTING = 0.03, 100.0
+DEVIATION, LASTING = 0.1, 100.0
 #: The standard deviation of the factors of places about that of their variable, to begin with and
 #: at least; and how well this is known. It is an average of some `_SCATTER_CYCLES` cycles.
 SCATTER, LEAST_SCATTER, SCATTER_KNOWN = 0.3, 0.1, 0.3
 _SCATTER_CYCLES = 10
 #: A place's factor is at most so many times its variable's.
 MOST = 4.0
+#: An observation that is farther off than so many standard deviations, and would be were the
+#: forecast as wide as it may become, is an outlier where its place is not astray, and unless there
+#: was one at its component a cycle before.
+OUTLIER = 4.0
 #: A place is astray where more than half of what is observed about it is farther off than so many
 #: standard deviations.
 FAR = 2.0
@@ -45,11 +50,19 @@ class Innovations:
         p/r^2.
     components : ndarray of int, (k,)
         The component that each is of, or the nearest.
+    numbers : ndarray of int, (k,)
+        Which of the m observations they are.
     """
 
     excess: Vector
     ratio: Vector
     components: Indices
+    numbers: Indices
+
+    def chosen(self, which: Flags) -> Innovations:
+        """Return some of them."""
+        every: tuple[Any, ...] = (self.excess, self.ratio, self.components, self.numbers)
+        return Innovations(*(values[which] for values in every))
 
 
 class NearSums:
@@ -92,6 +105,21 @@ def astray(near: NearSums, level: Vector) -> Flags:
     expected = level.ravel()[found.components] * found.ratio + 1
     far = found.excess + 1 > FAR**2 * expected
     result: Flags = near.told & (near.of(far.astype(float)) > near.count / 2)
+    return result
+
+
+def outliers(near: NearSums, level: Vector, lost: Flags, before: Indices) -> Flags:
+    """Return which innovations, (k,), no widening of the forecast explains.
+
+    `lost`, (V, n), tells which places are astray, `before` the components of the outliers of the
+    cycle before.
+    """
+    found = near.found
+    widest = MOST * level.ravel()[found.components] * found.ratio + 1
+    far = (found.excess + 1 > OUTLIER**2 * widest) & ~lost.ravel()[found.components]
+    if far.any():
+        far &= ~np.isin(found.components, before)
+    result: Flags = far
     return result
 
 
