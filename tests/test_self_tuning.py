@@ -438,7 +438,7 @@ def test_with_many_members_nothing_is_tapered_nor_widened(rng):
     root = np.linalg.cholesky(0.5 + 0.5 * np.eye(n))
     obs = ef.Observation(Every(2), 1.0, grid=RegularGrid((n,)))
     for members in (20, 1000):
-        filt, facts = ef.LEnFF(steps=40), []
+        filt, facts = ef.LEnFF(steps=20), []
         for cycle in range(50):
             x = rng.standard_normal((members, n)) @ root.T
             y = obs.simulate(root @ rng.standard_normal(n), cycle)
@@ -446,13 +446,13 @@ def test_with_many_members_nothing_is_tapered_nor_widened(rng):
             facts.append(filt.facts["inflation"])
         found[members] = np.mean(facts[-20:]), filt.facts["cutoff"]
     assert found[20][1] < np.inf == found[1000][1]
-    # one mode is most of it: a cycle tells one square, and what exceeds one is known to 0.1 at first
+    # one mode is most of it: a cycle tells one square, and the level is known to 0.1 at first
     assert found[1000][0] < 1.1
     p = np.cov(x, rowvar=False)
     h = np.eye(n)[::2]
     gain = p @ h.T @ np.linalg.inv(h @ p @ h.T + np.eye(n // 2))
     wanted = x.mean(axis=0) + gain @ (y - x[:, ::2].mean(axis=0))
-    # 2 % of the variance of the forecast, and 40 steps
+    # 2 % of the variance of the forecast, and 20 steps
     np.testing.assert_allclose(analysis.mean(axis=0), wanted, atol=0.05)
 
 
