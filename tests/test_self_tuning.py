@@ -395,6 +395,23 @@ def test_a_filter_is_that_of_its_taper_and_its_forecast_widened(name, dtype, rng
     assert facts["lost"] == 0
 
 
+def test_one_factor_beside_a_taper_from_the_ensemble(rng):
+    obs = ef.Observation(Identity(), 0.4, grid=RING)
+    filt = ef.LEnFF(inflation=Adaptive(local=False))
+    x, level = waves(rng, 8), 1.0
+    for _ in range(3):
+        y = 3 * waves(rng, 1)[0]
+        level = Adaptive().estimate(x, y, obs, level)
+        found = filt.analysis(x, y, obs)
+        assert filt.facts["inflation"] == level > 1
+        assert set(filt.facts) == {"cutoff", "inflation"}
+        wide = np.empty_like(x)
+        Adaptive().widen(x, level, wide)
+        plain = ef.LEnFF(GaspariCohn(filt.facts["cutoff"])).analysis(wide, y, obs)
+        np.testing.assert_array_equal(found, plain)
+        x = found
+
+
 def test_the_default_is_both():
     assert ef.LEnFF() == ef.LEnFF(FromEnsemble())
     assert ef.LEnFF()._inflation == Adaptive()

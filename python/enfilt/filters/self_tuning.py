@@ -122,14 +122,18 @@ def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycl
     adaptive = inflation if isinstance(inflation, Adaptive) else None
     if not from_ensemble and adaptive is None:
         return cycle
+    one = adaptive is not None and (adaptive.local is False or adaptive.is_changed)
     known = None
-    if adaptive is None or not (adaptive.local is False or adaptive.is_changed):
+    if from_ensemble or not one:
         known = geometry(memory, cycle)
     if known is None and (from_ensemble or (adaptive is not None and adaptive.local)):
         cycle.obs.places(cycle.forecast.shape[-1], cycle.y.shape[-1])  # says what is missing
         known = Geometry(cycle, None)
     if known is not None:
-        return _Tuned(known, localization, adaptive, memory, cycle).cycle()
+        inflated = None if one else adaptive
+        cycle = _Tuned(known, localization, inflated, memory, cycle).cycle()
+        if inflated is not None or adaptive is None:
+            return cycle
     assert adaptive is not None
     factors = [_one_factor(adaptive, memory, cycle, b) for b in range(len(cycle.forecast))]
     return _widened(adaptive, cycle, factors)
@@ -145,7 +149,7 @@ def _one_factor(inflation: Adaptive, memory: Memory, cycle: Cycle, b: int) -> Ve
     else:
         observed = None if cycle.observed is None else cycle.observed.of(b)
         factor = inflation.learn(x, y, cycle.obs, observed, cycle.backend, before)
-    cycle.tuning[b] = Tuning(factor=factor)
+    cycle.tuning[b] = dataclasses.replace(cycle.tuning.get(b, Tuning()), factor=factor)
     return np.array([factor])
 
 
