@@ -95,25 +95,33 @@ def test_choosing_steps_reads_two_numbers_a_trial(stand_in):
     assert stand_in.waits == before + 2
 
 
-@pytest.mark.parametrize("name", ["ETKF", "LEnFF"])
+@pytest.mark.parametrize("name", ["ETKF", "LEnFF", "LEnFF()"])
 def test_adaptive_inflation_is_that_of_the_cpu(cuda, name):
     filters = {
         "ETKF": ef.ETKF(inflation=ef.inflation.Adaptive()),
         "LEnFF": ef.LEnFF(
             ef.localization.GaspariCohn(4.0), steps=3, inflation=ef.inflation.Adaptive()
         ),
+        "LEnFF()": ef.LEnFF(steps=3),
     }
     forecast, _, y, obs = small(cuda)
     y[5:9] = np.nan
     obs = ef.Observation(obs.operator, std=np.full(40, 0.1), grid=ef.grids.RegularGrid((40,)))
     filt = filters[name]
-    for _ in range(2):
+    y *= 0.4
+    for outlier in (30, 20):  # at another component in each cycle
+        y[outlier] = 9
         result = filt.analysis(0.1 * forecast, y, obs)
+        y[outlier] = 0
+    y[20] = 9
     told = filt.facts["inflation"]
     filt.reset()
-    for _ in range(2):
-        expected = filt.analysis(0.1 * forecast.get(), y.get(), obs)
+    y = y.get()
+    for outlier, other in ((30, 20), (20, 30)):
+        y[[outlier, other]] = 9, 0
+        expected = filt.analysis(0.1 * forecast.get(), y, obs)
     assert told > 1.01
+    assert filt.facts.get("outliers", 1) == 1
     assert abs(told - filt.facts["inflation"]) < 1e-12
     assert np.abs(result.get() - expected).max() < 1e-12
 

@@ -217,7 +217,8 @@ class _Tuned:
         left_out = spread_factors.outliers(near, level, astray, before.outliers)
         outliers = found.components[left_out]
         if outliers.size:
-            self._y[b, found.numbers[left_out]] = np.nan
+            xp = _arrays.namespace(self._y)
+            self._y[b, xp.asarray(found.numbers[left_out])] = np.nan
             found = found.chosen(~left_out)
             near = NearSums(found, places.windows, near.shape)
         square = taper_range.squared_correlations(moments, self._members)
