@@ -101,7 +101,7 @@ def test_shell(shell, tmp_path, monkeypatch, inside):
     assert done.exit_code == (0 if inside else 1), done.output
     assert ("within" if inside else "ABOVE") in done.output
     text = (tmp_path / "new" / "reproduce.md").read_text()
-    assert "`EnFF(path='f2p'" in text
+    assert "`LEnFF(localization=FromEnsemble()" in text
     assert "| lorenz96 |" in text
 
 
