@@ -208,7 +208,7 @@ class Observation(Value):
         else:
             offset, stride, indices = 0, 1, chosen
             if np.any(np.diff(indices) < 0):
-                order = np.argsort(indices)
+                order = np.argsort(indices, kind="stable")
                 indices, y = indices[order], y[..., xp.asarray(order)]
                 precision = precision[order] if precision.size > 1 else precision
         return ObservedComponents(

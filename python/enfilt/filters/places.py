@@ -6,6 +6,7 @@ Both follow from the grid alone, so they are made once for it.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,12 +242,12 @@ class Places:
         return _ListedWindows(self.grid, taper, self._tree if self._euclidean else None)
 
 
-class Windows:
+class Windows(ABC):
     """Weighted sums over the places near each, by the weights of a taper and by their squares."""
 
+    @abstractmethod
     def sums(self, values: Vector, power: int = 1) -> Vector:
         """Return the sums (..., n) of values (..., n) of places."""
-        raise NotImplementedError
 
 
 class _GridWindows(Windows):

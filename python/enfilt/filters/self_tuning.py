@@ -127,8 +127,7 @@ def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycl
     if from_ensemble or not one:
         known = geometry(memory, cycle)
     if known is None and (from_ensemble or (adaptive is not None and adaptive.local)):
-        cycle.obs.places(cycle.forecast.shape[-1], cycle.y.shape[-1])  # says what is missing
-        known = Geometry(cycle, None)
+        known = Geometry(cycle, None)  # the error that it raises says what is missing
     if known is not None:
         inflated = None if one else adaptive
         cycle = _Tuned(known, localization, inflated, memory, cycle).cycle()
