@@ -59,6 +59,20 @@ def located(obs):
     return ef.Observation(obs.operator, std=0.5, grid=grid, locations=places)
 
 
+@pytest.mark.parametrize("name", ["EnFF covariance", "ETKF", "LETKF", "LEnFF"])
+def test_values_of_h_are_taken_without_waiting(stand_in, name):
+    forecast, _, y, obs = small(stand_in.cupy)
+    y[3:7] = np.nan
+    grid = ef.grids.RegularGrid((40,))
+    bare = ef.Observation(None, std=0.5, grid=grid, locations=np.arange(40.0))
+    obs = ef.Observation(ef.operators.Identity(), std=0.5, grid=grid)
+    before = stand_in.waits
+    found = FILTERS[name].analysis(forecast, y, bare, observed=forecast, rng=1)
+    assert stand_in.waits == before
+    wanted = FILTERS[name].analysis(forecast, y, obs, rng=1)
+    np.testing.assert_allclose(found.get(), wanted.get(), rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("name", ["LEnFF", "LETKF"])
 def test_lists_do_not_wait_and_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch, name):
     forecast, _, y, obs = small(stand_in.cupy, members=36)

@@ -160,6 +160,14 @@ class Thawed:
         return ef.ETKF().analysis(forecast, y, obs, **options)
 
 
+class TakesValuesOfTheFirst(Broken):
+    def _update(self, cycle, out):
+        given = cycle.given
+        if given is not None:
+            given = np.stack([given[-1]] * len(given))
+        super()._update(dataclasses.replace(cycle, given=given), out)
+
+
 class HidesItsName(Broken):
     def describe(self):
         return "the best filter"
@@ -178,6 +186,7 @@ CHECKS = {
     "inputs": [WritesToForecast],
     "layouts": [TakesRowsFromMemory],
     "seeds": [DrawsOnItsOwn, DrawsFromTheGlobalState],
+    "observed_values": [TakesValuesOfTheFirst],
     "missing_observations": [TakesMissingForZero],
     "masked_observations": [TakesMasksOff],
     "nothing_observed": [MovesWithoutObservations],
@@ -231,7 +240,7 @@ def test_a_filter_of_another_base():
     ef.testing.check_filter(Thawed())
     names = {check.name for check in ef.testing.checks(Thawed())}
     assert names == {check.name for check in ef.testing.checks(ef.ETKF())} - {
-        "noise", "memory", "frozen", "names"
+        "noise", "observed_values", "memory", "frozen", "names"
     }  # fmt: skip
 
 

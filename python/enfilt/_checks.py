@@ -215,8 +215,10 @@ def _check_labels(argument: str, value: Any, members: int | None) -> None:
                 )
 
 
-def alike(**arguments: Any) -> None:
+def alike(*, axis: int | None = None, **arguments: Any) -> None:
     """Check that labels which several arguments have are in one order, axis by axis from the last.
+
+    With `axis`, that one alone, counted from the last, 0.
 
     Raises
     ------
@@ -226,10 +228,10 @@ def alike(**arguments: Any) -> None:
     known: dict[int, tuple[str, Any]] = {}
     for argument, value in arguments.items():
         labels = [] if type(value) is np.ndarray else _labels(value)
-        for axis, (_, index) in enumerate(reversed(labels)):
-            if index is None:
+        for at, (_, index) in enumerate(reversed(labels)):
+            if index is None or axis not in (None, at):
                 continue
-            first, other = known.setdefault(axis, (argument, index))
+            first, other = known.setdefault(at, (argument, index))
             if not index.equals(other) and sorted(map(str, index)) == sorted(map(str, other)):
                 raise ValueError(
                     f"{argument} has the labels of {first} in another order: arrays are taken by "

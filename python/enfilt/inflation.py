@@ -321,7 +321,15 @@ class Adaptive(Inflation):
     def _anomalies(self, analysis: Array, forecast: Array) -> Array:
         return analysis
 
-    def estimate(self, forecast: Array, y: Array, obs: Observation, known: float = 1.0) -> float:
+    def estimate(
+        self,
+        forecast: Array,
+        y: Array,
+        obs: Observation,
+        known: float = 1.0,
+        *,
+        observed: npt.ArrayLike | None = None,
+    ) -> float:
         """Return lambda after the innovations of one forecast.
 
         Parameters
@@ -333,6 +341,8 @@ class Adaptive(Inflation):
         obs : Observation
         known : float
             lambda after the cycles before, at least 1.
+        observed : array_like, (N, m), optional
+            h(x), where it is not the operator's.
 
         Raises
         ------
@@ -351,25 +361,21 @@ class Adaptive(Inflation):
         _check_finite(kernels, forecast=x)
         if not kernels.on_device:
             _checks.not_infinite("y", seen)
-        observed = obs.components(x.shape[-1], seen)
+        of_state = None
+        if observed is not None:
+            x = _checks.shaped("observed", observed, (len(x), seen.size), x.dtype, "(N, m)")
+            _check_finite(kernels, observed=x)
+        else:
+            of_state = obs.components(x.shape[-1], seen)
         with np.errstate(over="ignore", invalid="ignore"):  # then there is nothing to learn
-            return self.learn(x, seen, obs, observed, kernels, known)
+            if of_state is None and observed is None:
+                x = _checks.contiguous(obs.observe(x, seen.size))
+            return self.learn(x, of_state or obs.of_values(seen), kernels, known)
 
     def learn(
-        self,
-        x: Array,
-        y: Array,
-        obs: Observation,
-        observed: ObservedComponents | None,
-        kernels: Backend,
-        known: float,
+        self, x: Array, observed: ObservedComponents, kernels: Backend, known: float
     ) -> float:
-        """Return what `estimate` does, of arrays that were checked.
-
-        `observed` are the observations `y` where the kernels evaluate h, else None.
-        """
-        if observed is None:
-            x, observed = obs.values(x, y)
+        """Return what `estimate` does, of arrays that were checked: x, or h(x), (N, .)."""
         seen, ratio, squares, misfit = kernels.innovations(x, observed)
         total = known**2 * squares + 2 * known * ratio + seen
         excess = misfit - seen - ratio

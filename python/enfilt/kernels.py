@@ -266,6 +266,7 @@ def letkf(
     obs: Observation,
     *,
     localization: GaspariCohn,
+    observed: npt.ArrayLike | None = None,
     out: Array | None = None,
     backend: str = "auto",
 ) -> Array:
@@ -281,6 +282,8 @@ def letkf(
         Operator, error and places: ``Observation(..., grid=...)``.
     localization : GaspariCohn
         The taper and its cutoff.
+    observed : array_like, (N, m) or (B, N, m), optional
+        h(x), where the operator is not to be asked for it, or ``obs`` has none.
     out : ndarray, as `forecast`, optional
         Where the analysis goes; `forecast` itself is allowed.
     backend : str
@@ -307,7 +310,8 @@ def letkf(
     """
     from .filters import LETKF  # the filter is the checked form of the kernel
 
-    return LETKF(localization, backend=backend).analysis(forecast, y, obs, out=out)
+    filt = LETKF(localization, backend=backend)
+    return filt.analysis(forecast, y, obs, observed=observed, out=out)
 
 
 def standard_normal(

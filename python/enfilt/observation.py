@@ -14,6 +14,7 @@ from ._values import Value
 from .backends import ObservedComponents
 from .grids import Grid, as_grid, check_places
 from .operators import Operator
+from .operators.base import Pointwise
 
 Array = npt.NDArray[Any]
 
@@ -24,8 +25,9 @@ class Observation(Value):
 
     Parameters
     ----------
-    operator : Operator
-        h, from `enfilt.operators`.
+    operator : Operator or None
+        h, from `enfilt.operators`. None: h(x) is computed elsewhere, and each analysis is given its
+        values, ``filt.analysis(..., observed=Hx)``.
     std : float or array_like, (m,)
         r, the standard deviation of the observation error, above zero: from 1e-150 to 1e150. An
         entry may be NaN where that of `y` always is.
@@ -38,9 +40,9 @@ class Observation(Value):
     Raises
     ------
     TypeError, ValueError
-        If the operator is none, `std` is not finite and above zero, `locations` are no coordinates,
-        something is masked, or the labels of pandas or xarray contradict positions, by which all
-        arrays are taken.
+        If the operator is something else, `std` is not finite and above zero, `locations` are no
+        coordinates, something is masked, or the labels of pandas or xarray contradict positions, by
+        which all arrays are taken.
 
     Examples
     --------
@@ -52,16 +54,16 @@ class Observation(Value):
     array([ 0.06, -0.07,  0.32])
     """
 
-    operator: Operator
+    operator: Operator | None
     std: float | npt.ArrayLike
     grid: Any = field(default=None, kw_only=True)
     locations: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.operator, Operator):
+        if not isinstance(self.operator, Operator | None):
             raise TypeError(
                 f"operator={self.operator!r}: expected an observation operator "
-                f"(a function h becomes one by enfilt.operators.Custom(h))"
+                f"(a function h becomes one by enfilt.operators.Custom(h)), or None"
             )
         if not isinstance(self.grid, Grid):
             object.__setattr__(self, "grid", _checks.plain("grid", self.grid))
@@ -87,15 +89,37 @@ class Observation(Value):
         else:
             object.__setattr__(self, "std", float(std))
 
+    @property
+    def h(self) -> Operator:
+        """The operator, for those who have to evaluate it.
+
+        Raises
+        ------
+        TypeError
+            If there is none.
+        """
+        if self.operator is None:
+            raise TypeError(
+                "operator=None: h is needed here, expected Observation(operator, ...) (without "
+                "one, an analysis is given its values, observed=)"
+            )
+        return self.operator
+
+    def pointwise(self, dim: int) -> Pointwise | None:
+        """Return what components the operator chooses; None where it does not, or is none."""
+        return None if self.operator is None else self.operator.pointwise(dim)
+
     def size(self, dim: int) -> int:
         """Return m, the number of observations of a state of `dim` components.
 
         Raises
         ------
-        ValueError
-            If the operator does not apply to such states, or `std` is not of m entries.
+        TypeError, ValueError
+            If the operator does not apply to such states, `std` is not of m entries, or without an
+            operator neither `std` nor `locations` tells m.
         """
-        return self._check_std(self.operator.size(dim))
+        m = self.told_size(dim) if self.operator is None else None
+        return self._check_std(self.h.size(dim)) if m is None else m
 
     def told_size(self, dim: int) -> int | None:
         """Return m where it is known without a call of a user's h, or None.
@@ -107,7 +131,7 @@ class Observation(Value):
         ValueError
             As `size`.
         """
-        m = self.operator.told_size(dim)
+        m = None if self.operator is None else self.operator.told_size(dim)
         if m is not None:
             return self._check_std(m)
         if np.ndim(self.std):
@@ -131,7 +155,7 @@ class Observation(Value):
         ValueError
             If h makes another number of observations than m, those that `y` holds.
         """
-        return self._checked(self.operator(x), m)
+        return self._checked(self.h(x), m)
 
     def _checked(self, h: Array, m: int) -> Array:
         if h.shape[-1] != m:
@@ -185,11 +209,11 @@ class Observation(Value):
                 raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
             check_places("locations", where)
             return grid, where
-        form = self.operator.pointwise(dim)
+        form = self.pointwise(dim)
         if form is None:
             raise ValueError(
-                "locations is missing: the operator does not choose components, so localization "
-                "needs Observation(..., locations=...) of the observations"
+                "locations is missing: no operator chooses components, so localization needs "
+                "Observation(..., locations=...) of the observations"
             )
         return grid, grid.coordinates(form.components)
 
@@ -198,7 +222,7 @@ class Observation(Value):
 
         None where the operator is none that they evaluate themselves.
         """
-        form = self.operator.pointwise(dim)
+        form = self.pointwise(dim)
         if form is None:
             return None
         xp = _arrays.namespace(y)
@@ -223,17 +247,10 @@ class Observation(Value):
             form.function,
         )
 
-    def values(self, x: Array, y: Array) -> tuple[Array, ObservedComponents]:
-        """Return h(x), (N, m), and the observations y (m,) as ones of its components.
-
-        Raises
-        ------
-        ValueError
-            As `observe`.
-        """
-        h = _checks.contiguous(self.observe(x, y.size))
+    def of_values(self, y: Array) -> ObservedComponents:
+        """Return observations y (m,) as kernels take them that are given h(x) in place of x."""
         precision = self.precision(y.dtype)
-        return h, ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
+        return ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
 
     def precision(self, dtype: npt.DTypeLike) -> Array:
         """Return 1/r^2, of shape (1,) or (m,), in `dtype`.
@@ -269,9 +286,9 @@ class Observation(Value):
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
         x, y = self._given(x, y)
-        return self._weighted(self.operator(x), y)
+        return self.weighted(self.h(x), y)
 
-    def _weighted(self, h: Array, y: Array) -> Array:
+    def weighted(self, h: Array, y: Array) -> Array:
         """Return R^-1 (y - h), with zeros where y is NaN."""
         xp = _arrays.namespace(h)
         missing = xp.isnan(y)
@@ -332,8 +349,8 @@ class Observation(Value):
     def gradient(self, x: Array, y: Array) -> Array:
         """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
         x, y = self._given(x, y)
-        h, pull = self.operator.linearize(x)
-        return -pull(self._weighted(h, y))
+        h, pull = self.h.linearize(x)
+        return -pull(self.weighted(h, y))
 
     def simulate(self, truth: Array, rng: np.random.Generator | int | None = None) -> Array:
         """Return observations of a state (D,): h(truth) plus observation error.
@@ -365,7 +382,7 @@ class Observation(Value):
         if xp is np:
             _checks.finite("truth", truth)
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
-            h = self.operator(truth)
+            h = self.h(truth)
             m = self._check_std(h.shape[-1])
             if self.locations is not None and len(self.locations) != m:
                 raise ValueError(

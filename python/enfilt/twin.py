@@ -96,6 +96,11 @@ class TwinExperiment(Value):
             raise TypeError(f"model={self.model!r}: expected a model, or a callable")
         if not isinstance(self.obs, Observation):
             raise TypeError(f"obs={self.obs!r}: expected an enfilt.Observation")
+        if self.obs.operator is None:
+            raise ValueError(
+                "obs has operator=None: expected an operator, which makes the observations of the "
+                "truth"
+            )
         _checks.integer("cycles", self.cycles, 1)
         _checks.integer("steps_per_cycle", self.steps_per_cycle, 1)
         _checks.integer("spinup", self.spinup, 0)
@@ -430,7 +435,7 @@ class _Run:
         members = self.model.field(analysis)
         assert members is not None  # where one state has a field, all have
         field = np.stack([true[0], members.mean(axis=0), members.std(axis=0, ddof=1)])
-        form = self.obs.operator.pointwise(truth.size)
+        form = self.obs.pointwise(truth.size)
         if form is None:
             return field, nothing[1]
         points = np.unique(np.arange(truth.size)[form.components] % true[0].size)

@@ -14,104 +14,15 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, _memory, backends
 from .._values import Frozen
-from ..backends import Backend, ObservedComponents
+from ..backends import Backend
 from ..inflation import Inflation, as_inflation
-from ..localization import GaspariCohn
 from ..observation import Observation
 from . import self_tuning
+from .cycle import Array, Cycle, Memory
 from .knobs import Knobs
 
-Array = npt.NDArray[Any]
 # in quotes: NumPy imports its random numbers when they are first asked for
 RandomState: TypeAlias = "np.random.Generator | int | None"
-
-
-@dataclass
-class Memory:
-    """What a filter remembers from one analysis to the next; its options stay frozen.
-
-    Attributes
-    ----------
-    facts : dict
-        What the last analysis says of itself.
-    tuning : dict
-        What filters that tune themselves remember, by the index in the batch.
-    geometry : Geometry, optional
-        What follows from the places of components and observations alone.
-    """
-
-    facts: dict[str, float] = field(default_factory=dict)
-    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
-    geometry: self_tuning.Geometry | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"geometry": None}  # it is made again
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """One analysis, checked: what a filter works on.
-
-    Attributes
-    ----------
-    forecast, previous : ndarray, (B, N, D)
-        `previous` is None where it was not given.
-    y : ndarray, (B, m)
-        NaN: not observed.
-    obs : Observation
-    noise : ndarray or None
-        (B, ...) with the filter's own shape behind; None: draw from `rng`.
-    rng : numpy.random.Generator
-    backend : Backend
-    facts : dict
-        What the analysis says of itself, numbers by name: filled by the filter.
-    tapers : dict
-        Those found from the ensembles, by the index in the batch.
-    tuning : dict
-        What `Memory` keeps of this cycle.
-    """
-
-    forecast: Array
-    previous: Array | None
-    y: Array
-    obs: Observation
-    noise: Array | None
-    rng: np.random.Generator
-    backend: Backend
-    facts: dict[str, float] = field(default_factory=dict)
-    tapers: dict[int, GaspariCohn] = field(default_factory=dict)
-    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
-
-    @functools.cached_property
-    def key(self) -> int:
-        """The key of all counter-based draws of this analysis."""
-        return int(self.rng.integers(2**64, dtype=np.uint64))
-
-    def misfit(self, b: int) -> Array:
-        """Return J of the forecast members of one ensemble of the batch, (N,) in float64."""
-        if self.observed is not None:
-            return self.backend.misfit(self.forecast[b], self.observed.of(b))
-        return self.obs.misfit(self.forecast[b], self.y[b])
-
-    def normals(self, b: int, shape: tuple[int, int], scratch: Array | None = None) -> Array:
-        """Return `noise` of one ensemble, or standard normals of `shape` drawn in its place.
-
-        They are drawn into the memory of `scratch`, contiguous, where that is large enough.
-        """
-        if self.noise is not None:
-            given: Array = self.noise[b]
-            return given
-        count = shape[0] * shape[1]
-        if scratch is None or scratch.size < count:
-            scratch = self.backend.empty(shape, self.forecast.dtype)
-        draws = scratch.reshape(-1)[:count].reshape(shape)
-        self.backend.normals(self.key, b, 0, draws)
-        return draws
-
-    @functools.cached_property
-    def observed(self) -> ObservedComponents | None:
-        """The observations as the kernels take them, or None where they can't."""
-        return self.obs.components(self.forecast.shape[-1], self.y)
 
 
 @dataclass(frozen=True)
@@ -119,6 +30,8 @@ class EnsembleFilter(Frozen, ABC):
     """Base of all ensemble filters: frozen options and one method, `analysis`.
 
     A new filter defines `_update` and, where it takes them, `_noise_shape` and `_needs_previous`.
+    One that evaluates h by `Cycle.values`, `Cycle.seen` and `Cycle.misfit` alone says so by
+    `_takes_observed`.
     """
 
     inflation: float | Inflation | None = field(default=1.0, kw_only=True)
@@ -129,6 +42,7 @@ class EnsembleFilter(Frozen, ABC):
 
     _min_members: ClassVar[int] = 2
     _takes_cupy: ClassVar[bool] = False
+    _takes_observed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)
@@ -187,10 +101,14 @@ class EnsembleFilter(Frozen, ABC):
 
         Only an update that can't fail is written straight to the caller's array.
         """
-        return cycle.observed is None
+        return cycle.observed is None and cycle.given is None
+
+    def _needs_of_h(self) -> str:
+        """Say what it needs of h beyond the values that `analysis` may be given; "": nothing."""
+        return "" if self._takes_observed else "h itself"
 
     def _check_observation(self, obs: Observation) -> None:
-        """Check what this filter asks of the observation operator."""
+        """Check what this filter asks of the observation operator, where it uses that."""
 
     def analysis(
         self,
@@ -198,6 +116,7 @@ class EnsembleFilter(Frozen, ABC):
         y: npt.ArrayLike,
         obs: Observation,
         *,
+        observed: npt.ArrayLike | None = None,
         previous: npt.ArrayLike | None = None,
         rng: RandomState = None,
         noise: npt.ArrayLike | None = None,
@@ -218,6 +137,12 @@ class EnsembleFilter(Frozen, ABC):
             observed. With nothing observed, the analysis is the forecast, bit for bit.
         obs : Observation
             Operator and error.
+        observed : array_like, (N, m) or (B, N, m), optional
+            h(x) of the forecast, a member a row, where the operator is not to be asked for it:
+            values that the model computed itself, also at other times in the window (4D-LETKF,
+            FGAT). Needed where `obs` has no operator. A filter that moves h(x) along moves these
+            as if they were components of the state, and what widens the forecast widens them. Not
+            for filters that need the gradient of h.
         previous : array_like, as `forecast`, optional
             The analysis ensemble of the previous cycle, of which `forecast` is the forecast, row
             by row. Needed by filters that start from it.
@@ -241,17 +166,17 @@ class EnsembleFilter(Frozen, ABC):
         ------
         TypeError
             If an array is of another dtype than float32 or float64, or of another than the
-            ensemble's, or `obs` is no `Observation`.
+            ensemble's, `obs` is no `Observation`, or the filter needs more of h than `observed`.
         ValueError
             If a shape does not fit, the ensemble has one member, a value is not finite, or masked
             in another argument than `y` (the message gives its index), labels contradict
-            positions, or `previous` is missing where it is needed.
+            positions, or `observed` or `previous` is missing where it is needed.
         FloatingPointError
             If finite numbers overflow on the way to the analysis. Neither this nor a value that is
             not finite is looked for on a GPU, which would have to be waited for.
         """
-        cycle, target, shape = self._checked(forecast, y, obs, previous, rng, noise, out)
-        return self._run(cycle, target, shape)
+        checked = self._checked(forecast, y, obs, observed, previous, rng, noise, out)
+        return self._run(*checked)
 
     def _analysis_of_finite(
         self,
@@ -264,7 +189,7 @@ class EnsembleFilter(Frozen, ABC):
         out: Array,
     ) -> Array:
         """As `analysis`, of ensembles that are known to be finite: they are not read for that."""
-        checked = self._checked(forecast, y, obs, previous, rng, None, out, finite=True)
+        checked = self._checked(forecast, y, obs, None, previous, rng, None, out, finite=True)
         return self._run(*checked)
 
     def _checked(
@@ -272,6 +197,7 @@ class EnsembleFilter(Frozen, ABC):
         forecast: npt.ArrayLike,
         y: npt.ArrayLike,
         obs: Observation,
+        observed: npt.ArrayLike | None,
         previous: npt.ArrayLike | None,
         rng: RandomState,
         noise: npt.ArrayLike | None,
@@ -289,6 +215,8 @@ class EnsembleFilter(Frozen, ABC):
         members, dim = shape[-2:]
         if not isinstance(obs, Observation):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
+        if observed is not None or obs.operator is None:
+            self._check_takes_observed(observed is not None)
         told = obs.told_size(dim)
         self._check_observation(obs)
         observations = _checks.floating("y", y, dtype, missing=True)
@@ -303,6 +231,14 @@ class EnsembleFilter(Frozen, ABC):
                 f"{f' or ({shape[0]}, {size})' if batched else ''}, "
                 f"{size} being the observations of a state of {dim} components"
             )
+        given = None
+        if observed is not None:
+            of_each = f"h(x) of {m} observations a member"
+            given = _checks.shaped(
+                "observed", observed, (*shape[:-1], m), dtype, of_each, members=2
+            )
+            _checks.alike(y=y, observed=observed)
+            _checks.alike(forecast=forecast, observed=observed, axis=1)
         before = None
         if previous is not None:
             before = _checks.shaped(
@@ -321,10 +257,10 @@ class EnsembleFilter(Frozen, ABC):
                 "noise", noise, wanted, dtype, "a standard normal each", members=2
             )
         target = None if out is None else _checks.output("out", out, shape, dtype)
-        arrays = {"forecast": ensemble, "previous": before, "noise": normals}
+        arrays = {"forecast": ensemble, "observed": given, "previous": before, "noise": normals}
         backend = backends.of_arrays(self.backend, **arrays, y=observations, out=target)
         if backend.on_device:
-            self._check_on_device(ensemble, obs, target)
+            self._check_on_device(ensemble, None if given is not None else obs, target)
         else:
             self._check_values(observations, {} if finite else arrays, backend)
 
@@ -342,8 +278,24 @@ class EnsembleFilter(Frozen, ABC):
             noise=batch(normals),
             rng=_checks.generator("rng", rng),
             backend=backend,
+            given=batch(given),
         )
         return cycle, target, shape
+
+    def _check_takes_observed(self, given: bool) -> None:
+        """Check that values of h(x) do, which were given or, without an operator, have to be."""
+        name, needs = type(self).__name__, self._needs_of_h()
+        if needs:
+            raise TypeError(
+                f"{'observed' if given else 'obs'}: {name} needs {needs}, which values of h(x) do "
+                f"not tell: expected Observation(operator, ...) without observed=, or a filter "
+                f"that needs no more, such as LEnFF, LETKF, EnKF, or EnFF with "
+                f"guidance='monte-carlo'"
+            )
+        if not given:
+            raise ValueError(
+                "observed is missing: obs has no operator; expected h(x) of the forecast, (N, m)"
+            )
 
     @staticmethod
     def _check_values(y: Array, arrays: dict[str, Array | None], backend: Backend) -> None:
@@ -352,15 +304,20 @@ class EnsembleFilter(Frozen, ABC):
             if array is not None:
                 _checks.finite(name, array, backend.all_finite)
 
-    def _check_on_device(self, forecast: Array, obs: Observation, target: Array | None) -> None:
-        """Check what can be without waiting for the device: not the values."""
+    def _check_on_device(
+        self, forecast: Array, obs: Observation | None, target: Array | None
+    ) -> None:
+        """Check what can be without waiting for the device: not the values.
+
+        `obs` is None where its operator is not evaluated.
+        """
         if not self._takes_cupy:
             raise TypeError(
                 f"forecast is a CuPy array, which {type(self).__name__} does not run on: expected "
                 f"NumPy arrays, such as cupy.asnumpy(forecast)"
             )
-        form = obs.operator.pointwise(forecast.shape[-1])
-        if form is not None and form.function is not None:
+        form = None if obs is None else obs.pointwise(forecast.shape[-1])
+        if obs is not None and form is not None and form.function is not None:
             raise TypeError(
                 f"{obs.operator!r} is compiled for the CPU, but forecast is a CuPy array: expected "
                 f"an operator of the library, or Custom(h, vjp) with NumPy's functions, "
@@ -373,7 +330,7 @@ class EnsembleFilter(Frozen, ABC):
 
     def _run(self, cycle: Cycle, target: Array | None, shape: tuple[int, ...]) -> Array:
         """Run the checked analysis, and write to the caller's array where that is safe."""
-        inputs = (cycle.forecast, cycle.previous, cycle.noise, cycle.y)
+        inputs = (cycle.forecast, cycle.previous, cycle.noise, cycle.y, cycle.given)
         xp = _arrays.namespace(cycle.forecast)
         direct = target is not None and not any(
             a is not None and xp.may_share_memory(a, target) for a in inputs
@@ -416,7 +373,7 @@ class EnsembleFilter(Frozen, ABC):
     def _overflow(self, cycle: Cycle, found: str) -> FloatingPointError:
         """Return the error of an analysis that overflows, with the size of what it was given."""
         with np.errstate(all="ignore"):
-            values = cycle.obs.operator(cycle.forecast)
+            values = cycle.obs.h(cycle.forecast) if cycle.given is None else cycle.given
         if not np.isfinite(values).all():
             bad = _first_bad("h(forecast)", values)
             found = f"{bad}, where operator={cycle.obs.operator!r}"

@@ -14,7 +14,8 @@ from .. import _arrays, _checks
 from ..backends import FlowProblem, Stage
 from ..observation import Observation
 from . import flow_sampler, knobs, reduced
-from .base import Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Cycle
 from .guidance import Context, Guidance, GuidanceFunction, as_guidance
 from .paths import AffinePath, as_path
 
@@ -38,7 +39,9 @@ class EnFF(EnsembleFilter):
         ``local`` pulls each member along -strength grad J; ``monte-carlo`` weights forecast
         members by their likelihood and needs no gradient; ``covariance`` (``ot`` and ``ve``)
         uses the gain of the Gaussian forecast and has no strength to tune. A callable is
-        ``guidance(t, z, v, x_hat, y, obs) -> g`` on (N, D) arrays.
+        ``guidance(t, z, v, x_hat, y, obs) -> g`` on (N, D) arrays. Values of h(x) in place of an
+        operator, ``observed=``, are for ``monte-carlo`` and ``covariance``; the latter moves them
+        with the members, h(E[x1|z]) being the same mixture of them that E[x1|z] is of members.
     steps : int
         Steps of the sampler, at least 1. (The literature's ``linspace(0, 1, 20)`` is 19 steps.)
     sigma_min : float, optional
@@ -147,8 +150,13 @@ class EnFF(EnsembleFilter):
     def _draws_beside_noise(self) -> bool:
         return self.coupling == "independent"
 
+    def _needs_of_h(self) -> str:
+        if not self._guidance.in_kernels:
+            return "h itself in a guidance of the user's"
+        return "the gradient of h" if self._guidance.needs_gradient else ""
+
     def _check_observation(self, obs: Observation) -> None:
-        if self._guidance.needs_gradient and not obs.operator.has_gradient:
+        if self._guidance.needs_gradient and not obs.h.has_gradient:
             raise TypeError(
                 f"guidance={self.guidance!r} needs the gradient of the operator, but dh or vjp was "
                 f"left out of it: give Componentwise(h, dh) or Custom(h, vjp), or use "
@@ -174,6 +182,7 @@ class EnFF(EnsembleFilter):
                 y=cycle.y[b],
                 obs=cycle.obs,
                 observed=None if cycle.observed is None else cycle.observed.of(b),
+                given=None if cycle.given is None else cycle.given[b],
                 stages=stages,
                 backend=cycle.backend,
             )

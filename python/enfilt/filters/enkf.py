@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ..inflation import Inflation
 from ..localization import FromEnsemble, GaspariCohn
 from ..observation import Observation
 from . import ensemble_space, knobs
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class EnKF(EnsembleFilter):
     inflation: float | Inflation = 1.0
     localization: GaspariCohn | FromEnsemble | None = None
     method: str = "perturbed"
+
+    _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.choice("method", self.method, ["perturbed", "denkf"])
@@ -134,7 +137,7 @@ class EnKF(EnsembleFilter):
             return
         places = places[seen]
         std = np.broadcast_to(np.asarray(cycle.obs.std, np.float64), cycle.y[b].shape)[seen]
-        values = cycle.obs.observe(x, cycle.y.shape[-1])[:, seen].astype(np.float64)
+        values = cycle.values(b)[:, seen].astype(np.float64)
         mean = values.mean(axis=0)
         y = cycle.y[b, seen].astype(np.float64)
         values -= mean

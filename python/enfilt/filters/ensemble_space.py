@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .. import _arrays
 from ..backends import ObservedComponents
 from ..backends.reference import observe
-from .base import Array, Cycle
+from .cycle import Array, Cycle
 
 Matrix = npt.NDArray[np.float64]
 
@@ -78,11 +78,11 @@ def blocks(size: int, members: int, *, on_device: bool = False) -> Iterator[slic
         yield slice(first, min(first + length, size))
 
 
-def _observed(x: Array, cycle: Cycle, m: int) -> Iterator[tuple[slice, Array]]:
-    """Yield parts of the observations, in their own order, and h(x) of each."""
-    form = cycle.obs.operator.pointwise(x.shape[-1])
+def _observed(x: Array, cycle: Cycle, m: int, given: Array | None) -> Iterator[tuple[slice, Array]]:
+    """Yield parts of the observations, in their own order, and h(x) of each, or those `given`."""
+    form = cycle.obs.pointwise(x.shape[-1]) if given is None else None
     if form is None:
-        h = cycle.obs.observe(x, m)
+        h = cycle.obs.observe(x, m) if given is None else given
         for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
             yield part, h[:, part]
         return
@@ -115,7 +115,11 @@ def _observed(x: Array, cycle: Cycle, m: int) -> Iterator[tuple[slice, Array]]:
 
 
 def observation_products(
-    cycle: Cycle, b: int, ensemble: Array | None = None, normals: Array | None = None
+    cycle: Cycle,
+    b: int,
+    ensemble: Array | None = None,
+    normals: Array | None = None,
+    values: Array | None = None,
 ) -> Products:
     """Sum what the observations say in the space of the ensemble; missing ones drop out.
 
@@ -129,15 +133,19 @@ def observation_products(
         Another ensemble than the forecast to take h of.
     normals : ndarray, (N, m), optional
         eps of the perturbed observations.
+    values : ndarray, (N, m), optional
+        h(x) of that ensemble, where it is known.
     """
     x = cycle.forecast[b] if ensemble is None else ensemble
+    if values is None and ensemble is None and cycle.given is not None:
+        values = cycle.given[b]
     y = cycle.y[b]
     members = len(x)
     xp = _arrays.namespace(x)
     precision = xp.broadcast_to(xp.asarray(cycle.obs.precision(np.float64)), y.shape)
     gram, innovation = xp.zeros((members, members)), xp.zeros(members)
     perturbations = None if normals is None else xp.zeros((members, members))
-    for part, h in _observed(x, cycle, y.size):
+    for part, h in _observed(x, cycle, y.size, values):
         values = h.astype(np.float64)
         mean = values.mean(axis=0)
         values -= mean

@@ -16,7 +16,8 @@ from ..backends import DiffusionProblem, DiffusionStep, ObservedComponents
 from ..localization import GaspariCohn
 from ..observation import Observation
 from . import diffusion_sampler, knobs, reduced
-from .base import Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Cycle
 from .regression import regress, regress_locally
 
 Array = npt.NDArray[Any]
@@ -190,8 +191,11 @@ class EnSF(EnsembleFilter):
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (self.steps + 1, members, dim) if self.sampler == "sde" else (members, dim)
 
+    def _needs_of_h(self) -> str:
+        return "the gradient of h"
+
     def _check_observation(self, obs: Observation) -> None:
-        if not obs.operator.has_gradient:
+        if not obs.h.has_gradient:
             raise TypeError(
                 "EnSF needs the gradient of the operator, but dh or vjp was left out of it: "
                 "give Componentwise(h, dh) or Custom(h, vjp)"
@@ -221,7 +225,7 @@ class EnSF(EnsembleFilter):
     def _update_observed(self, cycle: Cycle, out: Array) -> None:
         """EnSF of the observed components, and a regression onto the others."""
         dim = cycle.forecast.shape[-1]
-        form = cycle.obs.operator.pointwise(dim)
+        form = cycle.obs.pointwise(dim)
         if form is None:
             raise ValueError(
                 f"regress_unobserved=True needs observations of single components, which "

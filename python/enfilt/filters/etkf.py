@@ -11,7 +11,8 @@ from .. import _arrays
 from ..inflation import Inflation
 from ..observation import Observation
 from . import ensemble_space, knobs
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 from .ensemble_space import Matrix
 
 
@@ -57,6 +58,7 @@ class ETKF(EnsembleFilter):
     rotate: bool = False
 
     _takes_cupy: ClassVar[bool] = True
+    _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         if not isinstance(self.rotate, bool | np.bool_):

@@ -85,13 +85,13 @@ def measurement(obs: Observation, y: Array, dim: int) -> Measurement | None:
     ValueError
         If the operator mixes components and the observation errors are not all the same.
     """
-    form = obs.operator.pointwise(dim)
+    form = obs.pointwise(dim)
     if form is not None:
         if form.kind != "identity":
             return None
         gain, values, std = placed(obs, y, np.arange(dim)[form.components], dim)
         return Measurement(gain, values, std, None)
-    return _mixed(obs, y, dim) if is_linear(obs.operator, dim) else None
+    return _mixed(obs, y, dim) if is_linear(obs.h, dim) else None
 
 
 def placed(
@@ -117,7 +117,7 @@ def _mixed(obs: Observation, y: Array, dim: int) -> Measurement:
             f"directions, each a mixture of all"
         )
     seen = ~np.isnan(y)
-    left, k, right = _decompose(obs.operator, dim, seen.tobytes())
+    left, k, right = _decompose(obs.h, dim, seen.tobytes())
     gain, values = np.zeros(dim), np.zeros(dim)
     # a direction of rounding size tells nothing
     rank = int(np.sum(k > k.max(initial=0.0) * np.finfo(np.float64).eps * max(dim, y.size)))

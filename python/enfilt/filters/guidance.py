@@ -43,6 +43,7 @@ class Context:
     y: Array
     obs: Observation
     observed: ObservedComponents | None
+    given: Array | None  # h(x1), where it was given
     stages: list[Stage]
     backend: Backend
     gains: Array | None = None  # what `Guidance.gains` returned, once for all stages
@@ -105,6 +106,9 @@ class MonteCarloGuidance(Guidance):
     def log_weights(self, context: Context) -> Array:
         if context.observed is not None:
             return -context.backend.misfit(context.x1, context.observed)
+        if context.given is not None:
+            seen = context.obs.of_values(context.y)
+            return -context.backend.misfit(context.given, seen)
         return -context.obs.misfit(context.x1, context.y)
 
 
@@ -148,7 +152,10 @@ class CovarianceGuidance(Guidance):
     @staticmethod
     def _anomalies(context: Context) -> Array:
         if context.anomalies is None:
-            h = context.obs.observe(context.x1, context.y.shape[-1]).astype(np.float64)
+            h = context.given
+            if h is None:
+                h = context.obs.observe(context.x1, context.y.shape[-1])
+            h = h.astype(np.float64)
             context.anomalies = h - h.mean(axis=0)
         return context.anomalies
 
@@ -160,17 +167,29 @@ class CovarianceGuidance(Guidance):
         return found
 
     def drift(self, context: Context, state: FlowState) -> Array:
-        # E[x1|z] from the pairwise estimator with the field's coefficients replaced
-        mean_of_x1 = state.stage._replace(ratio=0.0, b1=1.0, b0=0.0)
-        x1_hat = context.backend.empty(state.z.shape, state.z.dtype)
-        context.backend.pairwise_field(state.z, context.x1, context.x0, mean_of_x1, None, x1_hat)
-        innovation = context.obs.innovation(x1_hat, context.y).astype(np.float64)
-        u = innovation @ self._anomalies(context).T
+        u = self._innovation(context, state).astype(np.float64) @ self._anomalies(context).T
         gains = self.gains(context) if context.gains is None else context.gains
         coefficients = u @ gains[state.number].T
         coefficients -= coefficients.mean(axis=1, keepdims=True)
         g: Array = state.stage.b1 * coefficients.astype(state.z.dtype) @ context.x1
         return g
+
+    @staticmethod
+    def _innovation(context: Context, state: FlowState) -> Array:
+        """Return R^-1 (y - h(E[x1|z])), (N, m); of values that were given, their mixture."""
+        z, stage, kernels = state.z, state.stage, context.backend
+        if context.given is None:
+            # E[x1|z] from the pairwise estimator with the field's coefficients replaced
+            mean_of_x1 = stage._replace(ratio=0.0, b1=1.0, b0=0.0)
+            x1_hat = kernels.empty(z.shape, z.dtype)
+            kernels.pairwise_field(z, context.x1, context.x0, mean_of_x1, None, x1_hat)
+            return context.obs.innovation(x1_hat, context.y)
+        xp = _arrays.namespace(z)
+        distances = kernels.squared_distances(z, context.x1, context.x0, stage)
+        nearest = distances.min(axis=1, keepdims=True)
+        weights = xp.exp(stage.half_precision * (nearest - distances))
+        weights /= weights.sum(axis=1, keepdims=True)
+        return context.obs.weighted((weights @ context.given).astype(z.dtype), context.y)
 
 
 def _inverses(matrices: Array) -> Array:

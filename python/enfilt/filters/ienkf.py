@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from .. import _checks
 from ..models import Model
 from ..observation import Observation
 from . import ensemble_space, knobs
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class IEnKF(EnsembleFilter):
     `previous` is needed. Where the forecast equals it, no time has passed between them (cycle 0
     of a twin experiment) and M is the identity. Two ensembles more than the result are held.
 
+    Values given as ``observed=`` are those of the forecast. In the iteration they move as the
+    members do, by the same combinations: the model is run for the result alone, and one iteration
+    is enough.
+
     Examples
     --------
     >>> import numpy as np, enfilt as ef
@@ -78,6 +84,8 @@ class IEnKF(EnsembleFilter):
     iterations: int = 10
     wtol: float = 1e-5
     method: str = "transform"
+
+    _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         if not isinstance(self.model, Model) and not callable(self.model):
@@ -104,6 +112,10 @@ class IEnKF(EnsembleFilter):
     def _needs_previous(self) -> bool:
         return True
 
+    def _adapted(self, cycle: Cycle) -> Cycle:
+        # what widens the forecast does not widen the previous analysis, nor what is run from it
+        return dataclasses.replace(super()._adapted(cycle), given=cycle.given)
+
     def _update(self, cycle: Cycle, out: Array) -> None:
         assert cycle.previous is not None  # `_needs_previous`
         for b, (forecast, previous) in enumerate(zip(cycle.forecast, cycle.previous, strict=True)):
@@ -123,13 +135,20 @@ class IEnKF(EnsembleFilter):
         if self.method == "bundle":
             scaling, inverse = narrow * identity, identity / narrow
         ensemble = forecast
+        given = None if cycle.given is None else cycle.given[b]
+        values = None if given is None else given.copy()
         trial = np.empty_like(previous)
         for k in range(self.iterations):
             # the given forecast is the run of the first transform
             if k or self.method == "bundle":
-                ensemble_space.combine(previous, w + scaling, trial)
-                ensemble = trial if still else self._forecast(trial)
-            gram, innovation, _ = ensemble_space.observation_products(cycle, b, ensemble)
+                if given is not None and values is not None:
+                    ensemble_space.combine(given, w + scaling, values)
+                else:
+                    ensemble_space.combine(previous, w + scaling, trial)
+                    ensemble = trial if still else self._forecast(trial)
+            gram, innovation, _ = ensemble_space.observation_products(
+                cycle, b, ensemble, values=values
+            )
             # sensitivities of the observations to w: anomalies with the scaling taken out
             gram, innovation = inverse @ gram @ inverse, inverse @ innovation
             spectrum = ensemble_space.spectrum(gram)

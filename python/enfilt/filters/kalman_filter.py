@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from .. import _checks
 from ..inflation import Inflation
 from ..observation import Observation
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 
 Matrix = npt.NDArray[np.float64]
 
@@ -59,6 +60,8 @@ class KalmanFilter(EnsembleFilter):
     """
 
     inflation: float | Inflation = 1.0
+
+    _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         pass
@@ -165,8 +168,14 @@ class KalmanFilter(EnsembleFilter):
             x = forecast.astype(np.float64)
             mean = x.mean(axis=0)
             x -= mean
-            h, r = _observed_matrix(cycle.obs, y, x.shape[1])
-            seen = x @ h.T
+            if cycle.given is None:
+                h, r = _observed_matrix(cycle.obs, y, x.shape[1])
+                seen, innovation = x @ h.T, y[~np.isnan(y)] - h @ mean
+            else:
+                r = _errors(cycle.obs, y)
+                seen = cycle.given[b][:, ~np.isnan(y)].astype(np.float64)
+                innovation = y[~np.isnan(y)] - seen.mean(axis=0)
+                seen -= seen.mean(axis=0)
             # scaled by R^-1/2, so that R is the identity
             cross = x.T @ (seen / r) / (len(x) - 1)
             values, vectors = np.linalg.eigh((seen / r).T @ (seen / r) / (len(x) - 1))
@@ -174,7 +183,7 @@ class KalmanFilter(EnsembleFilter):
             gain = (cross @ vectors / spread) @ vectors.T / r
             root = np.sqrt(spread)
             reduced = (cross @ vectors / (root * (root + 1))) @ vectors.T / r
-            shift = gain @ (y[~np.isnan(y)] - h @ mean)
+            shift = gain @ innovation
             out[b] = mean + shift + x - seen @ reduced.T
 
 
@@ -218,7 +227,7 @@ def _matrix(obs: Observation, dim: int) -> Matrix:
     ValueError
         If h is not linear.
     """
-    matrix = obs.operator.as_matrix(dim)
+    matrix = obs.h.as_matrix(dim)
     if matrix is None:
         raise ValueError(
             f"operator={obs.operator!r} is not linear: expected Identity, a choice of components, "
@@ -231,6 +240,10 @@ def _matrix(obs: Observation, dim: int) -> Matrix:
 def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Matrix]:
     """Return H of the observations that hold a value, and their r."""
     matrix = _matrix(obs, dim)
-    seen = ~np.isnan(y)
+    return matrix[~np.isnan(y)], _errors(obs, y)
+
+
+def _errors(obs: Observation, y: Array) -> Matrix:
+    """Return r of the observations that hold a value."""
     std = np.broadcast_to(np.asarray(obs.std, dtype=np.float64), y.shape)
-    return matrix[seen], std[seen]
+    return std[~np.isnan(y)]

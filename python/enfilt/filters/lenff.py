@@ -19,7 +19,8 @@ from ..inflation import Adaptive, Inflation, as_inflation
 from ..localization import FromEnsemble, GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 from .localized import Localized
 
 #: `steps="auto"` is content when the last halving of the steps changed the analysis by no more than
@@ -90,6 +91,9 @@ class LEnFF(EnsembleFilter, Localized):
     ValueError. For a linear operator without localization mean and covariance tend to those of
     the Kalman update with the ensemble's own covariance as the steps grow, whatever N.
 
+    Values given as ``observed=`` move from step to step by their own localized covariance with the
+    observations, as if they were components of the state.
+
     Examples
     --------
     >>> import numpy as np, enfilt as ef
@@ -115,6 +119,7 @@ class LEnFF(EnsembleFilter, Localized):
     inflation: float | Inflation | None = field(default=None, kw_only=True)
 
     _takes_cupy: ClassVar[bool] = True
+    _takes_observed: ClassVar[bool] = True
 
     @functools.cached_property
     def _inflation(self) -> Inflation:
@@ -249,14 +254,27 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
     obs, y, forecast = cycle.obs, cycle.y[b], cycle.forecast[b]
     kernels, least = cycle.backend, 4 * np.finfo(forecast.dtype).tiny
     xp = _arrays.namespace(forecast)
+    given = None if cycle.given is None else cycle.given[b][:, lists.seen]
     precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[lists.seen]
     m, y = y.size, y[lists.seen, None]
     missing = xp.isnan(y)  # on a GPU; elsewhere none
 
+    def move(z: Array, parts: list[LocalLists], anomalies: Array, gains: Array) -> None:
+        shifts = []
+        for part in parts:
+            column = z[:, part.places].T
+            rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
+            rows = xp.ascontiguousarray(rows, z.dtype)
+            shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
+        for part, shift in zip(parts, shifts, strict=True):
+            z[:, part.places] += shift.T
+
     def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
         x[...] = forecast
+        moving = None if given is None else given.copy(order="C")
         for w in weights if lists.of_state else ():
-            values = xp.ascontiguousarray(obs.observe(x, m)[:, lists.seen].T)
+            seen = obs.observe(x, m)[:, lists.seen] if moving is None else moving
+            values = xp.ascontiguousarray(seen.T)
             mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
             anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
             bound = xp.concatenate(
@@ -269,14 +287,9 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
                 innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w)[:, None])
             # where the bound is no normal number Y is zero to rounding, and nothing moves
             gains = xp.where(missing | (bound <= least), 0, innovations).astype(x.dtype)
-            shifts = []
-            for part in lists.of_state:
-                column = x[:, part.places].T
-                rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
-                rows = xp.ascontiguousarray(rows, x.dtype)
-                shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
-            for part, shift in zip(lists.of_state, shifts, strict=True):
-                x[:, part.places] += shift.T
+            move(x, lists.of_state, anomalies, gains)
+            if moving is not None:
+                move(moving, lists.of_observations, anomalies, gains)
 
     return flow
 

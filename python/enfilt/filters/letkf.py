@@ -13,7 +13,8 @@ from ..inflation import Inflation
 from ..localization import GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 from .etkf import rotation_of, transform_ensemble
 from .localized import Localized
 
@@ -73,6 +74,7 @@ class LETKF(EnsembleFilter, Localized):
     rotate: bool = False
 
     _takes_cupy: ClassVar[bool] = True
+    _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         self._check_localization()
@@ -125,7 +127,7 @@ class LETKF(EnsembleFilter, Localized):
         if not len(places[seen]):  # of a batch, others of which hold observations
             out[...] = x
             return
-        values = cycle.obs.observe(x, y.size)[:, seen].T
+        values = cycle.values(b)[:, seen].T
         mean = values.mean(axis=1, dtype=np.float64)
         precision: Any = xp.broadcast_to(xp.asarray(cycle.obs.precision(x.dtype)), y.shape)[seen]
         observations = LocalObservations(

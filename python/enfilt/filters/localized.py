@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..localization import FromEnsemble, GaspariCohn
-from .base import Cycle
+from .cycle import Cycle
 
 
 @dataclass(frozen=True)

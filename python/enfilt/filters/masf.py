@@ -13,7 +13,7 @@ from ..observation import Observation
 from ..priors import EnsemblePrior, FittedPrior, Prior
 from ..priors.base import PerComponent, cast
 from . import knobs
-from .base import Array, Cycle
+from .cycle import Array, Cycle
 from .forward_process import (
     SCHEDULES,
     ForwardProcess,
@@ -142,7 +142,7 @@ class MASF(PriorFilter):
 
     @classmethod
     def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> MASF:
-        return cls(mode="endpoint" if is_linear(obs.operator, model.dim) else "published")
+        return cls(mode="endpoint" if is_linear(obs.h, model.dim) else "published")
 
     def _sample(self, cycle: Cycle, b: int, normals: Normals) -> Array:
         forecast = cycle.forecast[b]
@@ -205,7 +205,7 @@ class MASF(PriorFilter):
                 f"expected mode='published'"
             )
         needs_gradient("MASF", obs)
-        form = obs.operator.pointwise(dim)
+        form = obs.pointwise(dim)
         if form is None and y.size != dim:
             raise ValueError(
                 f"{obs.operator!r} makes {y.size} observations of {dim} components: MASF carries "

@@ -31,7 +31,7 @@ def placed(obs: Observation, dim: int, m: int, localization: GaspariCohn) -> Obs
     """
     if not localization.is_none(obs.grid):
         return obs
-    known = obs.operator.pointwise(dim) is not None
+    known = obs.pointwise(dim) is not None
     return dataclasses.replace(
         obs, grid=RegularGrid((dim,)), locations=None if known else np.zeros((m, 1))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .. import _checks
 from ..observation import Observation
 from . import ensemble_space, knobs
-from .base import Array, Cycle, EnsembleFilter, RandomState
+from .base import EnsembleFilter, RandomState
+from .cycle import Array, Cycle
 
 Weights = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -112,6 +113,8 @@ class BootstrapPF(EnsembleFilter):
     threshold: float = 1.0
     jitter: float = 0.0
 
+    _takes_observed: ClassVar[bool] = True
+
     def _check_options(self) -> None:
         _checks.choice("resampling", self.resampling, RESAMPLING)
         _checks.number("threshold", self.threshold, least=0, most=1)
@@ -131,6 +134,7 @@ class BootstrapPF(EnsembleFilter):
         obs: Observation,
         *,
         log_weights: npt.ArrayLike | None = None,
+        observed: npt.ArrayLike | None = None,
         rng: RandomState = None,
         noise: npt.ArrayLike | None = None,
     ) -> tuple[Array, Weights]:
@@ -138,7 +142,7 @@ class BootstrapPF(EnsembleFilter):
 
         Parameters
         ----------
-        forecast, y, obs, rng, noise
+        forecast, y, obs, observed, rng, noise
             As in `analysis`, of one ensemble (N, D).
         log_weights : array_like, (N,), optional
             Logarithms of the members' weights before this analysis, up to a constant; None: all
@@ -156,7 +160,7 @@ class BootstrapPF(EnsembleFilter):
         TypeError, ValueError
             As in `analysis`, or if `log_weights` does not fit.
         """
-        cycle, _, shape = self._checked(forecast, y, obs, None, rng, noise, None)
+        cycle, _, shape = self._checked(forecast, y, obs, observed, None, rng, noise, None)
         if len(shape) != 2:
             raise ValueError(f"forecast has shape {shape}: expected (N, D), weights are of one")
         before = np.zeros(shape[0])

@@ -18,7 +18,8 @@ from ..observation import Observation
 from ..priors import EnsemblePrior, GaussianPrior, Prior, Setting
 from ..priors.base import check_prior
 from . import knobs
-from .base import Array, Cycle, EnsembleFilter
+from .base import EnsembleFilter
+from .cycle import Array, Cycle
 
 #: Gives the standard normals (N, D) of a draw: 0 starts the sampler, k + 1 drives step k.
 Normals = Callable[[int], Array]
@@ -33,6 +34,9 @@ class PriorFilter(EnsembleFilter):
     def _check_options(self) -> None:
         check_prior(self.prior)
         _checks.integer("steps", self.steps, 1)
+
+    def _needs_of_h(self) -> str:
+        return "the gradient of h"
 
     @property
     def _draws_beside_noise(self) -> bool:
@@ -95,7 +99,7 @@ class _Localized:
 
 def needs_gradient(name: str, obs: Observation) -> None:
     """Check that the operator has a gradient, for a filter of this name."""
-    if not obs.operator.has_gradient:
+    if not obs.h.has_gradient:
         raise TypeError(
             f"{name} needs the gradient of the operator, but dh or vjp was left out of it: "
             f"give Componentwise(h, dh) or Custom(h, vjp)"

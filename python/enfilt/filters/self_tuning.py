@@ -20,7 +20,7 @@ from .spread_factors import Amounts, Innovations, LocalFactors, NearSums
 from .taper_range import Candidates, Moments
 
 if TYPE_CHECKING:
-    from .base import Cycle, Memory
+    from .cycle import Cycle, Memory
 
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -91,7 +91,7 @@ class Geometry:
         self.obs = obs
         apart = isinstance(grid, RegularGrid) and not grid.between_variables
         self.groups = self.places.variables if apart else 1
-        form = obs.operator.pointwise(dim)
+        form = obs.pointwise(dim)
         self.order = np.arange(0)
         if obs.locations is None and form is not None:
             self.components = np.arange(dim)[form.components]
@@ -109,7 +109,7 @@ def geometry(memory: Memory, cycle: Cycle) -> Geometry | None:
     obs = cycle.obs
     if obs.grid is None:
         return None
-    if obs.locations is None and obs.operator.pointwise(cycle.forecast.shape[-1]) is None:
+    if obs.locations is None and obs.pointwise(cycle.forecast.shape[-1]) is None:
         return None
     if memory.geometry is None or memory.geometry.obs is not obs:
         memory.geometry = Geometry(cycle, memory.geometry)
@@ -144,27 +144,40 @@ def _one_factor(inflation: Adaptive, memory: Memory, cycle: Cycle, b: int) -> Ve
     known = memory.tuning.get(b, Tuning()).factor
     before = 1.0 if known is None else known
     if inflation.is_changed:
-        factor = inflation.estimate(x, y, cycle.obs, before)
+        given = {} if cycle.given is None else {"observed": cycle.given[b]}
+        factor = inflation.estimate(x, y, cycle.obs, before, **given)
     else:
-        observed = None if cycle.observed is None else cycle.observed.of(b)
-        factor = inflation.learn(x, y, cycle.obs, observed, cycle.backend, before)
+        factor = inflation.learn(*cycle.seen(b), cycle.backend, before)
     cycle.tuning[b] = dataclasses.replace(cycle.tuning.get(b, Tuning()), factor=factor)
     return np.array([factor])
 
 
-def _widened(inflation: Adaptive, cycle: Cycle, factors: list[Vector]) -> Cycle:
-    """Return the cycle with the variance of each ensemble's forecast times its factor."""
+def _widened(
+    inflation: Adaptive, cycle: Cycle, factors: list[Vector], components: Indices | None = None
+) -> Cycle:
+    """Return the cycle with the variance of each ensemble's forecast times its factor.
+
+    Values of h(x) that were given have the factors of the `components`, (m,), that they belong to.
+    """
     cycle.facts["inflation"] = float(np.mean([factor.mean() for factor in factors]))
     if all((factor == 1).all() for factor in factors):
         return cycle
-    forecast = _arrays.namespace(cycle.forecast).empty_like(cycle.forecast)
-    for b, factor in enumerate(factors):
-        one = slice(b, b + 1)
-        if inflation.is_changed:
-            inflation.widen(cycle.forecast[b], factor, forecast[b])
-        else:
-            cycle.backend.widen(cycle.forecast[one], factor, forecast[one])
-    return dataclasses.replace(cycle, forecast=forecast)
+
+    def widened(ensembles: Any, factors: list[Vector]) -> Any:
+        wider = _arrays.namespace(ensembles).empty_like(ensembles)
+        for b, factor in enumerate(factors):
+            one = slice(b, b + 1)
+            if inflation.is_changed:
+                inflation.widen(ensembles[b], factor, wider[b])
+            else:
+                cycle.backend.widen(ensembles[one], factor, wider[one])
+        return wider
+
+    given = cycle.given
+    if given is not None:
+        of_values = [f if f.size == 1 or components is None else f[components] for f in factors]
+        given = widened(given, of_values)
+    return dataclasses.replace(cycle, forecast=widened(cycle.forecast, factors), given=given)
 
 
 class _Tuned:
@@ -196,7 +209,7 @@ class _Tuned:
         cycle.facts["outliers"] = float(sum(state.outliers.size for state in cycle.tuning.values()))
         if cycle.facts["outliers"]:
             cycle = dataclasses.replace(cycle, y=self._y)
-        return _widened(self._inflation, cycle, factors)
+        return _widened(self._inflation, cycle, factors, self._known.components)
 
     def _ensemble(self, b: int) -> Vector:
         """Return the factors of one ensemble, (D,), or ones where nothing is widened."""
@@ -263,7 +276,7 @@ class _Tuned:
             order = known.order
             components = components[order]
         else:
-            x, observed = cycle.obs.values(x, y)
+            x, observed = cycle.values(b), cycle.obs.of_values(y)
         moments = xp.empty((2, y.size), y.dtype)
         cycle.backend.innovations(x, observed, moments)
         departure, variance = _arrays.to_host(moments).astype(np.float64)

@@ -10,7 +10,7 @@ from .. import _checks
 from ..observation import Observation
 from ..priors import EnsemblePrior, Noising, Prior
 from . import knobs
-from .base import Array, Cycle
+from .cycle import Array, Cycle
 from .prior_filter import Normals, PriorFilter, limited, needs_gradient, prior_knobs, spread
 
 

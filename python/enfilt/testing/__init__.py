@@ -33,7 +33,13 @@ _OF_ALL: tuple[_Test, ...] = (
     objects.pickling,
 )
 #: What subclasses of `enfilt.filters.EnsembleFilter` promise beyond a method `analysis`.
-_OF_OURS: tuple[_Test, ...] = (values.noise, objects.memory, objects.frozen, objects.names)
+_OF_OURS: tuple[_Test, ...] = (
+    values.noise,
+    values.observed_values,
+    objects.memory,
+    objects.frozen,
+    objects.names,
+)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Problem:
         std, locations = np.asarray(self.obs.std), self.obs.locations
         obs = dataclasses.replace(
             self.obs,
-            operator=Subset(seen) @ self.obs.operator,
+            operator=Subset(seen) @ self.obs.h,
             std=std[seen] if std.ndim else self.obs.std,
             locations=None if locations is None else np.asarray(locations)[seen],
         )

@@ -16,6 +16,7 @@ from .problem import (
     close,
     copies_of,
     fail,
+    refused,
     same,
     untouched,
 )
@@ -171,6 +172,26 @@ def noise(p: Problem) -> None:
         if p.draws_noise_alone:
             found = p.analysis(arguments, rng=SEED + 1)
             same(found, wanted, "with noise=, the analysis of another seed", "no draw but noise")
+
+
+def observed_values(p: Problem) -> None:
+    """Check that `observed=` takes h(x), an ensemble at a time, or is an error that names it."""
+    arguments = p.inputs(batch=2)
+    arguments["observed"] = p.obs.h(arguments["forecast"])
+    copies = copies_of(arguments)
+    try:
+        found = p.analysis(arguments)
+    except TypeError as error:
+        if "observed" not in str(error):
+            raise
+        return
+    untouched(arguments, copies, "after an analysis with observed=")
+    if not np.isfinite(found).all():
+        fail("the analysis with observed= is not finite", "finite values")
+    alone = p.analysis(_of_batch(arguments, 0))
+    close(found[0], alone, "with observed=, the first of a batch", "what the ensemble gives alone")
+    short = arguments["observed"][..., 1:]
+    refused(p, arguments, "observed", short, f"observed of shape {short.shape}")
 
 
 def missing_observations(p: Problem) -> None:

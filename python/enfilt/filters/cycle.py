@@ -1,0 +1,124 @@
+"""One analysis as filters see it, and what they remember from one to the next."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks
+from ..backends import Backend, ObservedComponents
+from ..localization import GaspariCohn
+from ..observation import Observation
+from . import self_tuning
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Memory:
+    """What a filter remembers from one analysis to the next; its options stay frozen.
+
+    Attributes
+    ----------
+    facts : dict
+        What the last analysis says of itself.
+    tuning : dict
+        What filters that tune themselves remember, by the index in the batch.
+    geometry : Geometry, optional
+        What follows from the places of components and observations alone.
+    """
+
+    facts: dict[str, float] = field(default_factory=dict)
+    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
+    geometry: self_tuning.Geometry | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"geometry": None}  # it is made again
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """One analysis, checked: what a filter works on.
+
+    Attributes
+    ----------
+    forecast, previous : ndarray, (B, N, D)
+        `previous` is None where it was not given.
+    y : ndarray, (B, m)
+        NaN: not observed.
+    obs : Observation
+    noise : ndarray or None
+        (B, ...) with the filter's own shape behind; None: draw from `rng`.
+    rng : numpy.random.Generator
+    backend : Backend
+    given : ndarray, (B, N, m), or None
+        h(x), where it was given.
+    facts : dict
+        What the analysis says of itself, numbers by name: filled by the filter.
+    tapers : dict
+        Those found from the ensembles, by the index in the batch.
+    tuning : dict
+        What `Memory` keeps of this cycle.
+    """
+
+    forecast: Array
+    previous: Array | None
+    y: Array
+    obs: Observation
+    noise: Array | None
+    rng: np.random.Generator
+    backend: Backend
+    given: Array | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+    tapers: dict[int, GaspariCohn] = field(default_factory=dict)
+    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
+
+    @functools.cached_property
+    def key(self) -> int:
+        """The key of all counter-based draws of this analysis."""
+        return int(self.rng.integers(2**64, dtype=np.uint64))
+
+    def misfit(self, b: int) -> Array:
+        """Return J of the forecast members of one ensemble of the batch, (N,) in float64."""
+        if self.observed is not None or self.given is not None:
+            return self.backend.misfit(*self.seen(b))
+        return self.obs.misfit(self.forecast[b], self.y[b])
+
+    def values(self, b: int) -> Array:
+        """Return h(x) of the forecast of one ensemble of the batch, contiguous, (N, m)."""
+        if self.given is not None:
+            given: Array = self.given[b]
+            return given
+        return _checks.contiguous(self.obs.observe(self.forecast[b], self.y.shape[-1]))
+
+    def seen(self, b: int) -> tuple[Array, ObservedComponents]:
+        """Return what kernels take: one ensemble of the batch, or its h(x), and what is seen."""
+        if self.observed is not None:
+            return self.forecast[b], self.observed.of(b)
+        return self.values(b), self.obs.of_values(self.y[b])
+
+    def normals(self, b: int, shape: tuple[int, int], scratch: Array | None = None) -> Array:
+        """Return `noise` of one ensemble, or standard normals of `shape` drawn in its place.
+
+        They are drawn into the memory of `scratch`, contiguous, where that is large enough.
+        """
+        if self.noise is not None:
+            given: Array = self.noise[b]
+            return given
+        count = shape[0] * shape[1]
+        if scratch is None or scratch.size < count:
+            scratch = self.backend.empty(shape, self.forecast.dtype)
+        draws = scratch.reshape(-1)[:count].reshape(shape)
+        self.backend.normals(self.key, b, 0, draws)
+        return draws
+
+    @functools.cached_property
+    def observed(self) -> ObservedComponents | None:
+        """The observations as the kernels take them, or None where they can't, or need not."""
+        if self.given is not None:
+            return None
+        return self.obs.components(self.forecast.shape[-1], self.y)
