@@ -109,10 +109,14 @@ def test_choosing_steps_reads_two_numbers_a_trial(stand_in):
     assert stand_in.waits == before + 2
 
 
-@pytest.mark.parametrize("name", ["ETKF", "LEnFF", "LEnFF()"])
+@pytest.mark.parametrize("name", ["ETKF", "EnKF-N", "relaxed", "LEnFF", "LEnFF()"])
 def test_adaptive_inflation_is_that_of_the_cpu(cuda, name):
     filters = {
         "ETKF": ef.ETKF(inflation=ef.inflation.Adaptive()),
+        "EnKF-N": ef.ETKF(inflation=ef.inflation.FiniteSize()),
+        "relaxed": ef.LETKF(
+            ef.localization.GaspariCohn(4.0), inflation=ef.inflation.AdaptiveRTPS()
+        ),
         "LEnFF": ef.LEnFF(
             ef.localization.GaspariCohn(4.0), steps=3, inflation=ef.inflation.Adaptive()
         ),

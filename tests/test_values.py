@@ -58,6 +58,8 @@ VALUES = {
         ef.inflation.RTPP(0.3),
         ef.inflation.RTPS(0.3),
         ef.inflation.Adaptive(),
+        ef.inflation.AdaptiveRTPS(),
+        ef.inflation.FiniteSize(),
     ],
     "operators": lambda: [
         *(operators.Identity(), operators.Arctan(), operators.Tanh(), operators.Sigmoid(2.0)),

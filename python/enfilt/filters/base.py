@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .. import _arrays, _checks, _memory, backends
 from .._values import Frozen
 from ..backends import Backend
-from ..inflation import Inflation, as_inflation
+from ..inflation import AdaptiveRTPS, Inflation, as_inflation
 from ..observation import Observation
 from . import self_tuning
 from .cycle import Array, Cycle, Memory
@@ -217,6 +217,11 @@ class EnsembleFilter(Frozen, ABC):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
         if observed is not None or obs.operator is None:
             self._check_takes_observed(observed is not None)
+        if obs.operator is None and self._inflation.needs_h_of_analysis:
+            raise TypeError(
+                f"obs has no operator, and inflation={self._inflation!r} needs h of the analysis: "
+                f"expected Observation(operator, ...), or another inflation"
+            )
         told = obs.told_size(dim)
         self._check_observation(obs)
         observations = _checks.floating("y", y, dtype, missing=True)
@@ -336,6 +341,7 @@ class EnsembleFilter(Frozen, ABC):
             a is not None and xp.may_share_memory(a, target) for a in inputs
         )
         direct = direct and not self._calls_back(cycle)
+        direct = direct and not self._inflation.needs_h_of_analysis
         work = target.reshape(cycle.forecast.shape) if direct and target is not None else None
         if work is None:
             work = xp.empty_like(cycle.forecast)
@@ -395,6 +401,8 @@ class EnsembleFilter(Frozen, ABC):
         inflation = self._inflation
         if type(inflation).apply is not Inflation.apply:  # one of the user's
             inflation.apply(analysis, cycle.forecast)
+        elif isinstance(inflation, AdaptiveRTPS):
+            self_tuning.relaxed(inflation, cycle, analysis)
         elif not inflation.is_identity:
             inflation._apply(analysis, cycle.forecast, cycle.backend)
 

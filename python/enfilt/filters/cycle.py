@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from .. import _checks
 from ..backends import Backend, ObservedComponents
 from ..localization import GaspariCohn
 from ..observation import Observation
-from . import self_tuning
+
+if TYPE_CHECKING:
+    from . import self_tuning
 
 Array = npt.NDArray[Any]
 

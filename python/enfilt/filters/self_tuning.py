@@ -12,15 +12,16 @@ import numpy.typing as npt
 from .. import _arrays
 from .._values import same
 from ..grids import Grid, RegularGrid
-from ..inflation import Adaptive, Inflation
+from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import FromEnsemble, GaspariCohn
-from . import spread_factors, taper_range
+from . import one_factor, spread_factors, taper_range
+from .one_factor import OneFactor
 from .places import Places
 from .spread_factors import Amounts, Innovations, LocalFactors, NearSums
 from .taper_range import Candidates, Moments
 
 if TYPE_CHECKING:
-    from .cycle import Cycle, Memory
+    from .cycle import Array, Cycle, Memory
 
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -120,64 +121,38 @@ def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycl
     """Return the cycle with tapers from the ensembles, and the forecast widened by innovations."""
     from_ensemble = isinstance(localization, FromEnsemble)
     adaptive = inflation if isinstance(inflation, Adaptive) else None
-    if not from_ensemble and adaptive is None:
-        return cycle
-    one = adaptive is not None and (adaptive.local is False or adaptive.is_changed)
+    if adaptive is not None and (adaptive.local is False or adaptive.is_changed):
+        adaptive = None
     known = None
-    if from_ensemble or not one:
+    if from_ensemble or adaptive is not None:
         known = geometry(memory, cycle)
     if known is None and (from_ensemble or (adaptive is not None and adaptive.local)):
         known = Geometry(cycle, None)  # the error that it raises says what is missing
     if known is not None:
-        inflated = None if one else adaptive
-        cycle = _Tuned(known, localization, inflated, memory, cycle).cycle()
-        if inflated is not None or adaptive is None:
+        cycle = _Tuned(known, localization, adaptive, memory, cycle).cycle()
+        if adaptive is not None:
             return cycle
-    assert adaptive is not None
-    factors = [_one_factor(adaptive, memory, cycle, b) for b in range(len(cycle.forecast))]
-    return _widened(adaptive, cycle, factors)
-
-
-def _one_factor(inflation: Adaptive, memory: Memory, cycle: Cycle, b: int) -> Vector:
-    """Return the factor of all components of one ensemble, (1,), and keep it."""
-    x, y = cycle.forecast[b], cycle.y[b]
-    known = memory.tuning.get(b, Tuning()).factor
-    before = 1.0 if known is None else known
-    if inflation.is_changed:
-        given = {} if cycle.given is None else {"observed": cycle.given[b]}
-        factor = inflation.estimate(x, y, cycle.obs, before, **given)
-    else:
-        factor = inflation.learn(*cycle.seen(b), cycle.backend, before)
-    cycle.tuning[b] = dataclasses.replace(cycle.tuning.get(b, Tuning()), factor=factor)
-    return np.array([factor])
-
-
-def _widened(
-    inflation: Adaptive, cycle: Cycle, factors: list[Vector], components: Indices | None = None
-) -> Cycle:
-    """Return the cycle with the variance of each ensemble's forecast times its factor.
-
-    Values of h(x) that were given have the factors of the `components`, (m,), that they belong to.
-    """
-    cycle.facts["inflation"] = float(np.mean([factor.mean() for factor in factors]))
-    if all((factor == 1).all() for factor in factors):
+    if not isinstance(inflation, one_factor.OneFactor):
         return cycle
+    factors = [_one_factor(inflation, memory, cycle, b) for b in range(len(cycle.forecast))]
+    if isinstance(inflation, AdaptiveRTPS):  # its turn comes after the analysis
+        cycle.facts["inflation"] = float(np.mean(factors))
+        return cycle
+    return one_factor.widened(inflation, cycle, [np.array([factor]) for factor in factors])
 
-    def widened(ensembles: Any, factors: list[Vector]) -> Any:
-        wider = _arrays.namespace(ensembles).empty_like(ensembles)
-        for b, factor in enumerate(factors):
-            one = slice(b, b + 1)
-            if inflation.is_changed:
-                inflation.widen(ensembles[b], factor, wider[b])
-            else:
-                cycle.backend.widen(ensembles[one], factor, wider[one])
-        return wider
 
-    given = cycle.given
-    if given is not None:
-        of_values = [f if f.size == 1 or components is None else f[components] for f in factors]
-        given = widened(given, of_values)
-    return dataclasses.replace(cycle, forecast=widened(cycle.forecast, factors), given=given)
+def _one_factor(inflation: OneFactor, memory: Memory, cycle: Cycle, b: int) -> float:
+    """Return the factor of all components of one ensemble, and keep it."""
+    known = memory.tuning.get(b, Tuning()).factor
+    factor = one_factor.factor(inflation, cycle, b, 1.0 if known is None else known)
+    cycle.tuning[b] = dataclasses.replace(cycle.tuning.get(b, Tuning()), factor=factor)
+    return factor
+
+
+def relaxed(inflation: AdaptiveRTPS, cycle: Cycle, analysis: Array) -> None:
+    """Relax the analysis (B, N, D) of a cycle that was `adapted`, in place."""
+    factors = [cycle.tuning[b].factor or 1.0 for b in range(len(analysis))]
+    one_factor.relax(inflation, cycle, factors, analysis)
 
 
 class _Tuned:
@@ -209,7 +184,7 @@ class _Tuned:
         cycle.facts["outliers"] = float(sum(state.outliers.size for state in cycle.tuning.values()))
         if cycle.facts["outliers"]:
             cycle = dataclasses.replace(cycle, y=self._y)
-        return _widened(self._inflation, cycle, factors, self._known.components)
+        return one_factor.widened(self._inflation, cycle, factors, self._known.components)
 
     def _ensemble(self, b: int) -> Vector:
         """Return the factors of one ensemble, (D,), or ones where nothing is widened."""
