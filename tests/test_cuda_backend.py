@@ -73,6 +73,13 @@ def test_values_of_h_are_taken_without_waiting(stand_in, name):
     np.testing.assert_allclose(found.get(), wanted.get(), rtol=0, atol=1e-11)
 
 
+def test_correlated_errors_are_refused(stand_in):
+    forecast, _, y, _ = small(stand_in.cupy)
+    obs = ef.Observation(ef.operators.Identity(), covariance=np.eye(40) + 0.1)
+    with pytest.raises(TypeError, match="covariance of correlated errors, which are decorrelated"):
+        FILTERS["ETKF"].analysis(forecast, y, obs)
+
+
 @pytest.mark.parametrize("name", ["LEnFF", "LETKF"])
 def test_lists_do_not_wait_and_do_not_depend_on_the_order_of_threads(stand_in, monkeypatch, name):
     forecast, _, y, obs = small(stand_in.cupy, members=36)

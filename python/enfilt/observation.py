@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from . import _arrays, _checks
 from ._values import Value
 from .backends import ObservedComponents
+from .error_covariance import ErrorCovariance
+from .error_statistics import ErrorStatistics
 from .grids import Grid, as_grid, check_places
 from .operators import Operator
 from .operators.base import Pointwise
@@ -20,17 +22,21 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Observation(Value):
-    """Observations y = h(x) + r eps, eps ~ N(0, I), with R = diag(r_1^2 .. r_m^2).
+class Observation(ErrorStatistics, Value):
+    """Observations y = h(x) + e, e ~ N(0, R), with R = diag(r_1^2 .. r_m^2) or any covariance.
 
     Parameters
     ----------
     operator : Operator or None
         h, from `enfilt.operators`. None: h(x) is computed elsewhere, and each analysis is given its
         values, ``filt.analysis(..., observed=Hx)``.
-    std : float or array_like, (m,)
+    std : float or array_like, (m,), optional
         r, the standard deviation of the observation error, above zero: from 1e-150 to 1e150. An
         entry may be NaN where that of `y` always is.
+    covariance : array_like or scipy.sparse array, (m, m), optional
+        R, in place of `std`, where errors are correlated: symmetric and positive definite. Zeros
+        say what is not: observations are looked at in blocks that correlate, also by way of others.
+        A missing value leaves R of the others.
     grid : Grid or array_like, (D, k), optional
         Where the components lie, which localization needs: a grid from `enfilt.grids`, or
         coordinates. A `TwinExperiment` passes its model's.
@@ -40,9 +46,10 @@ class Observation(Value):
     Raises
     ------
     TypeError, ValueError
-        If the operator is something else, `std` is not finite and above zero, `locations` are no
-        coordinates, something is masked, or the labels of pandas or xarray contradict positions, by
-        which all arrays are taken.
+        If the operator is something else, not one of `std` and `covariance` is given, `std` is not
+        finite and above zero, `covariance` not square, symmetric and positive definite, `locations`
+        are no coordinates, something is masked, or the labels of pandas or xarray contradict
+        positions, by which all arrays are taken.
 
     Examples
     --------
@@ -52,12 +59,21 @@ class Observation(Value):
     3
     >>> obs.simulate(np.zeros(5), rng=0).round(2)
     array([ 0.06, -0.07,  0.32])
+
+    Errors that neighbours share:
+
+    >>> apart = np.abs(np.subtract.outer(np.arange(3), np.arange(3)))
+    >>> obs = ef.Observation(ef.operators.Every(2), covariance=0.25 * 0.5**apart)
+    >>> ef.ETKF().analysis(np.eye(5), np.zeros(3), obs).mean(axis=0).round(2)
+    array([0.16, 0.25, 0.17, 0.25, 0.16])
     """
 
     operator: Operator | None
-    std: float | npt.ArrayLike
+    std: float | npt.ArrayLike | None = None
+    covariance: Any = field(default=None, kw_only=True)
     grid: Any = field(default=None, kw_only=True)
     locations: Any = field(default=None, kw_only=True)
+    _error: ErrorCovariance | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, Operator | None):
@@ -70,24 +86,14 @@ class Observation(Value):
         if self.locations is not None:
             locations = _checks.coordinates("locations", self.locations)
             object.__setattr__(self, "locations", locations)
-        std = _checks.numbers("std", self.std)
-        if std.ndim > 1 or not std.size:
-            raise ValueError(f"std has shape {std.shape}: expected one number or (m,)")
-        # within them 1/std^2 is a number, too
-        allowed = (std >= 1e-150) & (std <= 1e150) | (np.isnan(std) & (std.ndim > 0))
-        bad = np.flatnonzero(~allowed)
-        if bad.size:
-            where = f"std[{bad[0]}]" if std.ndim else "std"
-            raise ValueError(
-                f"{where}={std.flat[bad[0]]}: expected finite standard deviations above zero, "
-                f"from 1e-150 to 1e150"
-            )
-        if std.ndim:
-            std = std.copy()
-            std.flags.writeable = False
-            object.__setattr__(self, "std", std)
-        else:
-            object.__setattr__(self, "std", float(std))
+        self._check_errors()
+
+    def at(self, grid: Grid, locations: Array | None) -> Observation:
+        """Return the same observations on another grid, without checking again what was."""
+        moved = copy.copy(self)
+        object.__setattr__(moved, "grid", grid)
+        object.__setattr__(moved, "locations", locations)
+        return moved
 
     @property
     def h(self) -> Operator:
@@ -134,17 +140,16 @@ class Observation(Value):
         m = None if self.operator is None else self.operator.told_size(dim)
         if m is not None:
             return self._check_std(m)
-        if np.ndim(self.std):
-            return np.size(self.std)
+        if self.r.ndim:
+            return self.r.size
         if self.locations is None:
             return None
         return len(self.locations)
 
     def _check_std(self, m: int) -> int:
-        if np.ndim(self.std) and np.size(self.std) != m:
-            raise ValueError(
-                f"std has {np.size(self.std)} entries: expected {m}, one an observation"
-            )
+        if self.r.ndim and self.r.size != m:
+            what = "std" if self._error is None else "the diagonal of covariance"
+            raise ValueError(f"{what} has {self.r.size} entries: expected {m}, one an observation")
         return m
 
     def observe(self, x: Array, m: int) -> Array:
@@ -220,9 +225,9 @@ class Observation(Value):
     def components(self, dim: int, y: Array) -> ObservedComponents | None:
         """Return observations y (..., m) of states of `dim` components as kernels take them.
 
-        None where the operator is none that they evaluate themselves.
+        None where the operator is none that they evaluate themselves, or errors are correlated.
         """
-        form = self.pointwise(dim)
+        form = self.pointwise(dim) if not self.is_correlated else None
         if form is None:
             return None
         xp = _arrays.namespace(y)
@@ -248,66 +253,25 @@ class Observation(Value):
         )
 
     def of_values(self, y: Array) -> ObservedComponents:
-        """Return observations y (m,) as kernels take them that are given h(x) in place of x."""
+        """Return observations y (m,) as kernels take them that are given h(x) in place of x.
+
+        Correlations of their errors are left out.
+        """
         precision = self.precision(y.dtype)
         return ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
-
-    def precision(self, dtype: npt.DTypeLike) -> Array:
-        """Return 1/r^2, of shape (1,) or (m,), in `dtype`.
-
-        Raises
-        ------
-        FloatingPointError
-            If 1/r^2 is too large for `dtype`.
-        """
-        kind = _checks.float_dtype("dtype", dtype)
-        found = self._precisions.get(kind)
-        if found is None:
-            found = self._precisions[kind] = self._precision(kind)
-        return found
-
-    @functools.cached_property
-    def _precisions(self) -> dict[np.dtype[Any], Array]:
-        """1/r^2 by dtype, made once and read-only."""
-        return {}
-
-    def _precision(self, kind: np.dtype[Any]) -> Array:
-        std = np.atleast_1d(np.asarray(self.std, np.float64))
-        precision: Array = 1.0 / np.where(np.isnan(std), np.inf, std) ** 2  # NaN: not observed
-        if kind == np.float32 and precision.max() > np.finfo(np.float32).max:
-            raise FloatingPointError(
-                f"std goes down to {np.nanmin(self.std):.3g}, 1/std^2 of which is no number in "
-                f"float32: expected at least 6e-20, or float64"
-            )
-        precision = np.ascontiguousarray(precision, kind)
-        precision.flags.writeable = False
-        return precision
 
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
         x, y = self._given(x, y)
-        return self.weighted(self.h(x), y)
-
-    def weighted(self, h: Array, y: Array) -> Array:
-        """Return R^-1 (y - h), with zeros where y is NaN."""
-        xp = _arrays.namespace(h)
-        missing = xp.isnan(y)
-        apart = xp.where(missing, 0, y) - self._checked(h, y.shape[-1])
-        scaled = xp.asarray(self.precision(h.dtype)) * apart
-        weighted: Array = xp.where(missing, xp.zeros((), h.dtype), scaled)
-        return weighted
+        return self.weighted(self.observe(x, y.shape[-1]), y)
 
     def misfit(self, x: Array, y: Array) -> Array:
-        """Return J(x) = 1/2 sum_k ((y_k - h_k(x)) / r_k)^2, (...,) for x of (..., D).
+        """Return J(x) = 1/2 (y - h(x))^T R^-1 (y - h(x)), (...,) for x of (..., D).
 
         Components of y that are NaN are left out.
         """
         x, y = self._given(x, y)
-        xp = _arrays.namespace(x)
-        residual = xp.where(xp.isnan(y), 0, y - self.observe(x, y.shape[-1])).astype(np.float64)
-        precision = xp.asarray(self.precision(np.float64))
-        result: Array = 0.5 * xp.sum(precision * residual**2, axis=-1)
-        return result
+        return self.misfit_of_values(self.observe(x, y.shape[-1]), y)
 
     def _given(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Check that x and y are arrays of one dtype, which have axes."""
@@ -320,37 +284,11 @@ class Observation(Value):
         self.check_seen(y)
         return x, y
 
-    @functools.cached_property
-    def _unknown(self) -> npt.NDArray[np.int64]:
-        """The observations whose error is not known."""
-        return np.flatnonzero(np.isnan(self.std))
-
-    def check_seen(self, y: Array) -> None:
-        """Check that nothing is observed, (..., m), whose error is NaN.
-
-        Raises
-        ------
-        ValueError
-            If something is; the message gives its index.
-        """
-        if not self._unknown.size or y.shape[-1] != np.size(self.std):
-            return  # of another size, whoever takes h(x) says so
-        held = y[..., _arrays.namespace(y).asarray(self._unknown)]
-        seen = np.argwhere(~np.isnan(_arrays.to_host(held)))
-        if seen.size:
-            *lead, k = seen[0]
-            at = self._unknown[k]
-            where = ", ".join(map(str, [*lead, at]))
-            raise ValueError(
-                f"std[{at}] is nan, but y[{where}] is observed: expected a standard deviation, or "
-                f"NaN in y"
-            )
-
     def gradient(self, x: Array, y: Array) -> Array:
         """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
         x, y = self._given(x, y)
         h, pull = self.h.linearize(x)
-        return -pull(self.weighted(h, y))
+        return -pull(self.weighted(self._checked(h, y.shape[-1]), y))
 
     def simulate(self, truth: Array, rng: np.random.Generator | int | None = None) -> Array:
         """Return observations of a state (D,): h(truth) plus observation error.
@@ -365,7 +303,7 @@ class Observation(Value):
         Returns
         -------
         ndarray, (m,)
-            In the dtype of `truth`; NaN where `std` is.
+            In the dtype of `truth`, errors correlated as `covariance` says; NaN where `std` is.
 
         Raises
         ------
@@ -388,10 +326,10 @@ class Observation(Value):
                 raise ValueError(
                     f"locations has {len(self.locations)} rows: expected {m}, one an observation"
                 )
-            error = rng.standard_normal(m) * np.asarray(self.std)
+            error = self.errors(rng.standard_normal(m), np.zeros(m))
             simulated: Array = xp.asarray(h + xp.asarray(error.astype(truth.dtype)))
         # NaN would be an observation not made
-        if xp is np and not (np.isfinite(simulated) | np.isnan(self.std)).all():
+        if xp is np and not (np.isfinite(simulated) | np.isnan(self.r)).all():
             raise FloatingPointError(
                 f"{_checks.first_bad('h(truth)', simulated)}: expected a smaller truth or std"
             )

@@ -265,7 +265,7 @@ class EnsembleFilter(Frozen, ABC):
         arrays = {"forecast": ensemble, "observed": given, "previous": before, "noise": normals}
         backend = backends.of_arrays(self.backend, **arrays, y=observations, out=target)
         if backend.on_device:
-            self._check_on_device(ensemble, None if given is not None else obs, target)
+            self._check_on_device(ensemble, obs, target, evaluated=given is None)
         else:
             self._check_values(observations, {} if finite else arrays, backend)
 
@@ -310,19 +310,24 @@ class EnsembleFilter(Frozen, ABC):
                 _checks.finite(name, array, backend.all_finite)
 
     def _check_on_device(
-        self, forecast: Array, obs: Observation | None, target: Array | None
+        self, forecast: Array, obs: Observation, target: Array | None, *, evaluated: bool
     ) -> None:
         """Check what can be without waiting for the device: not the values.
 
-        `obs` is None where its operator is not evaluated.
+        `evaluated` tells whether h is.
         """
         if not self._takes_cupy:
             raise TypeError(
                 f"forecast is a CuPy array, which {type(self).__name__} does not run on: expected "
                 f"NumPy arrays, such as cupy.asnumpy(forecast)"
             )
-        form = None if obs is None else obs.pointwise(forecast.shape[-1])
-        if obs is not None and form is not None and form.function is not None:
+        if obs.is_correlated:
+            raise TypeError(
+                "obs has a covariance of correlated errors, which are decorrelated on the CPU, but "
+                "forecast is a CuPy array: expected std=, or NumPy arrays"
+            )
+        form = obs.pointwise(forecast.shape[-1]) if evaluated else None
+        if form is not None and form.function is not None:
             raise TypeError(
                 f"{obs.operator!r} is compiled for the CPU, but forecast is a CuPy array: expected "
                 f"an operator of the library, or Custom(h, vjp) with NumPy's functions, "
@@ -387,7 +392,7 @@ class EnsembleFilter(Frozen, ABC):
         return FloatingPointError(
             f"{type(self).__name__} fails in {cycle.forecast.dtype}: {found}. All that it was "
             f"given is finite, forecast up to {np.abs(cycle.forecast).max():.3g}, y up to "
-            f"{y.max(initial=0):.3g}, std down to {np.nanmin(cycle.obs.std):.3g}: expected numbers "
+            f"{y.max(initial=0):.3g}, std down to {np.nanmin(cycle.obs.r):.3g}: expected numbers "
             f"nearer to each other, float64, or options whose steps are smaller"
         )
 

@@ -86,9 +86,9 @@ class Cycle:
 
     def misfit(self, b: int) -> Array:
         """Return J of the forecast members of one ensemble of the batch, (N,) in float64."""
-        if self.observed is not None or self.given is not None:
-            return self.backend.misfit(*self.seen(b))
-        return self.obs.misfit(self.forecast[b], self.y[b])
+        if self.observed is None and (self.given is None or self.obs.is_correlated):
+            return self.obs.misfit_of_values(self.values(b), self.y[b])
+        return self.backend.misfit(*self.seen(b))
 
     def values(self, b: int) -> Array:
         """Return h(x) of the forecast of one ensemble of the batch, contiguous, (N, m)."""
@@ -98,7 +98,10 @@ class Cycle:
         return _checks.contiguous(self.obs.observe(self.forecast[b], self.y.shape[-1]))
 
     def seen(self, b: int) -> tuple[Array, ObservedComponents]:
-        """Return what kernels take: one ensemble of the batch, or its h(x), and what is seen."""
+        """Return what kernels take: one ensemble of the batch, or its h(x), and what is seen.
+
+        Correlations of errors are left out.
+        """
         if self.observed is not None:
             return self.forecast[b], self.observed.of(b)
         return self.values(b), self.obs.of_values(self.y[b])

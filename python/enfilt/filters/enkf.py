@@ -27,7 +27,7 @@ class EnKF(EnsembleFilter):
     C = (N-1) I + Y R^-1 Y^T, and no matrix of m x m or D x m is made. Localized, the covariances
     are Schur products rho o P_xy and rho o P_yy (Houtekamer, Mitchell 2001, eq. 6), P_yy an m x m
     matrix and P_xy made a block of components at a time: for problems of some 10,000 observations
-    at most.
+    at most. R itself is not tapered, correlated or not.
 
     Parameters
     ----------
@@ -136,20 +136,23 @@ class EnKF(EnsembleFilter):
             out[...] = x
             return
         places = places[seen]
-        std = np.broadcast_to(np.asarray(cycle.obs.std, np.float64), cycle.y[b].shape)[seen]
         values = cycle.values(b)[:, seen].astype(np.float64)
         mean = values.mean(axis=0)
         y = cycle.y[b, seen].astype(np.float64)
         values -= mean
         if normals is not None:
-            pull = (y - mean) - values + std * normals[:, seen]
+            pull = (y - mean) - values + cycle.obs.errors(normals, cycle.y[b])[:, seen]
         else:
             pull = (y - mean) - values / 2
         count = len(seen)
         covariance = values.T @ values / (members - 1)
         for part in ensemble_space.blocks(count, count):
             covariance[part] *= taper.weight(grid.distances(places[part], places))
-        covariance[np.diag_indices(count)] += std**2
+        if cycle.obs.is_correlated:
+            covariance += cycle.obs.error_covariance(seen, cycle.y.shape[-1])
+        else:
+            std = np.broadcast_to(cycle.obs.r, cycle.y[b].shape)[seen]
+            covariance[np.diag_indices(count)] += std**2
         # not Cholesky: a taper on a short ring, or a step, need not be positive definite
         solved = np.linalg.solve(covariance, pull.T).T / (members - 1)
         for part in ensemble_space.blocks(dim, max(count, members)):

@@ -123,6 +123,8 @@ def observation_products(
 ) -> Products:
     """Sum what the observations say in the space of the ensemble; missing ones drop out.
 
+    Those with correlated errors are decorrelated first (`Observation.decorrelation`).
+
     Parameters
     ----------
     cycle : Cycle
@@ -140,6 +142,10 @@ def observation_products(
     if values is None and ensemble is None and cycle.given is not None:
         values = cycle.given[b]
     y = cycle.y[b]
+    decorrelation = cycle.obs.decorrelation(y)
+    if decorrelation is not None:
+        h = cycle.obs.observe(x, y.size) if values is None else values
+        values, y = decorrelation(h), decorrelation(y)
     members = len(x)
     xp = _arrays.namespace(x)
     precision = xp.broadcast_to(xp.asarray(cycle.obs.precision(np.float64)), y.shape)

@@ -226,6 +226,11 @@ class EnSF(EnsembleFilter):
         """EnSF of the observed components, and a regression onto the others."""
         dim = cycle.forecast.shape[-1]
         form = cycle.obs.pointwise(dim)
+        if cycle.obs.is_correlated:
+            raise ValueError(
+                "regress_unobserved=True takes observations one by one, and obs has a covariance "
+                "of correlated errors: expected std=, or regress_unobserved=False"
+            )
         if form is None:
             raise ValueError(
                 f"regress_unobserved=True needs observations of single components, which "

@@ -85,7 +85,7 @@ def measurement(obs: Observation, y: Array, dim: int) -> Measurement | None:
     ValueError
         If the operator mixes components and the observation errors are not all the same.
     """
-    form = obs.pointwise(dim)
+    form = obs.pointwise(dim) if not obs.is_correlated else None
     if form is not None:
         if form.kind != "identity":
             return None
@@ -99,7 +99,7 @@ def placed(
 ) -> tuple[Vector, Vector, Vector]:
     """Return gain, y and r of `Measurement` for observations each of one component."""
     seen = ~np.isnan(y)
-    errors = np.broadcast_to(np.asarray(obs.std, dtype=np.float64), y.shape)[seen]
+    errors = np.broadcast_to(obs.r, y.shape)[seen]
     gain, values = np.zeros(dim), np.zeros(dim)
     std = np.full(dim, math.sqrt(float(np.mean(errors**2))))
     where = components[seen]
@@ -108,8 +108,10 @@ def placed(
 
 
 def _mixed(obs: Observation, y: Array, dim: int) -> Measurement:
-    errors = np.asarray(obs.std, dtype=np.float64)
-    errors = errors[~np.isnan(errors)]  # where nothing is ever observed
+    errors = obs.r[~np.isnan(obs.r)]  # where nothing is ever observed
+    transform = obs.decorrelation(y)
+    if transform is not None:  # correlated errors become those of size one
+        y, errors = transform(y) / obs.r, np.ones(1)
     if np.ptp(errors) > 0:
         raise ValueError(
             f"std has entries from {errors.min():g} to {errors.max():g}: expected one number, "
@@ -117,7 +119,7 @@ def _mixed(obs: Observation, y: Array, dim: int) -> Measurement:
             f"directions, each a mixture of all"
         )
     seen = ~np.isnan(y)
-    left, k, right = _decompose(obs.h, dim, seen.tobytes())
+    left, k, right = _decompose(obs if transform else obs.h, dim, seen.tobytes())
     gain, values = np.zeros(dim), np.zeros(dim)
     # a direction of rounding size tells nothing
     rank = int(np.sum(k > k.max(initial=0.0) * np.finfo(np.float64).eps * max(dim, y.size)))
@@ -127,11 +129,21 @@ def _mixed(obs: Observation, y: Array, dim: int) -> Measurement:
 
 
 @functools.lru_cache(maxsize=4)
-def _decompose(operator: Operator, dim: int, seen: bytes) -> tuple[Vector, Vector, Vector]:
-    """Return the singular value decomposition of the rows that are seen; the same in all cycles."""
-    matrix = operator.as_matrix(dim)
+def _decompose(
+    observed: Operator | Observation, dim: int, seen: bytes
+) -> tuple[Vector, Vector, Vector]:
+    """Return the singular value decomposition of the rows that are seen; the same in all cycles.
+
+    Of observations with correlated errors they are whitened.
+    """
+    operator = observed.h if isinstance(observed, Observation) else observed
+    matrix, kept = operator.as_matrix(dim), np.frombuffer(seen, dtype=bool)
     assert matrix is not None  # checked before
-    left, k, right = np.linalg.svd(matrix[np.frombuffer(seen, dtype=bool)], full_matrices=True)
+    if isinstance(observed, Observation):
+        transform = observed.decorrelation(np.where(kept, 0.0, np.nan))
+        assert transform is not None
+        matrix = (transform(matrix.T) / observed.r).T
+    left, k, right = np.linalg.svd(matrix[kept], full_matrices=True)
     return left, k, right
 
 

@@ -107,6 +107,8 @@ class MonteCarloGuidance(Guidance):
         if context.observed is not None:
             return -context.backend.misfit(context.x1, context.observed)
         if context.given is not None:
+            if context.obs.is_correlated:
+                return -context.obs.misfit_of_values(context.given, context.y)
             seen = context.obs.of_values(context.y)
             return -context.backend.misfit(context.given, seen)
         return -context.obs.misfit(context.x1, context.y)
@@ -140,7 +142,9 @@ class CovarianceGuidance(Guidance):
             a -= a.mean(axis=0)
             values = self._anomalies(context)
             states = a @ a.T
-            observed = (values * self._precision(context)) @ values.T
+            y = context.y
+            towards = _arrays.namespace(y).where(y == y, 0, y)  # NaN where y is
+            observed = context.obs.weighted(-values, towards) @ values.T
         xp = _arrays.namespace(x1)
         eye = xp.eye(members)
         stack = [
@@ -158,13 +162,6 @@ class CovarianceGuidance(Guidance):
             h = h.astype(np.float64)
             context.anomalies = h - h.mean(axis=0)
         return context.anomalies
-
-    @staticmethod
-    def _precision(context: Context) -> Array:
-        xp = _arrays.namespace(context.y)
-        precision = xp.asarray(context.obs.precision(np.float64))
-        found: Array = xp.where(xp.isnan(context.y), 0.0, precision)
-        return found
 
     def drift(self, context: Context, state: FlowState) -> Array:
         u = self._innovation(context, state).astype(np.float64) @ self._anomalies(context).T

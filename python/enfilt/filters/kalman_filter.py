@@ -148,7 +148,7 @@ class KalmanFilter(EnsembleFilter):
         obs.check_seen(values)
         if np.isinf(values).any():
             raise ValueError("y is infinite: expected finite values, or NaN for missing")
-        h, r = _observed_matrix(obs, values, m.size)
+        h, values, r = _observed_matrix(obs, values, m.size)
         with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
             try:
                 gain = np.linalg.solve(h @ p @ h.T + np.diag(r**2), h @ p).T
@@ -157,7 +157,7 @@ class KalmanFilter(EnsembleFilter):
                     f"covariance plus that of the observations is {error}: expected a covariance "
                     f"matrix without negative eigenvalues"
                 ) from error
-            innovation = values[~np.isnan(values)] - h @ m
+            innovation = values - h @ m
             keep = np.eye(m.size) - gain @ h
             updated = keep @ p @ keep.T + (gain * r**2) @ gain.T
             return _finite("y", (m + gain @ innovation).astype(m.dtype), updated)
@@ -169,12 +169,11 @@ class KalmanFilter(EnsembleFilter):
             mean = x.mean(axis=0)
             x -= mean
             if cycle.given is None:
-                h, r = _observed_matrix(cycle.obs, y, x.shape[1])
-                seen, innovation = x @ h.T, y[~np.isnan(y)] - h @ mean
+                h, values, r = _observed_matrix(cycle.obs, y, x.shape[1])
+                seen, innovation = x @ h.T, values - h @ mean
             else:
-                r = _errors(cycle.obs, y)
-                seen = cycle.given[b][:, ~np.isnan(y)].astype(np.float64)
-                innovation = y[~np.isnan(y)] - seen.mean(axis=0)
+                seen, values, r = _decorrelated(cycle.obs, cycle.given[b].astype(np.float64), y)
+                innovation = values - seen.mean(axis=0)
                 seen -= seen.mean(axis=0)
             # scaled by R^-1/2, so that R is the identity
             cross = x.T @ (seen / r) / (len(x) - 1)
@@ -237,13 +236,15 @@ def _matrix(obs: Observation, dim: int) -> Matrix:
     return matrix
 
 
-def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Matrix]:
-    """Return H of the observations that hold a value, and their r."""
-    matrix = _matrix(obs, dim)
-    return matrix[~np.isnan(y)], _errors(obs, y)
+def _observed_matrix(obs: Observation, y: Array, dim: int) -> tuple[Matrix, Array, Matrix]:
+    """Return H, y and r of the observations that hold a value, decorrelated."""
+    rows, y, r = _decorrelated(obs, _matrix(obs, dim).T, y)
+    return rows.T, y, r
 
 
-def _errors(obs: Observation, y: Array) -> Matrix:
-    """Return r of the observations that hold a value."""
-    std = np.broadcast_to(np.asarray(obs.std, dtype=np.float64), y.shape)
-    return std[~np.isnan(y)]
+def _decorrelated(obs: Observation, values: Matrix, y: Array) -> tuple[Matrix, Array, Matrix]:
+    """Return values (n, m) of the observations that hold one, with y and r, decorrelated."""
+    seen, transform = ~np.isnan(y), obs.decorrelation(y)
+    if transform is not None:
+        values, y = transform(values), transform(y)
+    return values[:, seen], y[seen], np.broadcast_to(obs.r, y.shape)[seen]

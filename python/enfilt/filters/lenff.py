@@ -91,6 +91,10 @@ class LEnFF(EnsembleFilter, Localized):
     ValueError. For a linear operator without localization mean and covariance tend to those of
     the Kalman update with the ensemble's own covariance as the steps grow, whatever N.
 
+    Observations whose errors are correlated are taken apart first, y' = S C^-1/2 S^-1 y with
+    R = S C S, by the symmetric root in each block; R of y' is the same diag(r^2). A block is
+    tapered as a whole, by the largest weight of its places: that of the nearest.
+
     Values given as ``observed=`` move from step to step by their own localized covariance with the
     observations, as if they were components of the state.
 
@@ -225,11 +229,14 @@ class _Lists(NamedTuple):
     ----------
     seen : ndarray of int64, or slice
         Those of an ensemble that hold a value; on a GPU, where the host does not know, all.
-    of_state, of_observations : list of LocalLists
+    of_state, of_values, of_observations : list of LocalLists
+        What components see; what values of h(x) that move along see; and what the observations see
+        that these became where correlated errors were taken apart, alike in a block.
     """
 
     seen: Any
     of_state: list[LocalLists]
+    of_values: list[LocalLists]
     of_observations: list[LocalLists]
 
     @classmethod
@@ -240,13 +247,19 @@ class _Lists(NamedTuple):
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(cycle.y[b]))
         places = places[seen]
         if not len(places):
-            return cls(seen, [], [])
+            return cls(seen, [], [], [])
+        decorrelation = cycle.obs.decorrelation(cycle.y[b], symmetric=True)
+        blocks = None if decorrelation is None else decorrelation.of[seen]
 
         def found(of: Array | None) -> list[LocalLists]:
-            parts = neighbours.lists(grid, places, localization, of=of, on_device=kernels.on_device)
+            parts = neighbours.lists(
+                grid, places, localization, of=of, blocks=blocks, on_device=kernels.on_device
+            )
             return [kernels.resident(part) for part in parts]
 
-        return cls(seen, found(None), found(places))
+        of_values = found(places)
+        alike = of_values if blocks is None else neighbours.between_blocks(of_values, blocks)
+        return cls(seen, found(None), of_values, alike)
 
 
 def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
@@ -256,7 +269,14 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
     xp = _arrays.namespace(forecast)
     given = None if cycle.given is None else cycle.given[b][:, lists.seen]
     precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[lists.seen]
-    m, y = y.size, y[lists.seen, None]
+    m = y.size
+    # symmetric: no step depends on the order of observations
+    decorrelation = obs.decorrelation(y, symmetric=True)
+    y = y[lists.seen]
+    if decorrelation is not None:
+        decorrelation = decorrelation.among(lists.seen, m)
+        y = decorrelation(y)
+    y = y[:, None]
     missing = xp.isnan(y)  # on a GPU; elsewhere none
 
     def move(z: Array, parts: list[LocalLists], anomalies: Array, gains: Array) -> None:
@@ -274,6 +294,7 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
         moving = None if given is None else given.copy(order="C")
         for w in weights if lists.of_state else ():
             seen = obs.observe(x, m)[:, lists.seen] if moving is None else moving
+            seen = seen if decorrelation is None else decorrelation(seen)
             values = xp.ascontiguousarray(seen.T)
             mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
             anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
@@ -289,7 +310,7 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
             gains = xp.where(missing | (bound <= least), 0, innovations).astype(x.dtype)
             move(x, lists.of_state, anomalies, gains)
             if moving is not None:
-                move(moving, lists.of_observations, anomalies, gains)
+                move(moving, lists.of_values, anomalies, gains)
 
     return flow
 

@@ -49,6 +49,10 @@ class LETKF(EnsembleFilter, Localized):
 
     Notes
     -----
+    Observations whose errors are correlated (``Observation(covariance=...)``) are seen as a whole:
+    a block has one weight, the largest of its places', which is that of the nearest, and the
+    inverse of its R is multiplied by it.
+
     The places of components come from ``Observation(..., grid=...)``, those of observations from
     an operator that chooses components or from ``locations=``; without them `analysis` raises a
     ValueError. Fastest are operators that choose components of a `RegularGrid` of one variable
@@ -127,7 +131,10 @@ class LETKF(EnsembleFilter, Localized):
         if not len(places[seen]):  # of a batch, others of which hold observations
             out[...] = x
             return
-        values = cycle.values(b)[:, seen].T
+        values, decorrelation = cycle.values(b), cycle.obs.decorrelation(y)
+        if decorrelation is not None:
+            values, y = decorrelation(values), decorrelation(y)
+        values = values[:, seen].T
         mean = values.mean(axis=1, dtype=np.float64)
         precision: Any = xp.broadcast_to(xp.asarray(cycle.obs.precision(x.dtype)), y.shape)[seen]
         observations = LocalObservations(
@@ -135,5 +142,8 @@ class LETKF(EnsembleFilter, Localized):
             innovation=(y[seen] - mean).astype(x.dtype),
             precision=precision,
         )
-        for part in neighbours.lists(grid, places[seen], taper, on_device=kernels.on_device):
+        blocks = None if decorrelation is None else decorrelation.of[seen]
+        for part in neighbours.lists(
+            grid, places[seen], taper, blocks=blocks, on_device=kernels.on_device
+        ):
             kernels.letkf_lists(x, kernels.resident(part), observations, rotation, out)

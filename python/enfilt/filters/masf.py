@@ -205,6 +205,12 @@ class MASF(PriorFilter):
                 f"expected mode='published'"
             )
         needs_gradient("MASF", obs)
+        if obs.is_correlated:
+            raise ValueError(
+                f"obs has a covariance of correlated errors, and {obs.operator!r} is not linear: "
+                f"MASF carries each component to its own observation, expected std=, or a linear "
+                f"operator"
+            )
         form = obs.pointwise(dim)
         if form is None and y.size != dim:
             raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..localization import GaspariCohn
 from ..observation import Observation
 
 Places = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 # Components of one list, and pairs of component and observation where all are looked at: their
 # temporaries stay small beside an ensemble.
@@ -32,9 +32,7 @@ def placed(obs: Observation, dim: int, m: int, localization: GaspariCohn) -> Obs
     if not localization.is_none(obs.grid):
         return obs
     known = obs.pointwise(dim) is not None
-    return dataclasses.replace(
-        obs, grid=RegularGrid((dim,)), locations=None if known else np.zeros((m, 1))
-    )
+    return obs.at(RegularGrid((dim,)), None if known else np.zeros((m, 1)))
 
 
 def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
@@ -89,6 +87,7 @@ def lists(
     localization: GaspariCohn,
     *,
     of: Places | None = None,
+    blocks: Indices | None = None,
     on_device: bool = False,
 ) -> Iterator[LocalLists]:
     """Yield, for runs of components, the observations that each of them sees.
@@ -106,6 +105,9 @@ def lists(
         The taper.
     of : ndarray, (n, k), optional
         Other places that observations are looked for about; default: those of the components.
+    blocks : ndarray of int64, (m,), optional
+        The block that each observation belongs to. A block is seen as a whole, by the weight of
+        that of its observations which is nearest (the largest).
     on_device : bool
         Whether the lists are for a GPU, on which they are longer.
     """
@@ -128,11 +130,53 @@ def lists(
             table = localization.weight(grid.distances(where, places))
             component, observation = np.nonzero(table > 0)
             weight = table[component, observation]
-        starts = np.zeros(count + 1, np.int64)
-        np.cumsum(np.bincount(component, minlength=count), out=starts[1:])
-        # nonzero() gives strided views
-        indices = np.ascontiguousarray(observation, dtype=np.int64)
-        yield LocalLists(first, starts, indices, weight)
+        if blocks is not None:
+            component, observation, weight = _whole_blocks(component, observation, weight, blocks)
+        yield _listed(first, count, component, observation, weight)
+
+
+def between_blocks(parts: list[LocalLists], blocks: Indices) -> list[LocalLists]:
+    """Return the lists of observations, rows of one block being alike: by their largest weights."""
+    rows = [p.first + np.repeat(np.arange(len(p.starts) - 1), np.diff(p.starts)) for p in parts]
+    row, column = np.concatenate(rows), np.concatenate([p.indices for p in parts])
+    weight = np.concatenate([p.weights for p in parts])
+    column, row, weight = _whole_blocks(column, row, weight, blocks)
+    order = np.lexsort((column, row))
+    return [_listed(0, len(blocks), row[order], column[order], weight[order])]
+
+
+def _listed(
+    first: int, count: int, component: Indices, observation: Indices, weight: Places
+) -> LocalLists:
+    """Return pairs, in the order of components, as the lists of so many of them."""
+    starts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(component, minlength=count), out=starts[1:])
+    # nonzero() gives strided views
+    indices = np.ascontiguousarray(observation, dtype=np.int64)
+    return LocalLists(first, starts, indices, weight)
+
+
+def _whole_blocks(
+    component: Indices, observation: Indices, weight: Places, blocks: Indices
+) -> tuple[Indices, Indices, Places]:
+    """Return pairs of component and observation such that a component sees blocks as a whole."""
+    if not len(component):
+        return component, observation, weight
+    _, block = np.unique(blocks, return_inverse=True)
+    sizes = np.bincount(block)
+    key = component * len(sizes) + block[observation]
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    begins = np.flatnonzero(np.insert(np.diff(key) != 0, 0, True))
+    component, seen = np.divmod(key[begins], len(sizes))
+    counts = sizes[seen]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    start = np.repeat((np.cumsum(sizes) - sizes)[seen], counts)
+    observation = np.argsort(block, kind="stable")[start + within]
+    component = np.repeat(component, counts)
+    weight = np.repeat(np.maximum.reduceat(weight[order], begins), counts)
+    order = np.lexsort((observation, component))
+    return component[order], observation[order], weight[order]
 
 
 def _tree(grid: Grid, places: Places, localization: GaspariCohn) -> Any:

@@ -27,7 +27,7 @@ def obstacle(observed: ObservedComponents | None) -> str | None:
     if observed is None or observed.kind != "identity":
         return (
             "expected an operator that picks single components as they are (Identity, Subset, "
-            "Every, Mask)"
+            "Every, Mask), errors not correlated"
         )
     if len(distinct(observed.precision, MAX_ERRORS)) > MAX_ERRORS:
         return f"expected at most {MAX_ERRORS} distinct values of the observations' std"

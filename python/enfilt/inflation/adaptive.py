@@ -70,6 +70,7 @@ class Adaptive(Inflation):
     Notes
     -----
     It needs the true r: observations that are worse than `std` says count as a forecast too narrow.
+    Where errors are correlated, it looks at each observation by itself.
     q is 0.1 (`MEMORY`). In v, innovations of one place count as independent of those of another
     only as far as the ensemble's correlations allow. A class of yours that defines `estimate` or
     `widen` is taken as it is, with one factor for all.

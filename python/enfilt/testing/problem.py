@@ -85,11 +85,13 @@ class Problem:
 
     def observing(self, seen: Array) -> tuple[Problem, dict[str, Any]]:
         """Return the same problem with some of the observations only, and its arguments."""
-        std, locations = np.asarray(self.obs.std), self.obs.locations
+        locations, r = self.obs.locations, self.obs.r
+        correlated = self.obs.covariance is not None
         obs = dataclasses.replace(
             self.obs,
             operator=Subset(seen) @ self.obs.h,
-            std=std[seen] if std.ndim else self.obs.std,
+            std=None if correlated else r[seen] if r.ndim else self.obs.std,
+            covariance=self.obs.error_covariance(seen, self.size) if correlated else None,
             locations=None if locations is None else np.asarray(locations)[seen],
         )
         less, arguments = dataclasses.replace(self, obs=obs), self.inputs()
