@@ -14,8 +14,8 @@ from enfilt import presets
 from enfilt.cli import main
 from enfilt.filters import FILTERS
 from enfilt.filters.knobs import rounded
-from enfilt.inflation import RTPS
-from enfilt.localization import GaspariCohn
+from enfilt.inflation import RTPS, Adaptive
+from enfilt.localization import FromEnsemble, GaspariCohn
 from enfilt.tuning import Trial, Tuning, written
 
 optuna = pytest.importorskip("optuna")
@@ -46,15 +46,44 @@ def test_finds_a_better_cutoff_than_the_worst():
     )
     assert found.best.rmse < 0.25 * worst.summary(last=30)["rmse.analysis"]
     assert found.best.rmse <= found.trials[0].rmse
-    assert 5 < found.best.values["localization"] <= 20  # known from the league
+    cutoffs = [v for t in found.trials[2:] if t.rmse < 0.2 for v in (t.values["localization"],)]
+    assert any(v == "FromEnsemble" or 5 < v <= 20 for v in cutoffs)  # known from the league
     again = preset.twin().run(found.filter, members=preset.members, seed=0)
     assert again.summary(last=30)["rmse.analysis"] == found.best.rmse
 
 
-def test_the_first_trial_is_the_usual_setting(small):
-    found = ef.tune(small, "letkf", trials=1)
-    assert found.trials[0].values == {"localization": 14.0, "inflation": 0.3}
-    assert found.filter == ef.LETKF(GaspariCohn(14.0), inflation=RTPS(0.3))
+def test_the_first_trials_are_the_usual_setting_and_what_needs_no_number(small, tmp_path):
+    found = ef.tune(small, "letkf", trials=12)
+    usual, untuned = (trial.values for trial in found.trials[:2])
+    assert usual == {"localization": 14.0, "inflation": 0.3}
+    assert found.at(usual) == ef.LETKF(GaspariCohn(14.0), inflation=RTPS(0.3))
+    assert untuned == {"localization": "FromEnsemble", "inflation": "Adaptive"}
+    assert found.at(untuned) == ef.LETKF(FromEnsemble(), inflation=Adaptive())
+    # each option is drawn both ways, and beside either way of the other
+    kinds = {tuple(isinstance(v, str) for v in t.values.values()) for t in found.trials[2:]}
+    assert len(kinds) > 2
+    for trial in found.trials[2:]:
+        cutoff = trial.values["localization"]
+        assert cutoff == "FromEnsemble" or 2 <= cutoff <= 20
+    pytest.importorskip("matplotlib")
+    names = [path.name for path in found.write(tmp_path)]
+    assert names[-1] == "lorenz96-letkf-tune.png"
+    report = (tmp_path / names[1]).read_text()
+    assert "| FromEnsemble | Adaptive |" in report
+    axis = found.plot().axes[0]
+    assert {text.get_text() for text in axis.texts} == {"FromEnsemble", "Adaptive"}
+    # what is found without a number runs again from the shell's settings
+    best = min(found.trials, key=lambda t: t is not found.trials[1])
+    only = Tuning(small, "letkf", found.start, found.knobs, (0,), [best])
+    changes = {k: presets.parse_value(v) for k, v in only.settings.items()}
+    assert small.with_filter("letkf").replace(changes).filter == only.filter
+
+
+def test_filters_with_one_such_option(small):
+    """Not localized, and drawn from the ETKF's one number: as before."""
+    assert ef.tune(small, "etkf", trials=3).trials[1].values["inflation"] > 1
+    values = [t.values for t in ef.tune(small, "enkf", trials=3).trials]
+    assert values[1] == {"localization": "FromEnsemble", "inflation": "Adaptive"}
 
 
 def test_goes_on_where_it_was_stopped(small, tmp_path):
@@ -82,6 +111,30 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
     assert len(ef.tune(small, filt, trials=4, seeds=[0], folder=tmp_path).trials) == 4
 
 
+def test_a_search_interrupted_anywhere_finds_the_same(small, tmp_path):
+    """Also where a setting without a number was drawn again, and something else in its place."""
+
+    class Interrupted(ef.LEnFF):
+        calls, at = 0, -1
+
+        def _update(self, cycle, out):
+            Interrupted.calls += 1
+            if Interrupted.calls == Interrupted.at:
+                raise KeyboardInterrupt
+            super()._update(cycle, out)
+
+    whole = ef.tune(small, Interrupted(), trials=9, seeds=[0], folder=tmp_path / "whole")
+    log = (tmp_path / "whole" / "lorenz96-interrupted-tune.log").read_text()
+    assert '"again":true' in log
+    for trial in range(9):
+        folder = tmp_path / str(trial)
+        Interrupted.calls, Interrupted.at = 0, 12 * trial + 5
+        done = ef.tune(small, Interrupted(), trials=9, seeds=[0], folder=folder).trials
+        assert len(done) == trial
+        again = ef.tune(small, Interrupted(), trials=9, seeds=[0], folder=folder)
+        assert again.trials == whole.trials
+
+
 def test_other_trials_in_the_folder_are_refused(small, tmp_path):
     ef.tune(small, "lenff", trials=1, seeds=[0], folder=tmp_path)
     other = small.replace({"members": 9})
@@ -95,14 +148,15 @@ def test_a_run_that_diverges_counts_as_infinite(small):
     class Exploding(ef.LETKF):
         def _update(self, cycle, out):
             super()._update(cycle, out)
-            if self.inflation.relaxation > 0.3:
+            if getattr(self.inflation, "relaxation", 0) > 0.3:
                 out *= 1e200
 
-    found = ef.tune(small, Exploding(GaspariCohn(5.0)), trials=8)
-    bad = [t.values["inflation"] > 0.3 for t in found.trials]
+    found = ef.tune(small, Exploding(GaspariCohn(5.0)), trials=12)
+    drawn = [t.values["inflation"] for t in found.trials]
+    bad = [value != "Adaptive" and value > 0.3 for value in drawn]
     assert [math.isinf(t.rmse) for t in found.trials] == bad
     assert any(bad)
-    assert found.best.values["inflation"] <= 0.3
+    assert not bad[found.trials.index(found.best)]
 
 
 def test_the_error_is_the_mean_over_seeds(small):
@@ -123,9 +177,10 @@ def test_every_knob_makes_a_filter(preset, name):
     for knob in knobs.values():
         assert knob.low <= knob.usual <= knob.high
     found = Tuning(problem, name, start, knobs, (0,), [])
-    for end in ("low", "usual", "high"):
-        filt = found.at({k: getattr(v, end) for k, v in knobs.items()})
-        assert type(filt) is type(start)
+    ends = [{k: getattr(v, end) for k, v in knobs.items()} for end in ("low", "usual", "high")]
+    ends.append({k: next(iter(v.others), v.usual) for k, v in knobs.items()})
+    for values in ends:
+        assert type(found.at(values)) is type(start)
 
 
 def test_the_best_is_written_as_it_is_read(small):

@@ -97,7 +97,8 @@ def time_against(sweeps: Sequence[Sweep]) -> Any:
 def landscape(tuning: Tuning) -> Any:
     """Draw the error of every trial over each pair of knobs, or over the only one.
 
-    Colours are errors, crosses runs that diverged, the star is the best.
+    Colours are errors, crosses runs that diverged, the star is the best. Values without a number
+    stand beyond the numbers, on a line with their name.
 
     Parameters
     ----------
@@ -111,10 +112,14 @@ def landscape(tuning: Tuning) -> Any:
     names = list(tuning.knobs)
     error = np.array([trial.rmse for trial in tuning.trials])
     kept = np.isfinite(error)
-    values = {n: np.array([trial.values[n] for trial in tuning.trials]) for n in names}
+    places = {n: _beyond(knob) for n, knob in tuning.knobs.items()}
+    values = {
+        n: np.array([places[n].get(v, v) for t in tuning.trials for v in (t.values[n],)])
+        for n in names
+    }
     pairs = list(itertools.combinations(names, 2)) or [(names[0], "")]
     figure = _blank(4.6 * len(pairs), 4.2)
-    best = tuning.best.values
+    best = {n: places[n].get(v, v) for n, v in tuning.best.values.items()}
     for axis, (first, second) in zip(
         figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True
     ):
@@ -144,11 +149,26 @@ def landscape(tuning: Tuning) -> Any:
     return figure
 
 
+def _beyond(knob: Knob) -> dict[Any, float]:
+    """Return where on the axis values without a number stand, by their names."""
+    step = (knob.high / knob.low) ** 0.12 if knob.log else 0.12 * (knob.high - knob.low)
+    steps = {name: step**k if knob.log else step * k for k, name in enumerate(knob.others, 1)}
+    return {name: knob.high * s if knob.log else knob.high + s for name, s in steps.items()}
+
+
 def _knob_axis(panel: Any, letter: str, knob: Knob) -> None:
     from matplotlib.ticker import LogLocator
 
     label = knob.label + (" (grid spacings)" if knob.label == "cutoff" else "")
     panel.set(**{f"{letter}label": label})
+    for name, place in _beyond(knob).items():
+        line, turned = (panel.axvline, 90) if letter == "x" else (panel.axhline, 0)
+        line(place, color="0.8", lw=0.8, zorder=0)
+        place_of = (place, 0.02) if letter == "x" else (0.02, place)
+        side = panel.get_xaxis_transform() if letter == "x" else panel.get_yaxis_transform()
+        panel.text(
+            *place_of, name, transform=side, rotation=turned, fontsize="x-small", va="bottom"
+        )
     if knob.log:
         panel.set(**{f"{letter}scale": "log"})
         axis = getattr(panel, f"{letter}axis")

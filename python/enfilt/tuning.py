@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, inflation, localization, models, operators, presets, priors, progress
+from . import _checks, presets, progress
 from ._values import Value
+from ._written import written as written
 from .compare import run_quietly
 from .filters import EnsembleFilter
 from .filters.knobs import Knobs, rounded
@@ -24,6 +25,13 @@ from .result import replacing
 
 #: Trials before the search takes the errors of earlier ones into account; the first is the usual.
 _STARTUP = 6
+#: Stands for the number, in Optuna's trials, where a knob has other values beside numbers.
+_NUMBER = "number"
+#: Marks, among Optuna's trials, those that were not made as they had been made before.
+_AGAIN = "again"
+
+#: A number or a name by the option's name.
+Settings = dict[str, float | str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +41,14 @@ class Trial(Value):
     Attributes
     ----------
     values : dict
-        The number of each knob, by the option's name.
+        The number of each knob, by the option's name; or the name of a value without a number, as
+        in the knob's `others`.
     rmse : float
         Of the analysis over the second half of the cycles, mean over seeds; infinite where a run
         diverged.
     """
 
-    values: dict[str, float]
+    values: Settings
     rmse: float
 
 
@@ -80,9 +89,9 @@ class Tuning(Value):
         """The filter at its best."""
         return self.at(self.best.values)
 
-    def at(self, values: Mapping[str, float]) -> EnsembleFilter:
+    def at(self, values: Mapping[str, float | str]) -> EnsembleFilter:
         """Return the filter at other values of the knobs."""
-        options = {name: knob.make(values[name]) for name, knob in self.knobs.items()}
+        options = {name: knob.option(values[name]) for name, knob in self.knobs.items()}
         return dataclasses.replace(self.start, **options)
 
     @property
@@ -113,7 +122,7 @@ class Tuning(Value):
         ]
         order = sorted(range(len(self.trials)), key=lambda k: self.trials[k].rmse)
         for k in order:
-            values = (f"{self.trials[k].values[name]:g}" for name in self.knobs)
+            values = (_shown(self.trials[k].values[name]) for name in self.knobs)
             error = self.trials[k].rmse
             shown = f"{error:.4g}" if math.isfinite(error) else "diverged"
             lines.append(f"| {k} | {' | '.join(values)} | {shown} |")
@@ -190,7 +199,8 @@ def tune(
     """Search the options of a filter that give the lowest error on a preset's problem.
 
     What is tuned is the filter's own choice (`EnsembleFilter.search_space`), such as cutoff and
-    relaxation. The first trial is the usual setting, a few are drawn at random, and the others by
+    relaxation, or whether these are left to the ensemble. The first trial is the usual setting, the
+    second that without numbers where there is one, a few are drawn at random, and the others by
     Optuna's tree-structured Parzen estimator. A setting counts with the RMSE of the analysis over
     the second half of the cycles, mean over `seeds`; one that diverges with any seed, as infinite.
 
@@ -265,6 +275,8 @@ class _Search:
         self.found = Tuning(preset, name, start, knobs, seeds, [])
         self.seed = sampler_seed
         self.twin = preset.twin()
+        self.draws = 0  # trials, and those drawn that had been tried
+        self.again = False  # whether the last draw was one of these
 
     def run(self, optuna: Any, trials: int, folder: Path | None, show: bool | None) -> Tuning:
         found = self.found
@@ -272,6 +284,9 @@ class _Search:
         for old in study.get_trials(deepcopy=False):
             if old.state == optuna.trial.TrialState.COMPLETE:
                 found.trials.append(Trial(_values(found.knobs, old.params), old.value))
+                self.draws, self.again = self.draws + 1, False
+            elif _AGAIN in old.user_attrs:
+                self.draws, self.again = self.draws + 1, True
             elif old.state == optuna.trial.TrialState.RUNNING:  # of a call that was killed
                 study.tell(old.number, state=optuna.trial.TrialState.FAIL)
         bar = progress.bar(trials, f"tuning {found.name} on {found.preset.name}", show)
@@ -302,7 +317,9 @@ class _Search:
         )
         wanted = {
             **_problem(found.preset, found.start, found.seeds),
-            "search": {k: [v.low, v.high, v.usual, v.log] for k, v in found.knobs.items()},
+            "search": {
+                k: [v.low, v.high, v.usual, v.log, *v.others] for k, v in found.knobs.items()
+            },
             "sampler_seed": self.seed,
         }
         held = study.user_attrs.get("problem", wanted)
@@ -318,15 +335,14 @@ class _Search:
 
     def _try(self, optuna: Any, study: Any) -> Trial | None:
         """Return the next trial, None where it was interrupted."""
-        knobs, done = self.found.knobs, len(self.found.trials)
-        # a sampler a trial, so that a search taken up again draws what one in one piece draws
-        own = int(np.random.SeedSequence([self.seed, done]).generate_state(1)[0])
-        study.sampler = optuna.samplers.TPESampler(n_startup_trials=_STARTUP, seed=own)
-        if done == 0:
-            study.enqueue_trial({k: v.usual for k, v in knobs.items()}, skip_if_exists=True)
-        trial = study.ask()
-        drawn = {k: trial.suggest_float(k, v.low, v.high, log=v.log) for k, v in knobs.items()}
-        values = _values(knobs, drawn)
+        trial, values = self._drawn(optuna, study)
+        while any(old.values == values for old in self.found.trials):
+            # what needs no number, and is the best, would be drawn forever
+            trial.set_user_attr(_AGAIN, True)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            self.again = True
+            trial, values = self._drawn(optuna, study)
+        self.again = False
         try:
             rmse = self._error(self.found.at(values))
         except BaseException:
@@ -337,6 +353,27 @@ class _Search:
             return None
         study.tell(trial, rmse)
         return Trial(values, rmse)
+
+    def _drawn(self, optuna: Any, study: Any) -> tuple[Any, Settings]:
+        """Return a trial of Optuna's, and what it stands for."""
+        knobs = self.found.knobs
+        # a sampler a trial, so that a search taken up again draws what one in one piece draws
+        own = int(np.random.SeedSequence([self.seed, self.draws]).generate_state(1)[0])
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=_STARTUP, seed=own)
+        if self.again:
+            study.sampler = optuna.samplers.RandomSampler(seed=own)
+        first = _first(knobs, self.draws)
+        if first:
+            study.enqueue_trial(first)
+        self.draws += 1
+        trial, drawn = study.ask(), {}
+        for k, v in knobs.items():
+            kind = trial.suggest_categorical(_kind(k), [_NUMBER, *v.others]) if v.others else ""
+            if kind in ("", _NUMBER):
+                drawn[k] = trial.suggest_float(k, v.low, v.high, log=v.log)
+            else:
+                drawn[_kind(k)] = kind
+        return trial, _values(knobs, drawn)
 
     def _error(self, filt: EnsembleFilter) -> float | None:
         preset, errors = self.found.preset, []
@@ -350,46 +387,6 @@ class _Search:
         return float(np.mean(errors))
 
 
-def written(value: Any, prefix: str = "") -> str:
-    """Return a filter or an option as Python, options at their defaults left out.
-
-    Parameters
-    ----------
-    value : object
-        A dataclass of the library, or what `repr` writes.
-    prefix : str
-        Of the library's name; empty: the bare names that ``--set`` takes.
-
-    Examples
-    --------
-    >>> import enfilt as ef
-    >>> written(ef.LETKF(ef.localization.GaspariCohn(14.0), 1.04), "ef.")
-    'ef.LETKF(localization=ef.localization.GaspariCohn(cutoff=14.0), inflation=1.04)'
-    """
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return repr(value)
-    kind = type(value)
-    parts = []
-    for f in dataclasses.fields(value):
-        held = getattr(value, f.name)
-        default = f.default
-        if f.default_factory is not dataclasses.MISSING:
-            default = f.default_factory()
-        if f.init and (default is dataclasses.MISSING or not _same(held, default)):
-            parts.append(f"{f.name}={written(held, prefix)}")
-    path = ""
-    if prefix:
-        homes = (inflation, localization, models, operators, priors)
-        path = prefix + next(
-            (f"{m.__name__.partition('.')[2]}." for m in homes if hasattr(m, kind.__name__)), ""
-        )
-    return f"{path}{kind.__name__}({', '.join(parts)})"
-
-
-def _same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and repr(a) == repr(b)
-
-
 def _filter(preset: Preset, filt: str | EnsembleFilter) -> tuple[str, EnsembleFilter]:
     if isinstance(filt, str):
         return filt, preset.filters([filt])[filt]
@@ -398,8 +395,27 @@ def _filter(preset: Preset, filt: str | EnsembleFilter) -> tuple[str, EnsembleFi
     return type(filt).__name__.lower(), filt
 
 
-def _values(knobs: Knobs, drawn: Mapping[str, float]) -> dict[str, float]:
-    return {name: rounded(float(drawn[name])) for name in knobs}
+def _kind(name: str) -> str:
+    """Return what Optuna calls the choice between numbers and names of an option."""
+    return f"{name}, kind"
+
+
+def _first(knobs: Knobs, done: int) -> dict[str, Any]:
+    """Return what the first trials are: the usual, then what needs no numbers."""
+    if done == 0:
+        kinds = {_kind(k): _NUMBER for k, v in knobs.items() if v.others}
+        return kinds | {k: v.usual for k, v in knobs.items()}
+    if done == 1:
+        return {_kind(k): next(iter(v.others)) for k, v in knobs.items() if v.others}
+    return {}
+
+
+def _values(knobs: Knobs, drawn: Mapping[str, Any]) -> Settings:
+    return {k: rounded(float(drawn[k])) if k in drawn else drawn[_kind(k)] for k in knobs}
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _stem(preset: Preset, name: str) -> str:

@@ -78,10 +78,10 @@ class EnKF(EnsembleFilter):
             )
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
-        found = {"inflation": knobs.rtps()}
+        found = {"inflation": knobs.relaxed_or_adaptive()}
         # localized, each analysis solves with a matrix of m x m
         if (obs.told_size(model.dim) or 0) <= 3000:
-            found["localization"] = knobs.cutoff(model, obs, 14)
+            found["localization"] = knobs.taper(model, obs, 14)
         return found
 
     def _noise_shape_observed(self, members: int, dim: int, observations: int) -> tuple[int, ...]:

@@ -1,23 +1,23 @@
-"""What of a filter is tuned: options that follow from one number each, and where to look for it."""
+"""What of a filter is tuned: options that follow from a number each, and where to look for it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..grids import RegularGrid
-from ..inflation import RTPS
-from ..localization import GaspariCohn
+from ..inflation import RTPS, Adaptive
+from ..localization import FromEnsemble, GaspariCohn
 from ..observation import Observation
 
 
 @dataclass(frozen=True)
 class Knob:
-    """An option of a filter that follows from one number.
+    """An option of a filter that follows from a number, or is one of a few other values.
 
     Attributes
     ----------
@@ -31,6 +31,9 @@ class Knob:
         From the number to the option's value.
     log : bool
         Whether factors of it are alike rather than differences.
+    others : dict
+        Values of the option that need no number, by the names that stand for them among the
+        numbers: a search tries which is best.
     """
 
     label: str
@@ -39,6 +42,11 @@ class Knob:
     usual: float
     make: Callable[[float], Any] = float
     log: bool = False
+    others: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def option(self, value: float | str) -> Any:
+        """Return the option's value at a number, or that of a name."""
+        return self.others[value] if isinstance(value, str) else self.make(value)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "usual", min(max(self.usual, self.low), self.high))
@@ -53,9 +61,19 @@ def rtps(usual: float = 0.3) -> Knob:
     return Knob("RTPS", 0.0, 1.0, usual, RTPS)
 
 
+def relaxed_or_adaptive(usual: float = 0.3) -> Knob:
+    """Return relaxation to the spread of the forecast, or inflation from the innovations."""
+    return replace(rtps(usual), others={"Adaptive": Adaptive()})
+
+
 def factor(usual: float = 1.02) -> Knob:
     """Return multiplicative inflation."""
     return Knob("inflation", 1.0, 1.5, usual)
+
+
+def taper(model: Any, obs: Observation, usual: float) -> Knob:
+    """Return the cutoff of a localization, as `cutoff` does, or a taper from the ensemble."""
+    return replace(cutoff(model, obs, usual), others={"FromEnsemble": FromEnsemble()})
 
 
 def cutoff(
@@ -111,8 +129,8 @@ class _Cutoff:
     make: Callable[[GaspariCohn], Any] | None
 
     def __call__(self, spacings: float) -> Any:
-        taper = GaspariCohn(rounded(spacings * self.spacing))
-        return taper if self.make is None else self.make(taper)
+        found = GaspariCohn(rounded(spacings * self.spacing))
+        return found if self.make is None else self.make(found)
 
 
 def rounded(value: float, digits: int = 3) -> float:

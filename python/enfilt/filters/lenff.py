@@ -162,7 +162,10 @@ class LEnFF(EnsembleFilter, Localized):
         return cls()
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
-        return {"localization": knobs.cutoff(model, obs, 12), "inflation": knobs.rtps(0.2)}
+        return {
+            "localization": knobs.taper(model, obs, 12),
+            "inflation": knobs.relaxed_or_adaptive(0.2),
+        }
 
     def _check_observation(self, obs: Observation) -> None:
         if obs.grid is None and not self.localization.is_none(None):

@@ -91,7 +91,10 @@ class LETKF(EnsembleFilter, Localized):
         return cls(GaspariCohn(cutoff=4 * 3.64 * model.grid.spacing))
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
-        return {"localization": knobs.cutoff(model, obs, 14), "inflation": knobs.rtps()}
+        return {
+            "localization": knobs.taper(model, obs, 14),
+            "inflation": knobs.relaxed_or_adaptive(),
+        }
 
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (members, members) if self.rotate else (members, dim)
