@@ -405,6 +405,22 @@ def test_a_model_that_returns_something_else(method, model, message):
     np.testing.assert_array_equal(out, forecast)
 
 
+def test_out_is_not_touched_where_the_model_fails_at_the_end():
+    previous, _, _, steps = bent_problem()
+    forecast, calls = lorenz(previous, steps), []
+
+    def model(x, steps):
+        calls.append(1)
+        raise OSError("no such run")
+
+    obs = ef.Observation(ef.operators.Identity(), 1.0)  # which the kernels evaluate
+    filt, out = ef.IEnKF(model, steps, iterations=1), np.full_like(forecast, 7.0)
+    with pytest.raises(OSError, match="no such run"):
+        filt.analysis(forecast, forecast[0], obs, previous=previous, out=out)
+    assert calls == [1]
+    assert (out == 7).all()
+
+
 # -- the Kalman filter's moments
 
 

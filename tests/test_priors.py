@@ -178,3 +178,20 @@ def test_bad_options(rng):
         GaussianPrior(3.0)
     with pytest.raises(ValueError, match="grid is missing"):
         GaussianPrior(ef.localization.GaspariCohn(2.0)).fit(members(rng))
+
+
+def test_out_is_not_touched_where_a_prior_fails_for_a_later_ensemble(rng):
+    class Fails(EnsemblePrior):
+        def fit(self, forecast, rng=None, setting=None):
+            if setting.index == 1:
+                raise OSError("no such file")
+            return super().fit(forecast, rng, setting)
+
+    forecast = np.stack([members(rng), members(rng)])
+    out = np.full_like(forecast, 7.0)
+    obs = ef.Observation(ef.operators.Identity(), std=1.0)
+    with pytest.raises(OSError, match="no such file"):
+        ef.SSLS(prior=Fails(), steps=2, anneal_steps=1).analysis(
+            forecast, forecast[0, 0], obs, out=out
+        )
+    assert (out == 7).all()

@@ -112,6 +112,9 @@ class IEnKF(EnsembleFilter):
     def _needs_previous(self) -> bool:
         return True
 
+    def _calls_back(self, cycle: Cycle) -> bool:
+        return True  # the model, last of all
+
     def _adapted(self, cycle: Cycle) -> Cycle:
         # what widens the forecast does not widen the previous analysis, nor what is run from it
         return dataclasses.replace(super()._adapted(cycle), given=cycle.given)

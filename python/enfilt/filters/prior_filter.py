@@ -49,9 +49,11 @@ class PriorFilter(EnsembleFilter):
         super().reset()
         self.prior.reset()
 
+    def _calls_back(self, cycle: Cycle) -> bool:
+        return True  # a prior, which may fail for a later ensemble
+
     def _update(self, cycle: Cycle, out: Array) -> None:
         for b in np.flatnonzero(~np.isnan(cycle.y).all(axis=-1)):
-            # not into `out`: a prior may fail half-way
             out[b] = self._sample(cycle, int(b), self._normals(cycle, int(b)))
 
     @abstractmethod
