@@ -1,14 +1,18 @@
 """A taper from the ensemble, and inflation in two levels: by the book, and in the limits."""
 
+import dataclasses
 import functools
+import io
 import pickle
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 import enfilt as ef
+from enfilt import presets, tables
 from enfilt.filters import places as places_module
 from enfilt.filters import spread_factors, taper_range
 from enfilt.filters.places import WINDOW, Places
@@ -675,3 +679,23 @@ def test_finds_the_truth_from_far_and_knows_how_far_it_is(members):
         assert rmse < 0.3  # of a climate of 3.6
         ratios.append(spread / rmse)
     assert 0.8 < np.mean(ratios) < 1.25
+
+
+def test_a_result_tells_the_cycles_in_which_it_was_lost():
+    """What the filter said cycle by cycle, and what the shell prints of it."""
+    result = untuned(8, 0)
+    share = np.zeros(300)
+    share[[4, 5, 6, 90]] = 0.1, 0.25, 0.1, 0.05
+    share[7] = np.nan  # nothing was observed
+    result = dataclasses.replace(result, facts={"lost": share})
+    np.testing.assert_array_equal(result.lost, [4, 5, 6, 90])
+    out = io.StringIO()
+    tables.print_result(Console(file=out, width=200), presets.get("lorenz96-partial"), result)
+    told = "lost the truth somewhere in 4 of 300 cycles, 4-6, 90 (up to 25 % of the state)"
+    assert told in out.getvalue()
+    for facts in ({}, {"lost": np.zeros(300)}):
+        out = io.StringIO()
+        found = dataclasses.replace(result, facts=facts)
+        assert found.lost.size == 0
+        tables.print_result(Console(file=out, width=200), presets.get("lorenz96-partial"), found)
+        assert "somewhere" not in out.getvalue()

@@ -93,6 +93,32 @@ class Result(Value):
         """Completed cycles."""
         return int(self.time.size)
 
+    @property
+    def lost(self) -> npt.NDArray[np.int64]:
+        """The cycles in which the filter says by itself that it had lost the truth somewhere.
+
+        That is ``facts["lost"]`` above zero, the share of components that it had lost; it is told
+        by filters whose inflation is `inflation.Adaptive` with places, and needs no truth. Of other
+        filters there is none. Whether the truth was tracked says `tracks`.
+
+        Returns
+        -------
+        ndarray of int64
+            Their numbers, from 0.
+
+        Examples
+        --------
+        >>> import enfilt as ef
+        >>> twin = ef.presets.get("lorenz96-partial").replace({"cycles": 60}).twin()
+        >>> result = twin.run(ef.LEnFF(), members=5, seed=0)
+        >>> bool((result.facts["lost"][result.lost] > 0).all())
+        True
+        >>> twin.run(ef.ETKF(), members=5, seed=0).lost  # it says nothing of the kind
+        array([], dtype=int64)
+        """
+        share = self.facts.get("lost", np.zeros(0))
+        return np.flatnonzero(share > 0)  # NaN where nothing was observed
+
     def summary(self, last: int | None = None) -> dict[str, float]:
         """Return time means over the cycles.
 

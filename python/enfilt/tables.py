@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -97,6 +98,26 @@ def print_comparison(console: Console, preset: Preset, rows: Sequence[Row]) -> N
     console.print(options)
 
 
+def spans(numbers: Iterable[int], most: int = 6) -> str:
+    """Return rising numbers as their spans: 3-7, 9; of many the first and the last.
+
+    Examples
+    --------
+    >>> spans([3, 4, 5, 9, 11, 12])
+    '3-5, 9, 11-12'
+    >>> spans(range(0, 100, 2), most=3)
+    '0, 2, ..., 98'
+    """
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][-1] + 1:
+            found[-1] = [found[-1][0], number]
+        else:
+            found.append([number])
+    texts = ["-".join(map(str, span)) for span in found]
+    return ", ".join(texts if len(texts) <= most else [*texts[: most - 1], "...", texts[-1]])
+
+
 def print_result(
     console: Console, preset: Preset, result: Result, others: Mapping[str, Result] | None = None
 ) -> None:
@@ -124,6 +145,13 @@ def print_result(
         last = min(preset.averaged, result.cycles)
         found = (f"{name} {rounded(v[-last:].mean())}" for name, v in result.facts.items())
         console.print(f"found by itself: {', '.join(found)}", highlight=False)
+    if result.lost.size:
+        most = 100 * np.nanmax(result.facts["lost"])
+        console.print(
+            f"it says that it had lost the truth somewhere in {result.lost.size} of "
+            f"{result.cycles} cycles, {spans(result.lost)} (up to {most:.0f} % of the state)",
+            highlight=False,
+        )
     if preset.published is not None and not result.stopped:
         figure = preset.published
         inside = figure.low <= means["rmse.analysis"] <= figure.high

@@ -38,7 +38,8 @@ class AdaptiveRTPS(Inflation):
     -----
     `facts` of the filter tell lambda as ``inflation`` and a as ``relaxation``. The filter remembers
     lambda, for each ensemble of a batch, until its `reset`. h is evaluated for the analysis, too:
-    an observation without an operator will not do. Without a filter, `apply` has no innovations
+    an observation without an operator will not do. Where errors are correlated, each observation is
+    looked at by itself. Without a filter, `apply` has no innovations
     and changes nothing.
 
     Examples
