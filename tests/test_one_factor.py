@@ -78,6 +78,17 @@ def test_finite_size_in_a_filter(name, dtype, rng, backend):
     assert filt.facts["inflation"] == pytest.approx(np.mean(factors), rel=1e-4)
 
 
+def test_finite_size_with_errors_that_are_correlated(rng):
+    """Of all of R, which lets some directions of the innovation tell more than others."""
+    x, y = rng.standard_normal((6, 5)), 2 * rng.standard_normal(5)
+    r = np.exp(-np.abs(np.subtract.outer(np.arange(5), np.arange(5))) / 2)
+    filt = ef.ETKF(FiniteSize())
+    filt.analysis(x, y, ef.Observation(Identity(), covariance=r))
+    a, d = x - x.mean(axis=0), y - x.mean(axis=0)
+    factor = FiniteSize().factor(a @ np.linalg.solve(r, a.T), a @ np.linalg.solve(r, d))
+    assert filt.facts["inflation"] == pytest.approx(factor, rel=1e-10)
+
+
 def test_finite_size_where_there_is_nothing_to_see(rng):
     obs = ef.Observation(Identity(), 1.0)
     filt = ef.ETKF(FiniteSize())
