@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import enfilt as ef
+from enfilt.filters import neighbours
 from enfilt.grids import Points, RegularGrid
-from enfilt.localization import GaspariCohn
+from enfilt.localization import ByVariable, GaspariCohn
 from enfilt.operators import Arctan, Custom, Every, Identity, Linear, Subset
 
 EPS = np.finfo(float).eps
@@ -413,3 +414,84 @@ def test_an_infinite_cutoff_localizes_where_distances_or_a_taper_do():
     for filt in (ef.LETKF(fading), ef.LEnFF(fading), ef.EnKF(localization=fading)):
         with pytest.raises(ValueError, match="grid is missing"):
             filt.analysis(FORECAST, [1.0], ef.Observation(Subset([1]), 0.5))
+
+
+FILTERS = {
+    "LEnFF": ef.LEnFF,
+    "LETKF": ef.LETKF,
+    "EnKF": lambda taper: ef.EnKF(localization=taper, method="denkf"),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("apart", [False, True])
+def test_tapers_by_variable(name, apart, rng, dtype):
+    """Variables that don't see each other are problems of their own; like ones have one taper."""
+    grid = RegularGrid((6, 7), variables=2, between_variables=not apart)
+    tapers = GaspariCohn(2.5), GaspariCohn(4.0)
+    x = rng.standard_normal((6, 84)).astype(dtype)
+    y = rng.standard_normal(84).astype(dtype)
+    y[[3, 50]] = np.nan
+    tolerance = 1e-5 if dtype == "f4" else 1e-12
+
+    def analysis(taper, where, part=slice(None)):
+        obs = ef.Observation(Arctan(), 0.5, grid=where)
+        return FILTERS[name](taper).analysis(x[:, part], y[part], obs)
+
+    both = ByVariable(((tapers[0], tapers[0]), tapers), np.eye(2))
+    one = RegularGrid((6, 7))
+    wanted = [analysis(tapers[0], one, slice(42)), analysis(tapers[1], one, slice(42, 84))]
+    np.testing.assert_allclose(analysis(both, grid), np.hstack(wanted), atol=tolerance)
+    alike = ByVariable(((tapers[1],) * 2,) * 2, np.eye(2) if apart else np.ones((2, 2)))
+    np.testing.assert_allclose(analysis(alike, grid), analysis(tapers[1], grid), atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["LEnFF", "LETKF"])
+def test_a_variable_that_sees_another_weakly(name, rng, backend):
+    """The lists of a regular grid hold what all distances and all pairs of variables say."""
+    grid = RegularGrid((5, 6), variables=2, periodic=False)
+    taper = ByVariable(
+        ((GaspariCohn(2.5), GaspariCohn(3.5)), (GaspariCohn(2.0), GaspariCohn(4.0))),
+        ((1.0, 0.4), (0.2, 1.0)),
+    )
+    x, seen = rng.standard_normal((6, 60)), np.array([40, 2, 31, 7, 59, 11])
+    obs = ef.Observation(Subset(seen), 0.5, grid=grid)
+    parts = neighbours.lists(grid, None, taper, at=(np.arange(60), seen))
+    table = np.zeros((60, 6))
+    for part in parts:
+        rows = np.repeat(np.arange(60)[part.places], np.diff(part.starts))
+        np.add.at(table, (rows, part.indices), part.weights)
+    apart = grid.distances(grid.coordinates(), grid.coordinates(seen))
+    wanted = taper.weight(apart, np.arange(60)[:, None] // 30, seen // 30)
+    np.testing.assert_allclose(table, wanted, atol=1e-15)
+    y = rng.standard_normal(6)
+    found = FILTERS[name](taper)
+    other = dataclasses.replace(found, backend=backend).analysis(x, y, obs)
+    oracle = dataclasses.replace(found, backend="numpy").analysis(x, y, obs)
+    np.testing.assert_allclose(other, oracle, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tapers", "amplitudes", "error"),
+    [
+        ((), (), "amplitudes has shape"),
+        (((GaspariCohn(1.0),),), ((1.5,),), "from 0 to 1"),
+        (((GaspariCohn(1.0),),), ((0.0,),), "not all of them 0"),
+        (((GaspariCohn(1.0),),), ((1.0, 1.0), (1.0, 1.0)), "2 rows of as many"),
+        (((2.0,),), ((1.0,),), "expected GaspariCohn in all rows"),
+    ],
+)
+def test_bad_tapers_by_variable(tapers, amplitudes, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        ByVariable(tapers, amplitudes)
+
+
+def test_tapers_by_variable_need_variables():
+    filt = ef.LETKF(ByVariable(((GaspariCohn(1.0),) * 2,) * 2, np.ones((2, 2))))
+    x, y = np.eye(3, 8), np.zeros(8)
+    with pytest.raises(ValueError, match="RegularGrid of 2 variables"):
+        filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=RegularGrid((8,))))
+    grid = RegularGrid((4,), variables=2)
+    places = grid.coordinates()
+    with pytest.raises(ValueError, match="locations do not tell the variable"):
+        filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=grid, locations=places))

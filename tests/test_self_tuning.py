@@ -144,18 +144,18 @@ def test_the_nearest_component(name):
 # -- the taper
 
 
-def by_the_book(x, grid, variables):
+def by_the_book(x, grid, u, v):
     """Mean P_ij^2 and P_ii P_jj over the pairs of each bin, variables scaled."""
-    pairs = Places(grid).pairs
-    n = x.shape[1] // variables
+    places = Places(grid)
+    pairs, n = places.pairs, places.size
+    parts = [x[:, w * n : (w + 1) * n] for w in (u, v)]
+    size = [part.var(axis=0, ddof=1) for part in parts]
+    p = np.cov(*parts, rowvar=False)[:n, n:] / np.sqrt(size[0].mean() * size[1].mean())
+    one, other = (part / part.mean() for part in size)
     s2, vv = np.zeros(pairs.count), np.zeros(pairs.count)
-    for v in range(variables):
-        p = np.atleast_2d(np.cov(x[:, v * n : (v + 1) * n], rowvar=False))
-        p = p / np.diag(p).mean()
-        for b in range(pairs.count):
-            i, j = np.nonzero(pairs.bins == b)
-            s2[b] += np.mean(p[i, j] ** 2) / variables
-            vv[b] += np.mean(p[i, i] * p[j, j]) / variables
+    for b in range(pairs.count):
+        i, j = np.nonzero(pairs.bins == b)
+        s2[b], vv[b] = np.mean(p[i, j] ** 2), np.mean(one[i] * other[j])
     return s2, vv
 
 
@@ -163,30 +163,43 @@ def by_the_book(x, grid, variables):
 def test_moments_by_the_book(name, rng, dtype):
     grid = GRIDS[name]
     places = Places(grid)
+    n, variables = places.size, places.variables
     x = (rng.standard_normal((5, grid.size)) * 10 + 300).astype(dtype)
-    x[:, : places.size] *= 7  # variables of different size count alike
-    found = taper_range.moments(x, places)
-    s2, vv = by_the_book(x.astype(float), grid, places.variables)
-    np.testing.assert_allclose(found.squares, s2, rtol=1e-9)
-    np.testing.assert_allclose(found.products, vv, rtol=1e-9)
+    x[:, :n] *= 7  # variables of different size count alike
+    found = taper_range.moments(x, places, variables, between=True)
+    for u in range(variables):
+        for v in range(u + 1):
+            s2, vv = by_the_book(x.astype(float), grid, u, v)
+            np.testing.assert_allclose(found.squares[u, v], s2, rtol=1e-9)
+            np.testing.assert_allclose(found.products[u, v], vv, rtol=1e-9)
+            np.testing.assert_array_equal(found.squares[v, u], found.squares[u, v])
+    if variables == 1:
+        return
+    own = taper_range.moments(x, places, variables, between=False)
+    np.testing.assert_array_equal(own.squares[0, 1], 0)
+    np.testing.assert_array_equal(own.squares[0, 0], found.squares[0, 0])
+    mean = taper_range.moments(x, places, 1, between=True)
+    np.testing.assert_allclose(mean.squares[0, 0], own.squares.sum(axis=(0, 1)) / 2, rtol=1e-12)
     # a variable without spread is left out
-    if places.variables > 1:
-        flat = x.copy()
-        flat[:, places.size :] = 1
-        alone, _ = by_the_book(x[:, : places.size].astype(float), grid, 1)
-        np.testing.assert_allclose(taper_range.moments(flat, places).squares, alone, rtol=1e-9)
+    x[:, n:] = 1
+    flat = taper_range.moments(x, places, 1, between=True)
+    np.testing.assert_array_equal(flat.squares, own.squares[:1, :1])
+    alone = taper_range.moments(x, places, 2, between=True)
+    rho = taper_range.optimal_factor(alone, 5)
+    np.testing.assert_array_equal(rho[0, 1], 0)
+    np.testing.assert_array_equal(rho[1, 1], 1)
 
 
 def test_moments_of_chosen_partners_are_those_of_all(monkeypatch, rng):
     """The same pairs through the other path: every level holds all places."""
     grid, x = RegularGrid((300,)), rng.standard_normal((6, 300)) + 50
-    whole = taper_range.moments(x, Places(grid))
+    whole = taper_range.moments(x, Places(grid), 1, between=True)
     monkeypatch.setattr(places_module, "_ALL_PARTNERS", 10)
     monkeypatch.setattr(places_module, "_ANCHORS", 300)
     monkeypatch.setattr(places_module, "_NEAREST", 300)
     chosen = Places(grid)
     assert len(chosen.pairs.partners) == 300
-    found = taper_range.moments(x, chosen)
+    found = taper_range.moments(x, chosen, 1, between=True)
     np.testing.assert_allclose(found.squares, whole.squares, rtol=1e-9)
     np.testing.assert_allclose(found.products, whole.products, rtol=1e-9)
 
@@ -205,7 +218,7 @@ def test_the_optimal_factor_of_known_covariances(rng):
     for _ in range(300):
         noise = rng.standard_normal((members, n))
         x = np.fft.irfft(np.fft.rfft(noise) * np.fft.rfft(root), n)
-        total.append(taper_range.moments(x, places))
+        total.append(taper_range.moments(x, places, 1, between=True))
     found = Moments(*(np.mean([getattr(m, k) for m in total], axis=0) for k in
                       ("squares", "products")))  # fmt: skip
     p2 = kernel[: places.pairs.count] ** 2
@@ -213,7 +226,7 @@ def test_the_optimal_factor_of_known_covariances(rng):
     wanted = ((members - 1) * s2 - vv) / (members * s2)
     wanted = np.minimum.accumulate(wanted / wanted[0])
     wanted[np.flatnonzero(wanted < taper_range.LEAST)[0] :] = 0
-    got = taper_range.optimal_factor(found, members)
+    got = taper_range.optimal_factor(found, members)[0, 0]
     near = wanted > 0.1  # means over 300 x 400 places of some 12 correlated ones: errors of 1 %
     np.testing.assert_allclose(got[near], wanted[near], atol=0.03)
 
@@ -221,35 +234,51 @@ def test_the_optimal_factor_of_known_covariances(rng):
 def test_the_best_cutoff_of_a_gaspari_cohn_function_is_its_own():
     places = Places(RegularGrid((200,), spacing=0.3))
     candidates = Candidates(places)
-    for i in (20, 60, len(candidates.tapers) - 1):
-        weights = candidates.tapers[i].weight(places.pairs.distances)
-        assert candidates.fit(weights) == i
-        assert candidates.wider(i, 1.0) == i
-    wide = candidates.tapers[candidates.wider(40, 2.0)].cutoff
-    assert wide == pytest.approx(2 * candidates.tapers[40].cutoff, rel=0.05)  # a line has length
+    table = np.stack([taper.weight(places.pairs.distances) for taper in candidates.tapers])
+    chosen = np.array([[20, 60], [40, 90]])
+    size = np.array([[1, 0.5], [0.25, 1]])
+    found, amplitude = candidates.fit(size[..., None] * table[chosen])
+    np.testing.assert_array_equal(found, chosen)
+    np.testing.assert_allclose(amplitude, size)
+    np.testing.assert_array_equal(candidates.wider(chosen, 1.0), chosen)
+    np.testing.assert_array_equal(candidates.fit(np.zeros((2, 2, len(table[0]))))[1], np.eye(2))
+    tapers = candidates.tapers
+    wide = tapers[candidates.wider(np.array(40), 2.0)].cutoff
+    assert wide == pytest.approx(2 * tapers[40].cutoff, rel=0.05)  # a line has length
     plane = Candidates(Places(RegularGrid((60, 60))))
-    wide = plane.tapers[plane.wider(60, 2.0)].cutoff
+    wide = plane.tapers[plane.wider(np.array(60), 2.0)].cutoff
     assert wide == pytest.approx(np.sqrt(2) * plane.tapers[60].cutoff, rel=0.05)  # and a plane area
+    widest = plane.tapers[plane.wider(np.array(60), 1e9)].cutoff
+    weights = GaspariCohn(widest).weight(np.hypot(*np.indices((60, 60)) - 30))
+    assert weights.sum() == pytest.approx(taper_range.HELD, rel=0.1)
+    assert candidates.wider(np.array(60), 1e9) == len(tapers) - 1  # all 200 are fewer
 
 
 @pytest.mark.parametrize("grid", [GRIDS["ring"], GRIDS["plane"]], ids=["ring", "plane"])
 def test_the_bound_is_the_largest_that_fits(grid, rng):
     places = Places(grid)
     candidates = Candidates(places)
-    signal = rng.random((1, places.size))
+    signal, amplitude = rng.random((2, places.size)), np.array([[1.0, 0.5], [0.0, 1.0]])
     apart = places.pairs.distances[np.minimum(places.pairs.bins, places.pairs.count - 1)]
     seen = places.pairs.bins < places.pairs.count
-    top = len(candidates.tapers) - 1
+    last = len(candidates.tapers) - 1
+    top = np.array([[last, 60], [last, last]])
 
-    def fits(i):
-        within = (candidates.tapers[i].weight(apart) * seen) @ signal[0]
-        return np.quantile(within, 0.9) <= 3.0
+    def fits(u, chosen):
+        within = [
+            amplitude[u, v] * (candidates.tapers[chosen[v]].weight(apart) * seen) @ signal[v]
+            for v in range(2)
+        ]
+        return np.quantile(sum(within), 0.9) <= 3.0
 
-    chosen = candidates.bounded(signal, 3.0, top)
-    assert fits(chosen)
-    assert not fits(chosen + 1)
-    assert candidates.bounded(signal, 1e9, top) == top
-    assert candidates.bounded(signal, 3.0, chosen - 5) == chosen - 5
+    chosen = candidates.bounded(signal, 3.0, top, amplitude)
+    for u in range(2):
+        assert fits(u, chosen[u])
+        assert not fits(u, np.minimum(chosen[u].max() + 1, top[u]))
+    np.testing.assert_array_equal(candidates.bounded(signal, 1e9, top, amplitude), top)
+    np.testing.assert_array_equal(
+        candidates.bounded(signal, 3.0, chosen - 2, amplitude), chosen - 2
+    )
 
 
 # -- inflation
@@ -351,11 +380,47 @@ def test_sampling_noise_of_equal_observations_is_the_sum_itself():
     d = places.pairs.distances
     square, taper = np.exp(-d / 4), GaspariCohn(11.0).weight(d)
     both = np.where((d > 0) & (d < 30), 2.0, 1.0)  # places on either side
-    others = spread_factors.correlated(near, places, square)
+    others = spread_factors.correlated(near, places, square[None])
     np.testing.assert_allclose(others, 0.3 * (both * square).sum(), rtol=1e-9)
     wanted = (both * taper**2).sum() * 0.3 / (1 + others[0])
-    got = spread_factors.sampling_noise(near, others, places, taper, 1)
+    got = spread_factors.sampling_noise(near, others, places, taper[None, None])
     np.testing.assert_allclose(got, wanted, rtol=1e-9)
+
+
+def test_noise_of_variables_that_see_each_other_is_that_of_both():
+    """Two variables of the same innovations are one that is observed twice."""
+    places, one = Places(RegularGrid((60,), variables=2)), Places(RegularGrid((60,)))
+    taper = GaspariCohn(11.0).weight(places.pairs.distances)
+    twice = Innovations(np.zeros(120), np.full(120, 0.3), np.arange(120), np.arange(120))
+    near = NearSums(twice, places.windows, (2, 60))
+    others = np.full(120, 0.7)
+    both = spread_factors.sampling_noise(
+        near, others, places, np.array([[1, 1], [1, 1]])[..., None] * taper
+    )
+    apart = spread_factors.sampling_noise(near, others, places, np.eye(2)[..., None] * taper)
+    once = Innovations(
+        *(values[:60] for values in (twice.excess, twice.ratio, twice.components, twice.numbers))
+    )
+    near = NearSums(once, one.windows, (1, 60))
+    alone = spread_factors.sampling_noise(near, others[:60], one, taper[None, None])
+    np.testing.assert_allclose(apart, np.tile(alone, (2, 1)), rtol=1e-9)
+    np.testing.assert_allclose(both, 2 * apart, rtol=1e-9)
+
+
+def test_what_is_known_gives_way_to_what_contradicts_it():
+    """The factor is 30, and beforehand said to be 1 give or take 0.1; or it is 1, as was said."""
+    places = Places(RegularGrid((400,)))
+    components, ratio, noise = np.arange(400), np.full(400, 0.2), np.full((1, 400), 0.02)
+    for factor in (30.0, 1.0):
+        found = Innovations(factor * ratio, ratio, components, components)
+        near = NearSums(found, places.windows, (1, 400))
+        known = start = Amounts.by_noise(near, noise)
+        for _ in range(60):
+            known = known.faded(start).after(near, noise, ratio)
+        got = 1 + 0.02 * known.mean[0]
+        error = np.sqrt(2 * (got**2 * 0.04 + 2 * got * 0.2 + 1) / 400) / 0.2
+        assert abs(got - factor) < 6.5 * error
+    assert got < 1.03
 
 
 # -- in the filters
@@ -397,6 +462,29 @@ def test_a_filter_is_that_of_its_taper_and_its_forecast_widened(name, dtype, rng
     assert facts["inflation"] > 1
     assert facts["inflation"] == pytest.approx(oracle.facts["inflation"], rel=1e-5)
     assert facts["lost"] == 0
+
+
+def test_each_pair_of_variables_has_its_own_taper(rng):
+    """Of three variables one is rough, two are smooth, and of these one is the other's half."""
+    grid = RegularGrid((1500,), variables=3)
+    obs = ef.Observation(Identity(), 500.0, grid=grid)
+    line = RegularGrid((1500,))
+    rough, smooth = waves(rng, 10, line, 3), waves(rng, 10, line, 15)
+    other = (smooth + waves(rng, 10, line, 15)) / np.sqrt(2)
+    filt = ef.LETKF(FromEnsemble())
+    x = np.hstack([rough, 10 * smooth, other])
+    filt.analysis(x, np.zeros(4500), obs)
+    cutoffs = [filt.facts[f"cutoff of variable {v}"] for v in range(3)]
+    assert 2 * cutoffs[0] < min(cutoffs[1:])
+    assert filt.facts["cutoff"] == max(cutoffs)
+    known = filt._memory.tuning[0].moments
+    rho = taper_range.optimal_factor(known, 10)[..., 0]
+    # corr^2 = 1/2: mean P_ij^2 = (10/2 + 1)/9, mean P_ii P_jj = 1 + 1/9, and over rho = 4/5 within
+    assert rho[1, 2] == rho[2, 1] == pytest.approx((6 - 10 / 9) / (60 / 9) / 0.8, abs=0.1)
+    assert rho[0, 1] < 0.3
+    alone = ef.LETKF(FromEnsemble())
+    alone.analysis(smooth, np.zeros(1500), ef.Observation(Identity(), 500.0, grid=line))
+    assert alone.facts["cutoff"] == pytest.approx(cutoffs[1], rel=0.1)
 
 
 def test_one_factor_beside_a_taper_from_the_ensemble(rng):
@@ -654,7 +742,7 @@ def test_what_is_missing_is_said():
         ef.LEnFF().analysis(x, y, ef.Observation(Linear(np.eye(4)), 1.0, grid=RegularGrid((4,))))
     with pytest.raises(TypeError, match="local=1: expected True, False or None"):
         Adaptive(local=1)
-    with pytest.raises(TypeError, match=r"GaspariCohn\(cutoff=...\) or FromEnsemble\(\)"):
+    with pytest.raises(TypeError, match=r"FromEnsemble\(\) or ByVariable"):
         ef.LETKF(FromEnsemble)
 
 

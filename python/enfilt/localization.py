@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,123 @@ class GaspariCohn:
 
 
 @dataclass(frozen=True)
+class ByVariable:
+    """Tapers by pair of variables, of components of one variable and observations of another.
+
+    What `FromEnsemble` finds on a grid of several variables: correlations of one reach farther
+    than those of another, and those between variables are weaker than those within. It can be
+    given as well, to the same filters; the grid has to be a `RegularGrid` of as many variables,
+    and observations tell theirs by the component they stand at (or, of variables that the grid
+    keeps apart, by the first coordinate of their place).
+
+    Parameters
+    ----------
+    tapers : sequence of sequences of GaspariCohn
+        V x V: that of components of the one and observations of the other.
+    amplitudes : sequence of sequences of float
+        V x V: the weight at distance 0, from 0 to 1; with 0 the one does not see the other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not V x V tapers and V x V numbers from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> own, other = ef.localization.GaspariCohn(4.0), ef.localization.GaspariCohn(2.0)
+    >>> taper = ef.localization.ByVariable(((own, other), (other, own)), ((1.0, 0.5), (0.5, 1.0)))
+    >>> taper.weight([0.0, 0.0, 2.0], [0, 1, 1], [0, 0, 1]).round(4)
+    array([1.    , 0.5   , 0.2083])
+    """
+
+    tapers: Sequence[Sequence[GaspariCohn]]
+    amplitudes: Sequence[Sequence[float]]
+
+    def __post_init__(self) -> None:
+        amplitudes = _checks.numbers("amplitudes", self.amplitudes)
+        if amplitudes.ndim != 2 or not 0 < amplitudes.shape[0] == amplitudes.shape[1]:
+            raise ValueError(f"amplitudes has shape {amplitudes.shape}: expected (V, V)")
+        if not ((amplitudes >= 0) & (amplitudes <= 1)).all() or not amplitudes.any():
+            raise ValueError(
+                f"amplitudes={self.amplitudes!r}: expected numbers from 0 to 1, not all of them 0"
+            )
+        rows = self.tapers if isinstance(self.tapers, list | tuple) else ()
+        square = all(isinstance(row, list | tuple) and len(row) == len(rows) for row in rows)
+        if len(rows) != len(amplitudes) or not square:
+            raise ValueError(
+                f"tapers={self.tapers!r}: expected a sequence of {len(amplitudes)} rows of as many "
+                f"GaspariCohn, as amplitudes"
+            )
+        if not all(isinstance(taper, GaspariCohn) for row in rows for taper in row):
+            raise TypeError(f"tapers={self.tapers!r}: expected GaspariCohn in all rows")
+        # frozen: a taper is looked up by its value
+        object.__setattr__(self, "tapers", tuple(map(tuple, rows)))
+        object.__setattr__(self, "amplitudes", tuple(map(tuple, amplitudes.tolist())))
+
+    @property
+    def cutoff(self) -> float:
+        """The longest of all cutoffs: beyond it all weights are zero."""
+        return max(
+            taper.cutoff
+            for row, sizes in zip(self.tapers, self.amplitudes, strict=True)
+            for taper, size in zip(row, sizes, strict=True)
+            if size > 0
+        )
+
+    def weight(
+        self, distance: npt.ArrayLike, of: npt.ArrayLike, by: npt.ArrayLike
+    ) -> npt.NDArray[np.float64]:
+        """Return the weights at distances.
+
+        Parameters
+        ----------
+        distance : array_like, (...,)
+        of, by : array_like of int, broadcastable to `distance`
+            The variables of components, and of what observes them.
+        """
+        d = np.asarray(distance, np.float64)
+        of, by = np.broadcast_to(of, d.shape), np.broadcast_to(by, d.shape)
+        result = np.zeros_like(d)
+        for u, v in np.argwhere(self.amplitudes):
+            chosen = (of == u) & (by == v)
+            result[chosen] = self.amplitudes[u][v] * self.tapers[u][v].weight(d[chosen])
+        return result
+
+    def table(self, distances: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the weights of all pairs of variables at distances (k,), (V, V, k)."""
+        every = np.arange(len(self.tapers))
+        d = np.broadcast_to(np.asarray(distances), (len(every), len(every), np.size(distances)))
+        return self.weight(d, every[:, None, None], every[:, None])
+
+    def is_none(self, grid: Any) -> bool:
+        """Return False: variables differ."""
+        return False
+
+    def check(self, grid: Any, *, places: bool) -> None:
+        """Check that a grid has these variables, and that observations tell theirs.
+
+        Parameters
+        ----------
+        grid : object
+            That of the state, as an `Observation` takes it.
+        places : bool
+            Whether observations have places of their own.
+        """
+        if not isinstance(grid, RegularGrid) or grid.variables != len(self.tapers):
+            raise ValueError(
+                f"grid={grid!r}: expected a RegularGrid of {len(self.tapers)} variables, those of "
+                f"the localization"
+            )
+        if places and grid.between_variables:
+            raise ValueError(
+                "locations do not tell the variable of an observation, on which the localization "
+                "depends: expected an operator that chooses components, or a grid with "
+                "between_variables=False"
+            )
+
+
+@dataclass(frozen=True)
 class FromEnsemble:
     """A taper whose cutoff follows from the ensemble, cycle by cycle: there is nothing to choose.
 
@@ -147,7 +264,13 @@ class FromEnsemble:
     -----
     Distances are those of the observation's grid, and need not be regular: on coordinates of the
     user's, pairs are put in bins. Of more than some thousand places, enough pairs are looked at,
-    ever the same. Where localization keeps variables apart, all have one cutoff.
+    ever the same.
+
+    Of a grid of several variables, each pair of them has a taper of its own (`ByVariable`), by its
+    own covariances; between two variables its weight at distance 0 is fitted as well. `facts` then
+    tell the longest cutoff, and ``cutoff of variable 0`` and so on. Where places do not tell the
+    variable of an observation, all have one. To bound what an analysis costs, a taper holds at most
+    256 places of one variable, counted by its weights.
 
     Examples
     --------

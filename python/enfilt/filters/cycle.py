@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _checks
 from ..backends import Backend, ObservedComponents
-from ..localization import GaspariCohn
+from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Cycle:
     backend: Backend
     given: Array | None = None
     facts: dict[str, float] = field(default_factory=dict)
-    tapers: dict[int, GaspariCohn] = field(default_factory=dict)
+    tapers: dict[int, GaspariCohn | ByVariable] = field(default_factory=dict)
     tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
 
     @functools.cached_property

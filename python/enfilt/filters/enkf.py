@@ -9,11 +9,12 @@ import numpy as np
 
 from .. import _checks
 from ..inflation import Inflation
-from ..localization import FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, GaspariCohn
 from ..observation import Observation
-from . import ensemble_space, knobs
+from . import ensemble_space, knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
+from .localized import check_grid, check_localization
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,14 @@ class EnKF(EnsembleFilter):
     """
 
     inflation: float | Inflation = 1.0
-    localization: GaspariCohn | FromEnsemble | None = None
+    localization: GaspariCohn | FromEnsemble | ByVariable | None = None
     method: str = "perturbed"
 
     _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.choice("method", self.method, ["perturbed", "denkf"])
-        taper = self.localization
-        if taper is not None and not isinstance(taper, GaspariCohn | FromEnsemble):
-            raise TypeError(
-                f"localization={taper!r}: expected None or an "
-                f"enfilt.localization.GaspariCohn(cutoff=...) or FromEnsemble()"
-            )
+        check_localization(self.localization, or_none=True)
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         found = {"inflation": knobs.relaxed_or_adaptive()}
@@ -88,8 +84,7 @@ class EnKF(EnsembleFilter):
         return (members, observations if self.method == "perturbed" else dim)
 
     def _check_observation(self, obs: Observation) -> None:
-        if obs.grid is None and self._localizes(obs):
-            obs.state_grid(0)  # says what is missing, also where nothing was observed
+        check_grid(self.localization, obs)
 
     def _localizes(self, obs: Observation) -> bool:
         return self.localization is not None and not self.localization.is_none(obs.grid)
@@ -101,7 +96,7 @@ class EnKF(EnsembleFilter):
             )  # may raise, so before anything is written
         for b, target in enumerate(out):
             taper = cycle.tapers.get(b, self.localization)
-            if not isinstance(taper, GaspariCohn) or taper.is_none(cycle.obs.grid):
+            if taper is None or isinstance(taper, FromEnsemble) or taper.is_none(cycle.obs.grid):
                 taper = None
             normals = None
             if self.method == "perturbed":
@@ -126,7 +121,12 @@ class EnKF(EnsembleFilter):
         ensemble_space.combine(cycle.forecast[b], np.eye(members) + gain, out)
 
     def _localized(
-        self, cycle: Cycle, b: int, normals: Array | None, taper: GaspariCohn, out: Array
+        self,
+        cycle: Cycle,
+        b: int,
+        normals: Array | None,
+        taper: GaspariCohn | ByVariable,
+        out: Array,
     ) -> None:
         x = cycle.forecast[b]
         members, dim = x.shape
@@ -136,6 +136,17 @@ class EnKF(EnsembleFilter):
             out[...] = x
             return
         places = places[seen]
+        stand = neighbours.components(cycle.obs, dim)
+        stand = stand if stand is None else stand[seen]
+
+        def weights(where: Array, components: Any) -> Array:
+            distance = grid.distances(places, where)
+            if isinstance(taper, GaspariCohn):
+                return taper.weight(distance)
+            by = neighbours.variables(grid, places, stand)
+            of = neighbours.variables(grid, where, components)
+            return taper.weight(distance, of, by[:, None])
+
         values = cycle.values(b)[:, seen].astype(np.float64)
         mean = values.mean(axis=0)
         y = cycle.y[b, seen].astype(np.float64)
@@ -147,7 +158,8 @@ class EnKF(EnsembleFilter):
         count = len(seen)
         covariance = values.T @ values / (members - 1)
         for part in ensemble_space.blocks(count, count):
-            covariance[part] *= taper.weight(grid.distances(places[part], places))
+            at = None if stand is None else stand[part]
+            covariance[:, part] *= weights(places[part], at)
         if cycle.obs.is_correlated:
             covariance += cycle.obs.error_covariance(seen, cycle.y.shape[-1])
         else:
@@ -159,5 +171,5 @@ class EnKF(EnsembleFilter):
             block = x[:, part].astype(np.float64)
             cross = values.T @ (block - block.mean(axis=0))
             components = np.arange(part.start, part.stop)
-            cross *= taper.weight(grid.distances(places, grid.coordinates(components)))
+            cross *= weights(grid.coordinates(components), components)
             out[:, part] = block + solved @ cross

@@ -16,12 +16,12 @@ from .. import _arrays, _checks
 from ..backends import LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..inflation import Adaptive, Inflation, as_inflation
-from ..localization import FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
-from .localized import Localized
+from .localized import Localized, check_grid
 
 #: `steps="auto"` is content when the last halving of the steps changed the analysis by no more than
 #: this fraction of its spread, or with the most steps. One step is not among those compared: with
@@ -61,7 +61,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : FromEnsemble or GaspariCohn
+    localization : FromEnsemble, GaspariCohn or ByVariable
         The taper rho. By default it follows from the ensemble, cycle by cycle; or one of a cutoff
         in the unit of the grid. Infinite: none.
     steps : int or "auto"
@@ -117,7 +117,7 @@ class LEnFF(EnsembleFilter, Localized):
     ['cutoff', 'inflation', 'lost', 'outliers']
     """
 
-    localization: GaspariCohn | FromEnsemble = FromEnsemble()  # noqa: RUF009 - frozen
+    localization: GaspariCohn | FromEnsemble | ByVariable = FromEnsemble()  # noqa: RUF009 - frozen
     steps: int | str = 10
     growth: float = 10.0
     inflation: float | Inflation | None = field(default=None, kw_only=True)
@@ -168,8 +168,7 @@ class LEnFF(EnsembleFilter, Localized):
         }
 
     def _check_observation(self, obs: Observation) -> None:
-        if obs.grid is None and not self.localization.is_none(None):
-            obs.state_grid(0)  # says what is missing, also where nothing was observed
+        check_grid(self.localization, obs)
         grid, taper = obs.grid, self.localization
         if not (isinstance(taper, GaspariCohn) and isinstance(grid, RegularGrid)):
             return
@@ -182,7 +181,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         dim, m = out.shape[-1], cycle.y.shape[-1]
-        shared: dict[GaspariCohn, LocalWindow | _Lists | None] = {}
+        shared: dict[GaspariCohn | ByVariable, LocalWindow | _Lists | None] = {}
         taken = []
         for b, x in enumerate(out):
             taper = self._taper(cycle, b)
@@ -202,10 +201,11 @@ class LEnFF(EnsembleFilter, Localized):
             cycle.facts["steps"] = max(taken)
 
     @staticmethod
-    def _shared(cycle: Cycle, taper: GaspariCohn) -> LocalWindow | _Lists | None:
+    def _shared(cycle: Cycle, taper: GaspariCohn | ByVariable) -> LocalWindow | _Lists | None:
         """Return what all ensembles of a batch see by the same taper; None where each differs."""
         window = None
-        if cycle.backend.has_lenff_window and cycle.observed is not None:
+        known = cycle.backend.has_lenff_window and cycle.observed is not None
+        if known and isinstance(taper, GaspariCohn):
             window = neighbours.common_window(cycle.obs, cycle.forecast.shape[-1], taper)
         if window is None and cycle.backend.on_device:  # the host does not know what is missing
             return _Lists.of(cycle, 0, taper)
@@ -243,9 +243,11 @@ class _Lists(NamedTuple):
     of_observations: list[LocalLists]
 
     @classmethod
-    def of(cls, cycle: Cycle, b: int, localization: GaspariCohn) -> _Lists:
+    def of(cls, cycle: Cycle, b: int, localization: GaspariCohn | ByVariable) -> _Lists:
         """Make them for one ensemble, or on a GPU for all of a batch."""
-        grid, places = cycle.obs.places(cycle.forecast.shape[-1], cycle.y.shape[-1])
+        dim, m = cycle.forecast.shape[-1], cycle.y.shape[-1]
+        grid, places = cycle.obs.places(dim, m)
+        components = neighbours.components(cycle.obs, dim)
         kernels = cycle.backend
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(cycle.y[b]))
         places = places[seen]
@@ -254,15 +256,21 @@ class _Lists(NamedTuple):
         decorrelation = cycle.obs.decorrelation(cycle.y[b], symmetric=True)
         blocks = None if decorrelation is None else decorrelation.of[seen]
 
-        def found(of: Array | None) -> list[LocalLists]:
+        def found(of: Array | None, rows: Any) -> list[LocalLists]:
+            at = None if components is None else (rows, components[seen])
             parts = neighbours.lists(
-                grid, places, localization, of=of, blocks=blocks, on_device=kernels.on_device
+                grid, places, localization, of=of, at=at, blocks=blocks, on_device=kernels.on_device
             )
             return [kernels.resident(part) for part in parts]
 
-        of_values = found(places)
+        of_state = found(None, np.arange(dim))
+        if components is None:
+            of_values = found(places, None)
+        else:  # where all is observed, each component is an observation's place
+            same = np.array_equal(components[seen], np.arange(dim))
+            of_values = of_state if same else found(places, components[seen])
         alike = of_values if blocks is None else neighbours.between_blocks(of_values, blocks)
-        return cls(seen, found(None), of_values, alike)
+        return cls(seen, of_state, of_values, alike)
 
 
 def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:

@@ -10,13 +10,13 @@ import numpy as np
 from .. import _arrays
 from ..backends import LocalObservations, LocalWindow
 from ..inflation import Inflation
-from ..localization import GaspariCohn
+from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .etkf import rotation_of, transform_ensemble
-from .localized import Localized
+from .localized import Localized, check_grid
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LETKF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : GaspariCohn or FromEnsemble
+    localization : GaspariCohn, FromEnsemble or ByVariable
         The taper and its cutoff, in the unit of the grid; or one that follows from the ensemble.
         An infinite cutoff gives the `ETKF`.
     inflation : float or Inflation
@@ -100,12 +100,11 @@ class LETKF(EnsembleFilter, Localized):
         return (members, members) if self.rotate else (members, dim)
 
     def _check_observation(self, obs: Observation) -> None:
-        if obs.grid is None and not self.localization.is_none(None):
-            obs.state_grid(0)  # says what is missing, also where nothing was observed
+        check_grid(self.localization, obs)
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         batch, _, dim = out.shape
-        windows: dict[GaspariCohn, LocalWindow | None] = {}
+        windows: dict[GaspariCohn | ByVariable, LocalWindow | None] = {}
         for b in range(batch):
             rotation, taper = rotation_of(cycle, b, self.rotate), self._taper(cycle, b)
             if taper.is_none(cycle.obs.grid):
@@ -113,7 +112,8 @@ class LETKF(EnsembleFilter, Localized):
                 continue
             if taper not in windows:
                 windows[taper] = None
-                if cycle.backend.has_letkf_window and cycle.observed is not None:
+                known = cycle.backend.has_letkf_window and cycle.observed is not None
+                if known and isinstance(taper, GaspariCohn):
                     windows[taper] = neighbours.common_window(cycle.obs, dim, taper)
             window = windows[taper]
             if window is not None and cycle.observed is not None:
@@ -124,7 +124,12 @@ class LETKF(EnsembleFilter, Localized):
                 self._from_lists(cycle, b, taper, rotation, out[b])
 
     def _from_lists(
-        self, cycle: Cycle, b: int, taper: GaspariCohn, rotation: Array | None, out: Array
+        self,
+        cycle: Cycle,
+        b: int,
+        taper: GaspariCohn | ByVariable,
+        rotation: Array | None,
+        out: Array,
     ) -> None:
         x, y, kernels = cycle.forecast[b], cycle.y[b], cycle.backend
         xp = _arrays.namespace(x)
@@ -146,7 +151,10 @@ class LETKF(EnsembleFilter, Localized):
             precision=precision,
         )
         blocks = None if decorrelation is None else decorrelation.of[seen]
-        for part in neighbours.lists(
-            grid, places[seen], taper, blocks=blocks, on_device=kernels.on_device
-        ):
+        stand = neighbours.components(cycle.obs, x.shape[-1])
+        at = None if stand is None else (np.arange(x.shape[-1]), stand[seen])
+        parts = neighbours.lists(
+            grid, places[seen], taper, at=at, blocks=blocks, on_device=kernels.on_device
+        )
+        for part in parts:
             kernels.letkf_lists(x, kernels.resident(part), observations, rotation, out)

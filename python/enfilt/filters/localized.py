@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from ..localization import FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, GaspariCohn
+from ..observation import Observation
 from .cycle import Cycle
 
 
@@ -12,17 +14,33 @@ from .cycle import Cycle
 class Localized:
     """The option that has no default; as the last base of a filter, its field comes first."""
 
-    localization: GaspariCohn | FromEnsemble
+    localization: GaspariCohn | FromEnsemble | ByVariable
 
     def _check_localization(self) -> None:
-        if not isinstance(self.localization, GaspariCohn | FromEnsemble):
-            raise TypeError(
-                f"localization={self.localization!r}: expected an "
-                f"enfilt.localization.GaspariCohn(cutoff=...) or FromEnsemble()"
-            )
+        check_localization(self.localization)
 
-    def _taper(self, cycle: Cycle, b: int) -> GaspariCohn:
+    def _taper(self, cycle: Cycle, b: int) -> GaspariCohn | ByVariable:
         """Return the taper of one ensemble of the batch: that given, or what was found for it."""
-        if isinstance(self.localization, GaspariCohn):
-            return self.localization
-        return cycle.tapers[b]
+        if isinstance(self.localization, FromEnsemble):
+            return cycle.tapers[b]
+        return self.localization
+
+
+def check_localization(value: Any, *, or_none: bool = False) -> None:
+    """Check that an option is a localization."""
+    if (value is None and or_none) or isinstance(value, GaspariCohn | FromEnsemble | ByVariable):
+        return
+    raise TypeError(
+        f"localization={value!r}: expected {'None or ' if or_none else ''}an "
+        f"enfilt.localization.GaspariCohn(cutoff=...), FromEnsemble() or ByVariable(...)"
+    )
+
+
+def check_grid(localization: Any, obs: Observation) -> None:
+    """Check that observations have the places that a localization needs."""
+    if localization is None or localization.is_none(obs.grid):
+        return
+    if obs.grid is None:
+        obs.state_grid(0)  # says what is missing, also where nothing was observed
+    if isinstance(localization, ByVariable):
+        localization.check(obs.grid, places=obs.locations is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from ..backends import LocalLists, LocalWindow
 from ..grids import Grid, Points, RegularGrid
-from ..localization import GaspariCohn
+from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
 
 Places = npt.NDArray[np.float64]
@@ -22,9 +23,14 @@ _COMPONENTS = 1024
 # On a GPU a list has to be worth starting kernels for.
 _DEVICE_COMPONENTS = 1 << 16
 _PAIRS = 1 << 20
+# Pairs of one list on a regular grid, where nothing is looked for.
+_ENTRIES, _DEVICE_ENTRIES = 1 << 19, 1 << 25
+_NOTHING = (np.zeros(0, np.int64), np.zeros(0))
 
 
-def placed(obs: Observation, dim: int, m: int, localization: GaspariCohn) -> Observation:
+def placed(
+    obs: Observation, dim: int, m: int, localization: GaspariCohn | ByVariable
+) -> Observation:
     """Return the observations with places of their own where a localization is none.
 
     Wherever they are, all of the `dim` components see all of the `m` observations alike.
@@ -81,13 +87,30 @@ def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> Loca
     return window(grid, localization)
 
 
+def components(obs: Observation, dim: int) -> Indices | None:
+    """Return the components (m,) that observations stand at; None where they have other places."""
+    form = obs.pointwise(dim)
+    if obs.locations is not None or form is None:
+        return None
+    return np.arange(dim)[form.components]
+
+
+def variables(grid: Grid, places: Places, components: Indices | None = None) -> Indices:
+    """Return the variables of `components`, or of places (..., k) that tell them."""
+    assert isinstance(grid, RegularGrid)
+    if components is not None:
+        return components // (grid.size // grid.variables)
+    return places[..., 0].astype(np.int64)
+
+
 def lists(
     grid: Grid,
     places: Places,
-    localization: GaspariCohn,
+    localization: GaspariCohn | ByVariable,
     *,
     of: Places | None = None,
     blocks: Indices | None = None,
+    at: tuple[Indices, Indices] | None = None,
     on_device: bool = False,
 ) -> Iterator[LocalLists]:
     """Yield, for runs of components, the observations that each of them sees.
@@ -108,9 +131,29 @@ def lists(
     blocks : ndarray of int64, (m,), optional
         The block that each observation belongs to. A block is seen as a whole, by the weight of
         that of its observations which is nearest (the largest).
+    at : tuple of two ndarray of int64, (n,) and (m,), optional
+        The components that the places, and the observations, stand at: on a regular grid nothing
+        is searched for then. Elsewhere tapers by variable need places that tell theirs.
     on_device : bool
         Whether the lists are for a GPU, on which they are longer.
     """
+    if at is not None and type(grid) is RegularGrid:
+        length = _DEVICE_ENTRIES if on_device else _ENTRIES
+        for part in _on_grid(grid, localization, *at, length):
+            if blocks is None:
+                yield part
+                continue
+            count = len(part.starts) - 1
+            row = np.repeat(np.arange(count), np.diff(part.starts))
+            whole = _whole_blocks(row, part.indices, part.weights, blocks)
+            yield _listed(part.first, count, *whole)
+        return
+
+    def weights(distance: Places, where: Places, seen: Places) -> Places:
+        if isinstance(localization, GaspariCohn):
+            return localization.weight(distance)
+        return localization.weight(distance, variables(grid, where), variables(grid, seen))
+
     size = grid.size if of is None else len(of)
     near = _tree(grid, places, localization)
     length = _DEVICE_COMPONENTS if on_device else _COMPONENTS
@@ -122,12 +165,12 @@ def lists(
         where = grid.coordinates(chosen) if of is None else of[chosen]
         if near is not None:
             component, observation, distance = near(where)
-            weight = localization.weight(distance)
+            weight = weights(distance, where[component], places[observation])
             kept = np.flatnonzero(weight > 0)
             kept = kept[np.lexsort((observation[kept], component[kept]))]
             component, observation, weight = component[kept], observation[kept], weight[kept]
         else:
-            table = localization.weight(grid.distances(where, places))
+            table = weights(grid.distances(where, places), where[:, None], places)
             component, observation = np.nonzero(table > 0)
             weight = table[component, observation]
         if blocks is not None:
@@ -179,7 +222,81 @@ def _whole_blocks(
     return component[order], observation[order], weight[order]
 
 
-def _tree(grid: Grid, places: Places, localization: GaspariCohn) -> Any:
+def _on_grid(
+    grid: RegularGrid,
+    localization: GaspariCohn | ByVariable,
+    of: Indices,
+    seen: Indices,
+    length: int,
+) -> Iterator[LocalLists]:
+    """Yield the lists of components `of` (n,), where observations stand at components too.
+
+    Of a run of one variable, all components see the same window, and of it what is observed.
+    """
+    single = dataclasses.replace(grid, variables=1, between_variables=True)
+    size = single.size
+    number = np.full((grid.variables, size), -1)
+    number[np.divmod(seen, size)] = np.arange(len(seen))
+    looked_at = np.flatnonzero((number >= 0).any(axis=1))
+    variable, place = np.divmod(of, size)
+    ends = np.flatnonzero(np.diff(variable, append=-1)) + 1
+    first = 0
+    for end in ends.tolist():
+        windows = []
+        for v in looked_at.tolist():
+            taper, amplitude = _between(grid, localization, int(variable[first]), v)
+            if amplitude > 0:
+                windows.append((v, amplitude, window(single, taper)))
+        count = sum(len(seen_.weights) for _, _, seen_ in windows)
+        step = max(1, length // max(1, count))
+        for start in range(first, end, step):
+            yield _in_windows(place[start : min(start + step, end)], start, number, windows)
+        first = end
+
+
+def _between(
+    grid: RegularGrid, localization: GaspariCohn | ByVariable, of: int, by: int
+) -> tuple[GaspariCohn, float]:
+    """Return the taper of components of one variable and observations of another, and its size."""
+    if isinstance(localization, ByVariable):
+        return localization.tapers[of][by], localization.amplitudes[of][by]
+    return localization, float(of == by or grid.between_variables)
+
+
+def _in_windows(
+    places: Indices,
+    first: int,
+    number: Indices,
+    windows: list[tuple[int, float, LocalWindow]],
+) -> LocalLists:
+    """Return the lists of components of one variable, those from `first` on.
+
+    `number` (V, n) holds the observation at each place, or -1.
+    """
+    found, weights = [], []
+    for v, amplitude, seen in windows:
+        shape = np.array([seen.rows, seen.columns])
+        at = np.stack(np.divmod(places, seen.columns), axis=-1)[:, None] + seen.offsets
+        inside = at % shape
+        observation = number[v][inside[..., 0] * seen.columns + inside[..., 1]]
+        if not seen.periodic:
+            observation[(at != inside).any(axis=-1)] = -1
+        found.append(observation)
+        weights.append(amplitude * seen.weights)
+    if not found:
+        return LocalLists(first, np.zeros(len(places) + 1, np.int64), *_NOTHING)
+    weight = np.concatenate(weights)
+    # sums are taken in the order of the observations, as where these have places of their own
+    keys = np.concatenate(found, axis=1) * len(weight) + np.arange(len(weight))
+    keys.sort(axis=1)
+    observations, chosen = np.divmod(keys, len(weight))
+    kept = observations >= 0
+    starts = np.zeros(len(places) + 1, np.int64)
+    np.cumsum(kept.sum(axis=1), out=starts[1:])
+    return LocalLists(first, starts, observations[kept], weight[chosen[kept]])
+
+
+def _tree(grid: Grid, places: Places, localization: GaspariCohn | ByVariable) -> Any:
     """Return a search for pairs within the cutoff, or None where a tree is of no use."""
     regular = type(grid) is RegularGrid
     if localization.cutoff == np.inf or not (regular or type(grid) is Points):

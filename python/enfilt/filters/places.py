@@ -5,6 +5,7 @@ Both follow from the grid alone, so they are made once for it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ WINDOW = 9.0
 _PAIRS = 1 << 19
 # Beyond so many places the partners of a place are chosen by distance, too.
 _ALL_PARTNERS = 1 << 12
-_ANCHORS, _NEAREST, _THINNING = 128, 256, 8
+_ANCHORS, _FEWEST, _NEAREST, _THINNING = 128, 32, 256, 8
 # Distances up to so many spacings have a bin each; beyond, so many bins a doubling.
 _LINEAR, _PER_OCTAVE = 32, 16
 
@@ -70,7 +71,8 @@ class Pairs:
 
     @functools.cached_property
     def _numbers(self) -> Vector:
-        return np.bincount(self.bins.ravel(), minlength=self.count + 1)[:-1].astype(float)
+        found = np.bincount(self.bins.ravel(), minlength=self.count + 1)[:-1]
+        return np.maximum(found, 1).astype(float)
 
     def sums(self, values: Vector) -> Vector:
         """Return, for each anchor, the sum of values (n,) of places by distance, (a, count)."""
@@ -78,6 +80,21 @@ class Pairs:
         weighted = np.broadcast_to(values[self.partners] * self.weights, self.bins.shape)
         total = np.bincount(self._rows, weighted.ravel(), a * width).astype(float)
         return total.reshape(a, width)[:, :-1]
+
+    def fewer(self, by: int) -> Pairs:
+        """Return pairs of one in `by` of the anchors, or of enough."""
+        step = max(1, min(by, len(self.anchors) // _FEWEST))
+        if step == 1:
+            return self
+        partners = self.partners if len(self.partners) == 1 else self.partners[::step]
+        weights = self.weights if len(self.weights) == 1 else self.weights[::step]
+        return dataclasses.replace(
+            self,
+            anchors=self.anchors[::step],
+            partners=partners,
+            weights=weights,
+            bins=self.bins[::step],
+        )
 
     @functools.cached_property
     def _rows(self) -> Indices:
@@ -211,6 +228,11 @@ class Places:
             (total / np.maximum(numbers, 1))[kept],
             width[kept],
         )
+
+    @functools.cached_property
+    def some(self) -> Indices:
+        """Some thousand places, or all, evenly spread."""
+        return _spread_out(self.size, _ALL_PARTNERS)
 
     def nearest(self, places: Vector) -> Indices:
         """Return the place (m,) nearest to each of coordinates (m, k)."""

@@ -13,7 +13,7 @@ from .. import _arrays
 from .._values import same
 from ..grids import Grid, RegularGrid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
-from ..localization import FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, GaspariCohn
 from . import one_factor, spread_factors, taper_range
 from .one_factor import OneFactor
 from .places import Places
@@ -77,8 +77,8 @@ class Geometry:
         That in which kernels take them.
     variables : int
         How many have observations of their own; 1 where a place does not tell the variable.
-    groups : int
-        How many groups of variables localization keeps apart.
+    between : bool
+        Whether components of one variable see observations of another.
     """
 
     def __init__(self, cycle: Cycle, before: Geometry | None) -> None:
@@ -90,8 +90,7 @@ class Geometry:
         else:
             self.places, self.candidates = before.places, before.candidates
         self.obs = obs
-        apart = isinstance(grid, RegularGrid) and not grid.between_variables
-        self.groups = self.places.variables if apart else 1
+        self.between = not isinstance(grid, RegularGrid) or grid.between_variables
         form = obs.pointwise(dim)
         self.order = np.arange(0)
         if obs.locations is None and form is not None:
@@ -100,8 +99,8 @@ class Geometry:
             self.variables = self.places.variables
         else:
             self.components = self.places.nearest(where)
-            self.variables = self.groups
-            if self.groups > 1:
+            self.variables = 1 if self.between else self.places.variables
+            if not self.between:
                 self.components += self.places.size * where[:, 0].astype(np.int64)
 
 
@@ -155,6 +154,16 @@ def relaxed(inflation: AdaptiveRTPS, cycle: Cycle, analysis: Array) -> None:
     one_factor.relax(inflation, cycle, factors, analysis)
 
 
+def _cutoffs(tapers: list[GaspariCohn | ByVariable]) -> dict[str, float]:
+    """Return the cutoffs that were found, as facts: each variable's own, and the longest."""
+    apart = [taper for taper in tapers if isinstance(taper, ByVariable)]
+    if not apart:
+        return {"cutoff": float(np.mean([taper.cutoff for taper in tapers]))}
+    own = np.mean([[row[v].cutoff for v, row in enumerate(t.tapers)] for t in apart], axis=0)
+    found = {f"cutoff of variable {v}": float(cutoff) for v, cutoff in enumerate(own)}
+    return {"cutoff": float(own.max())} | found
+
+
 class _Tuned:
     """One cycle, in a geometry."""
 
@@ -175,8 +184,7 @@ class _Tuned:
         cycle = self._cycle
         factors = [self._ensemble(b) for b in range(len(cycle.forecast))]
         if cycle.tapers:
-            cutoffs = [taper.cutoff for taper in cycle.tapers.values()]
-            cycle.facts["cutoff"] = float(np.mean(cutoffs))
+            cycle.facts.update(_cutoffs(list(cycle.tapers.values())))
         if self._inflation is None:
             return cycle
         states = [state.astray for state in cycle.tuning.values() if state.astray is not None]
@@ -190,7 +198,9 @@ class _Tuned:
         """Return the factors of one ensemble, (D,), or ones where nothing is widened."""
         known, cycle, places = self._known, self._cycle, self._known.places
         before = self._before(b)
-        moments = taper_range.moments(cycle.forecast[b], places).after(before.moments)
+        moments = taper_range.moments(
+            cycle.forecast[b], places, known.variables, between=known.between
+        ).after(before.moments)
         found = self._innovations(b)
         if self._inflation is None:
             cycle.tapers[b] = self._taper(moments, found)
@@ -210,9 +220,11 @@ class _Tuned:
             near = NearSums(found, places.windows, near.shape)
         square = taper_range.squared_correlations(moments, self._members)
         others = spread_factors.correlated(near, places, square)
-        taper = self._localization
-        if isinstance(taper, FromEnsemble):
+        taper: GaspariCohn | ByVariable | None
+        if isinstance(self._localization, FromEnsemble):
             taper = cycle.tapers[b] = self._taper(moments, found)
+        else:
+            taper = self._localization
         if taper is None:
             noise = np.ones(near.shape)
             amounts = before.amounts or Amounts.unknown(known.variables)
@@ -260,22 +272,30 @@ class _Tuned:
         finite = np.isfinite(excess) & np.isfinite(ratio)
         return Innovations(excess, ratio, components, order).chosen(finite)
 
-    def _taper(self, moments: Moments, found: Innovations) -> GaspariCohn:
+    def _taper(self, moments: Moments, found: Innovations) -> GaspariCohn | ByVariable:
         """Return the taper of one ensemble."""
         known, members = self._known, self._members
-        candidates, places = known.candidates, known.places
-        best = candidates.fit(taper_range.optimal_factor(moments, members))
+        candidates, places, variables = known.candidates, known.places, known.variables
+        best, amplitude = candidates.fit(taper_range.optimal_factor(moments, members))
         wider = candidates.wider(best, taper_range.stretch(members))
         signal = np.bincount(found.components, found.ratio / (found.ratio + 1), places.grid.size)
-        signal = signal.reshape(known.groups, -1, places.size).sum(axis=1)
-        chosen = candidates.bounded(signal, taper_range.FREEDOM * members, wider)
-        taper: GaspariCohn = candidates.tapers[chosen]
-        return taper
+        signal = signal.reshape(variables, -1, places.size).sum(axis=1)
+        most = taper_range.FREEDOM * members
+        chosen = candidates.bounded(signal, most, wider, amplitude)
+        tapers: list[list[GaspariCohn]] = [[candidates.tapers[i] for i in row] for row in chosen]
+        if variables == 1:
+            return tapers[0][0]
+        return ByVariable(tapers, amplitude.tolist())
 
-    def _noise(self, near: NearSums, others: Vector, taper: GaspariCohn) -> Vector:
+    def _noise(self, near: NearSums, others: Vector, taper: GaspariCohn | ByVariable) -> Vector:
         """Return t of each component, (V, n), for the filter's taper; at most 1."""
-        places = self._known.places
-        weights = taper.weight(places.pairs.distances)
-        noise = spread_factors.sampling_noise(near, others, places, weights, self._known.groups)
+        places, variables = self._known.places, self._known.variables
+        distances = places.pairs.distances
+        if isinstance(taper, ByVariable):
+            weights = taper.table(distances)
+        else:
+            seen = np.ones((variables, variables)) if self._known.between else np.eye(variables)
+            weights = seen[..., None] * taper.weight(distances)
+        noise = spread_factors.sampling_noise(near, others, places, weights)
         result: Vector = np.minimum(noise / (self._members - 1), 1)
         return result

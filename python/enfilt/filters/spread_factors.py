@@ -23,6 +23,9 @@ Flags = npt.NDArray[np.bool_]
 #: What is known of a variable's factor before any innovation: it exceeds one by the sampling noise,
 #: give or take so much, and what is learned of it fades over so many cycles.
 DEVIATION, LASTING = 0.1, 100.0
+#: What is known of a variable is not taken to be surer than that innovations are so many standard
+#: deviations from it.
+SURPRISE = 6.0
 #: The standard deviation of the factors of places about that of their variable, to begin with and
 #: at least; and how well this is known. It is an average of some `_SCATTER_CYCLES` cycles.
 SCATTER, LEAST_SCATTER, SCATTER_KNOWN = 0.3, 0.1, 0.3
@@ -123,26 +126,32 @@ def outliers(near: NearSums, level: Vector, lost: Flags, before: Indices) -> Fla
     return result
 
 
-def share(placed: Vector, window: Vector, places: Places, weights: Vector) -> float:
-    """Return the sum over all distances, by weights (count,), over that over a window.
+def shares(placed: Vector, window: Vector, places: Places, weights: Vector) -> Vector:
+    """Return the sum over all distances, by weights (U, V, count), over that over a window, (U,).
 
-    On the average: of values (V, n), and of their sums over the windows.
+    On the average: of values (V, n), and of sums (U, n) over the windows.
     """
     pairs = places.pairs
-    within = float(window[:, pairs.anchors].mean())
-    total = np.mean([(pairs.sums(values) @ weights).mean() for values in placed])
-    return float(total) / within if within > 0 else 0.0
+    within = window[:, pairs.anchors].mean(axis=1)
+    by_distance = np.stack([pairs.sums(values).mean(axis=0) for values in placed])
+    total = np.einsum("vd,uvd->u", by_distance, weights)
+    result: Vector = np.where(within > 0, total / np.where(within > 0, within, 1), 0)
+    return result
 
 
 def correlated(near: NearSums, places: Places, square: Vector) -> Vector:
     """Return sum_l corr_kl^2 p_l/r_l^2 about each observation k, (k,), itself included.
 
-    About each place it is taken in proportion to the sum over its window. `square`, (count,), is
-    corr^2 by distance.
+    Of its own variable; about each place it is taken in proportion to the sum over its window.
+    `square`, (V, count), is corr^2 by distance.
     """
     found = near.found
-    part = share(near.placed(found.ratio), near.ratio, places, square)
-    result: Vector = np.maximum(part * near.ratio.ravel()[found.components], found.ratio)
+    variables = near.shape[0]
+    weights = np.zeros((variables, *square.shape))
+    weights[range(variables), range(variables)] = square
+    part = shares(near.placed(found.ratio), near.ratio, places, weights)
+    sums = (part[:, None] * near.ratio).ravel()
+    result: Vector = np.maximum(sums[found.components], found.ratio)
     return result
 
 
@@ -156,9 +165,7 @@ def innovation_squares(found: Innovations, factor: Vector, others: Vector) -> Ve
     return result
 
 
-def sampling_noise(
-    near: NearSums, others: Vector, places: Places, taper: Vector, groups: int
-) -> Vector:
+def sampling_noise(near: NearSums, others: Vector, places: Places, taper: Vector) -> Vector:
     """Return (N - 1) t, (V, n): what noise in a tapered gain adds to the variance of a component.
 
     Counted in parts of that variance. A gain from N members has errors, by which white noise moves
@@ -176,17 +183,16 @@ def sampling_noise(
     others : ndarray, (k,)
         As `correlated` has it.
     places : Places
-    taper : ndarray, (count,)
-        rho by distance.
-    groups : int
-        How many groups of variables localization keeps apart.
+    taper : ndarray, (V, V, count)
+        rho by pair of variables and distance.
     """
     signal = near.found.ratio / (1 + others)
-    grouped = (groups, near.shape[0] // groups, near.shape[1])
-    placed = near.placed(signal).reshape(grouped).sum(axis=1)
-    window = near.of(signal).reshape(grouped).sum(axis=1)
-    noise = np.maximum(window, 0) * share(placed, window, places, taper**2)
-    return np.repeat(noise, grouped[1], axis=0)
+    placed, window = near.placed(signal), np.maximum(near.of(signal), 0)
+    # of a window, each variable counts as its observations do
+    strength = (taper**2)[..., 0]
+    window = strength @ window
+    result: Vector = window * shares(placed, window, places, taper**2)[:, None]
+    return result
 
 
 @dataclass(frozen=True)
@@ -231,8 +237,12 @@ class Amounts:
         factor = 1 + self.mean[variable] * t
         squares = innovation_squares(found, factor, others)
         every = (found.excess - found.ratio, t * found.ratio, squares)
-        sums = [np.bincount(variable, values, variables) for values in every]
-        return Amounts(*excess_after(self.mean, self.variance, *sums))
+        excess, ratio, total = (np.bincount(variable, values, variables) for values in every)
+        known = np.where(ratio > 0, ratio, 1)
+        # what is known was wrong where innovations contradict it: then it counts for less
+        apart = (excess / known - self.mean) ** 2 / SURPRISE**2 - 2 * total / known**2
+        variance = np.where(ratio > 0, np.maximum(self.variance, apart), self.variance)
+        return Amounts(*excess_after(self.mean, variance, excess, ratio, total))
 
 
 class LocalFactors:

@@ -14,16 +14,23 @@ from ..localization import GaspariCohn
 from .places import Pairs, Places
 
 Vector = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 #: How much the moments of one cycle count against those of the cycles before.
 MEMORY = 0.1
 #: Below it the factor of the covariances is taken for zero, from the first distance on.
 LEAST = 0.02
+#: Two variables whose taper would be less at distance zero do not see each other: so much is noise.
+LEAST_BETWEEN = 0.1
 #: Degrees of freedom for signal that a place may get, per member, at this quantile of places.
 FREEDOM = 0.25
 QUANTILE = 0.9
+#: No taper holds more places of one variable than this, which bounds what an analysis costs.
+HELD = 256.0
 # Cutoffs that are tried, per doubling; the last is without end.
 _PER_OCTAVE = 16
+# So many pairs of variables are looked at as closely as one variable; of more, fewer places.
+_PAIRS_OF_VARIABLES = 8
 
 
 def stretch(members: int) -> float:
@@ -38,12 +45,13 @@ def stretch(members: int) -> float:
 
 @dataclass(frozen=True)
 class Moments:
-    """What is remembered of one ensemble, by distance, (count,).
+    """What is remembered of one ensemble, by pair of variables and by distance, (V, V, count).
 
     Attributes
     ----------
     squares : ndarray
-        Mean P_ij^2 of the ensemble's covariances, each variable scaled to a mean variance of one.
+        Mean P_ij^2 of the ensemble's covariances, each variable scaled to a mean variance of one;
+        zero of a variable without spread.
     products : ndarray
         Mean P_ii P_jj.
     """
@@ -61,32 +69,66 @@ class Moments:
         )
 
 
-def moments(x: npt.NDArray[Any], places: Places) -> Moments:
-    """Return the moments of one ensemble (N, D), variables without spread left out."""
-    pairs, n, kept = places.pairs, places.size, 0
-    squares, products = np.zeros(pairs.count), np.zeros(pairs.count)
+def moments(x: npt.NDArray[Any], places: Places, variables: int, *, between: bool) -> Moments:
+    """Return the moments of one ensemble (N, D).
+
+    Parameters
+    ----------
+    x : ndarray, (N, D)
+    places : Places
+    variables : int
+        V: those of the places, or 1, for means over all that have spread.
+    between : bool
+        Whether pairs of two variables are looked at.
+    """
+    pairs, n = places.pairs, places.size
+    shape = (places.variables, places.variables, pairs.count)
+    squares, products = np.zeros(shape), np.zeros(shape)
+    scale = np.zeros(places.variables)
     for v in range(places.variables):
-        covariance, of_anchors, of_partners = _covariances(x, v * n, pairs)
-        scale = of_partners.mean()
-        if 0 < scale**2 < np.inf:
-            squares += pairs.means((covariance / scale) ** 2)
-            products += pairs.means((of_anchors / scale)[:, None] * (of_partners / scale))
-            kept += 1
-    return Moments(squares / max(1, kept), products / max(1, kept))
+        covariance, of_anchors, of_partners = _covariances(x, v * n, v * n, pairs)
+        scale[v] = size = of_partners.mean()
+        if 0 < size**2 < np.inf:
+            squares[v, v] = pairs.means((covariance / size) ** 2)
+            products[v, v] = pairs.means((of_anchors / size)[:, None] * (of_partners / size))
+    known = [v for v in range(places.variables) if squares[v, v, 0] > 0]
+    if variables == 1:
+        chosen = squares[known, known], products[known, known]
+        return Moments(*(part.sum(axis=0)[None, None] / max(1, len(known)) for part in chosen))
+    few = pairs.fewer(len(known) * (len(known) - 1) // (2 * _PAIRS_OF_VARIABLES))
+    for i, u in enumerate(known if between else []):
+        for v in known[:i]:
+            covariance, of_anchors, of_partners = _covariances(x, u * n, v * n, few)
+            square = few.means(covariance**2 / (scale[u] * scale[v]))
+            product = few.means((of_anchors / scale[u])[:, None] * (of_partners / scale[v]))
+            # anchors are few, and as many are the pairs at the same place
+            one, other = (_centred(_columns(x, w * n + places.some)) for w in (u, v))
+            one, other = one / np.sqrt(scale[u]), other / np.sqrt(scale[v])
+            freedom = len(x) - 1
+            square[0] = np.mean(((one * other).sum(axis=0) / freedom) ** 2)
+            product[0] = np.mean((one**2).sum(axis=0) * (other**2).sum(axis=0)) / freedom**2
+            squares[u, v] = squares[v, u] = square
+            products[u, v] = products[v, u] = product
+    return Moments(squares, products)
 
 
-def _covariances(x: npt.NDArray[Any], first: int, pairs: Pairs) -> tuple[Vector, Vector, Vector]:
-    """Return P_ij (a, p), P_ii (a,) and P_jj (a, p) or (1, p) of the components from `first` on."""
+def _covariances(
+    x: npt.NDArray[Any], first: int, other: int, pairs: Pairs
+) -> tuple[Vector, Vector, Vector]:
+    """Return P_ij (a, p), P_ii (a,) and P_jj (a, p) or (1, p).
+
+    Anchors are components from `first` on, partners those from `other` on.
+    """
     members = len(x)
     near = _centred(_columns(x, first + pairs.anchors))
     of_anchors = (near**2).sum(axis=0) / (members - 1)
     if len(pairs.partners) == 1:
-        others = _centred(_columns(x, first + pairs.partners[0]))
+        others = _centred(_columns(x, other + pairs.partners[0]))
         of_partners = (others**2).sum(axis=0)[None] / (members - 1)
         return near.T @ others / (members - 1), of_anchors, of_partners
     covariance = np.zeros(pairs.partners.shape)
     total, squares = np.zeros_like(covariance), np.zeros_like(covariance)
-    chosen = first + pairs.partners
+    chosen = other + pairs.partners
     start = _columns(x[0], chosen)
     for row, own in zip(x, near, strict=True):  # all at once would be as large as an ensemble
         value = _columns(row, chosen) - start  # of ordinary size, which can be squared
@@ -108,28 +150,37 @@ def _centred(values: Vector) -> Vector:
 
 
 def optimal_factor(found: Moments, members: int) -> Vector:
-    """Return rho by distance: what makes rho P closest to the true covariances in mean square.
+    """Return rho by pair of variables and distance, (V, V, count).
 
-    Menetrier, Montmerle, Michel, Berre (2015), "Linear filtering of sample covariances for
-    ensemble-based data assimilation", for Gaussian members; one at distance zero, non-increasing,
-    zero from the first value below `LEAST` on.
+    It makes rho P closest to the true covariances in mean square: Menetrier, Montmerle, Michel,
+    Berre (2015), "Linear filtering of sample covariances for ensemble-based data assimilation", for
+    Gaussian members. Within a variable it is one at distance zero; beyond its largest value it is
+    non-increasing, and zero from the first value below `LEAST` on.
     """
     s2, vv = found.squares, found.products
     rho = ((members - 1) * s2 - vv) / np.where(s2 > 0, members * s2, 1)
-    if not rho[0] > 0:  # two members, or no spread: they say nothing
-        return np.ones_like(rho)
-    rho = np.minimum.accumulate(np.minimum(rho / rho[0], 1))
-    below = np.flatnonzero(rho < LEAST)
-    if below.size:
-        rho[below[0] :] = 0
+    own = range(len(rho))
+    start = rho[own, own, 0]
+    known = start > 0  # two members, or no spread: they say nothing
+    root = np.sqrt(np.where(known, start, 1))
+    rho = rho / (root[:, None] * root[None])[..., None]
+    # as far as a pair is correlated at all, it is seen, also where components side by side are not
+    peak = np.where(np.eye(len(rho), dtype=bool), 0, rho.argmax(axis=-1))[..., None]
+    top = np.take_along_axis(rho, peak, axis=-1)
+    rho = np.where(np.arange(rho.shape[-1]) <= peak, top, rho)
+    rho = np.minimum.accumulate(np.minimum(rho, 1), axis=-1)
+    rho[np.logical_or.accumulate(rho < LEAST, axis=-1)] = 0
+    rho[:, ~known] = rho[~known] = 0
+    rho[own, own] = np.where(known[:, None], rho[own, own], 1)
     return rho
 
 
 def squared_correlations(found: Moments, members: int) -> Vector:
-    """Return the mean square of true correlations by distance, (count,)."""
-    s2 = found.squares
-    result: Vector = optimal_factor(found, members) * s2 / (s2[0] if s2[0] > 0 else 1)
-    return result
+    """Return the mean square of true correlations within variables, by distance, (V, count)."""
+    own = range(len(found.squares))
+    s2 = found.squares[own, own]
+    result: Vector = optimal_factor(found, members)[own, own] * s2
+    return result / np.where(s2[:, :1] > 0, s2[:, :1], 1)
 
 
 class Candidates:
@@ -146,14 +197,30 @@ class Candidates:
     def _weights(self) -> Vector:
         return np.stack([taper.weight(self._pairs.distances) for taper in self.tapers])
 
-    def fit(self, rho: Vector) -> int:
-        """Return the one whose weights are closest to `rho` in mean square over distances."""
-        return int(np.argmin((self._weights - rho) ** 2 @ self._pairs.widths))
+    def fit(self, rho: Vector) -> tuple[Indices, Vector]:
+        """Return those closest to `rho` (V, V, count) in mean square over distances, (V, V).
 
-    def wider(self, found: int, factor: float) -> int:
-        """Return the candidate that holds so many times as many places as another."""
-        enough = np.flatnonzero(self._held >= factor * self._held[found] * (1 - 1e-9))
-        return int(enough[0]) if enough.size else len(self.tapers) - 1
+        And their amplitudes, (V, V), which are one within variables.
+        """
+        widths, weights = self._pairs.widths, self._weights
+        amplitude = (rho * widths) @ weights.T / (weights**2 @ widths)
+        amplitude = np.clip(amplitude, 0, 1)
+        amplitude[range(len(rho)), range(len(rho))] = 1
+        square = amplitude**2 * (weights**2 @ widths) - 2 * amplitude * ((rho * widths) @ weights.T)
+        found = square.argmin(axis=-1)
+        amplitude = np.take_along_axis(amplitude, found[..., None], axis=-1)[..., 0]
+        return found, np.where(amplitude < LEAST_BETWEEN, 0, amplitude)
+
+    def wider(self, found: Indices, factor: float) -> Indices:
+        """Return the candidates (V, V) that hold so many times as many places as others.
+
+        Or the widest, of those that hold at most `HELD`.
+        """
+        enough = self._held >= factor * self._held[found][..., None] * (1 - 1e-9)
+        last = np.searchsorted(self._held, HELD, side="right") - 1
+        wider = np.where(enough.any(axis=-1), enough.argmax(axis=-1), len(self.tapers) - 1)
+        result: Indices = np.minimum(wider, max(0, int(last)))
+        return result
 
     @functools.cached_property
     def _held(self) -> Vector:
@@ -162,25 +229,30 @@ class Candidates:
         held: Vector = self._weights @ everyone.mean(axis=0)
         return held
 
-    def bounded(self, signal: Vector, most: float, top: int) -> int:
-        """Return the largest up to `top` within which places get at most `most` of the signal.
+    def bounded(self, signal: Vector, most: float, top: Indices, amplitude: Vector) -> Indices:
+        """Return the largest up to `top` (V, V) within which places get at most `most` signal.
 
         Parameters
         ----------
-        signal : ndarray, (g, n)
-            p_k/(p_k + r_k^2) of what is observed at each place, in groups that are kept apart.
+        signal : ndarray, (V, n)
+            p_k/(p_k + r_k^2) of what is observed of each variable at each place.
         most : float
-        top : int
+        top : ndarray of int, (V, V)
+        amplitude : ndarray, (V, V)
         """
-        by_distance = np.concatenate([self._pairs.sums(group) for group in signal])
+        by_distance = np.stack([self._pairs.sums(part) for part in signal])
 
-        def fits(i: int) -> bool:
-            return bool(np.quantile(by_distance @ self._weights[i], QUANTILE) <= most)
+        def fits(u: int, i: int) -> bool:
+            weights = amplitude[u, :, None] * self._weights[np.minimum(top[u], i)]
+            return bool(np.quantile(np.einsum("vad,vd->a", by_distance, weights), QUANTILE) <= most)
 
-        if fits(top):
-            return top
-        low, high = 0, top
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return low
+        chosen = top.copy()
+        for u in range(len(top)):
+            low, high = 0, int(top[u].max())
+            if fits(u, high):
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if fits(u, middle) else (low, middle)
+            chosen[u] = np.minimum(top[u], low)
+        return chosen
