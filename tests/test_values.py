@@ -52,6 +52,7 @@ VALUES = {
         TAPER,
         ef.localization.GaspariCohn(np.inf, taper=exponential),
         ef.localization.FromEnsemble(),
+        ef.localization.ByVariable(((TAPER,),), ((0.5,),)),
         ef.grids.RegularGrid((2, 4), variables=2, between_variables=False),
         ef.grids.Points(X),
         ef.inflation.Multiplicative(1.1),

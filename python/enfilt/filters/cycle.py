@@ -13,6 +13,7 @@ from .. import _checks
 from ..backends import Backend, ObservedComponents
 from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
+from .kept_lists import KeptLists
 
 if TYPE_CHECKING:
     from . import self_tuning
@@ -32,14 +33,18 @@ class Memory:
         What filters that tune themselves remember, by the index in the batch.
     geometry : Geometry, optional
         What follows from the places of components and observations alone.
+    lists : KeptLists
+        Which observations components see.
     """
 
     facts: dict[str, float] = field(default_factory=dict)
     tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
     geometry: self_tuning.Geometry | None = None
+    lists: KeptLists = field(default_factory=KeptLists)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"geometry": None}  # it is made again
+        # these are made again
+        return vars(self) | {"geometry": None, "lists": KeptLists()}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ..observation import Observation
 from . import knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
+from .kept_lists import KeptLists
 from .localized import Localized, check_grid
 
 #: `steps="auto"` is content when the last halving of the steps changed the analysis by no more than
@@ -182,17 +183,17 @@ class LEnFF(EnsembleFilter, Localized):
     def _update(self, cycle: Cycle, out: Array) -> None:
         dim, m = out.shape[-1], cycle.y.shape[-1]
         shared: dict[GaspariCohn | ByVariable, LocalWindow | _Lists | None] = {}
-        taken = []
+        taken, kept = [], self._memory.lists
         for b, x in enumerate(out):
             taper = self._taper(cycle, b)
             placed = dataclasses.replace(cycle, obs=neighbours.placed(cycle.obs, dim, m, taper))
             if taper not in shared:
-                shared[taper] = self._shared(placed, taper)
+                shared[taper] = self._shared(placed, taper, kept)
             found = shared[taper]
             if isinstance(found, LocalWindow):
                 flow = _on_window(placed, b, found)
             else:
-                flow = _on_lists(placed, b, found or _Lists.of(placed, b, taper))
+                flow = _on_lists(placed, b, found or _Lists.of(placed, b, taper, kept))
             if isinstance(self.steps, str):
                 taken.append(self._settle(flow, cycle.forecast[b], x))
             else:
@@ -201,14 +202,16 @@ class LEnFF(EnsembleFilter, Localized):
             cycle.facts["steps"] = max(taken)
 
     @staticmethod
-    def _shared(cycle: Cycle, taper: GaspariCohn | ByVariable) -> LocalWindow | _Lists | None:
+    def _shared(
+        cycle: Cycle, taper: GaspariCohn | ByVariable, kept: KeptLists
+    ) -> LocalWindow | _Lists | None:
         """Return what all ensembles of a batch see by the same taper; None where each differs."""
         window = None
         known = cycle.backend.has_lenff_window and cycle.observed is not None
         if known and isinstance(taper, GaspariCohn):
             window = neighbours.common_window(cycle.obs, cycle.forecast.shape[-1], taper)
         if window is None and cycle.backend.on_device:  # the host does not know what is missing
-            return _Lists.of(cycle, 0, taper)
+            return _Lists.of(cycle, 0, taper, kept)
         return window
 
     def _settle(self, flow: Flow, forecast: Array, x: Array) -> int:
@@ -243,32 +246,40 @@ class _Lists(NamedTuple):
     of_observations: list[LocalLists]
 
     @classmethod
-    def of(cls, cycle: Cycle, b: int, localization: GaspariCohn | ByVariable) -> _Lists:
+    def of(
+        cls, cycle: Cycle, b: int, localization: GaspariCohn | ByVariable, kept: KeptLists
+    ) -> _Lists:
         """Make them for one ensemble, or on a GPU for all of a batch."""
         dim, m = cycle.forecast.shape[-1], cycle.y.shape[-1]
         grid, places = cycle.obs.places(dim, m)
         components = neighbours.components(cycle.obs, dim)
         kernels = cycle.backend
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(cycle.y[b]))
-        places = places[seen]
-        if not len(places):
+        if not len(places[seen]):
             return cls(seen, [], [], [])
         decorrelation = cycle.obs.decorrelation(cycle.y[b], symmetric=True)
         blocks = None if decorrelation is None else decorrelation.of[seen]
 
-        def found(of: Array | None, rows: Any) -> list[LocalLists]:
+        def found(values: bool, rows: Any) -> list[LocalLists]:
             at = None if components is None else (rows, components[seen])
-            parts = neighbours.lists(
-                grid, places, localization, of=of, at=at, blocks=blocks, on_device=kernels.on_device
+            parts = kept.of(
+                grid,
+                places,
+                seen,
+                localization,
+                values=values,
+                at=at,
+                blocks=blocks,
+                on_device=kernels.on_device,
             )
             return [kernels.resident(part) for part in parts]
 
-        of_state = found(None, np.arange(dim))
+        of_state = found(False, np.arange(dim))
         if components is None:
-            of_values = found(places, None)
+            of_values = found(True, None)
         else:  # where all is observed, each component is an observation's place
             same = np.array_equal(components[seen], np.arange(dim))
-            of_values = of_state if same else found(places, components[seen])
+            of_values = of_state if same else found(True, components[seen])
         alike = of_values if blocks is None else neighbours.between_blocks(of_values, blocks)
         return cls(seen, of_state, of_values, alike)
 

@@ -153,8 +153,8 @@ class LETKF(EnsembleFilter, Localized):
         blocks = None if decorrelation is None else decorrelation.of[seen]
         stand = neighbours.components(cycle.obs, x.shape[-1])
         at = None if stand is None else (np.arange(x.shape[-1]), stand[seen])
-        parts = neighbours.lists(
-            grid, places[seen], taper, at=at, blocks=blocks, on_device=kernels.on_device
+        parts = self._memory.lists.of(
+            grid, places, seen, taper, at=at, blocks=blocks, on_device=kernels.on_device
         )
         for part in parts:
             kernels.letkf_lists(x, kernels.resident(part), observations, rotation, out)

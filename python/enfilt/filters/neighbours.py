@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -137,45 +137,84 @@ def lists(
     on_device : bool
         Whether the lists are for a GPU, on which they are longer.
     """
-    if at is not None and type(grid) is RegularGrid:
-        length = _DEVICE_ENTRIES if on_device else _ENTRIES
-        for part in _on_grid(grid, localization, *at, length):
+    if at is not None and is_window(grid):
+        entries = _DEVICE_ENTRIES if on_device else _ENTRIES
+        for part in _on_grid(grid, localization, *at, entries):
             if blocks is None:
                 yield part
                 continue
             count = len(part.starts) - 1
             row = np.repeat(np.arange(count), np.diff(part.starts))
-            whole = _whole_blocks(row, part.indices, part.weights, blocks)
-            yield _listed(part.first, count, *whole)
+            yield listed(part.first, count, row, part.indices, part.weights, blocks=blocks)
         return
 
-    def weights(distance: Places, where: Places, seen: Places) -> Places:
-        if isinstance(localization, GaspariCohn):
-            return localization.weight(distance)
-        return localization.weight(distance, variables(grid, where), variables(grid, seen))
-
     size = grid.size if of is None else len(of)
-    near = _tree(grid, places, localization)
-    length = _DEVICE_COMPONENTS if on_device else _COMPONENTS
-    if near is None:
-        length = max(1, min(length, _PAIRS // len(places)))
-    for first in range(0, size, length):
-        count = min(length, size - first)
-        chosen = slice(first, first + count)
-        where = grid.coordinates(chosen) if of is None else of[chosen]
-        if near is not None:
-            component, observation, distance = near(where)
-            weight = weights(distance, where[component], places[observation])
-            kept = np.flatnonzero(weight > 0)
-            kept = kept[np.lexsort((observation[kept], component[kept]))]
-            component, observation, weight = component[kept], observation[kept], weight[kept]
+    about = grid.coordinates if of is None else of.__getitem__
+    for first, where, component, observation, distance in near(
+        grid, places, localization.cutoff, about, size, length(on_device)
+    ):
+        if isinstance(localization, GaspariCohn):
+            weight = localization.weight(distance)
         else:
-            table = weights(grid.distances(where, places), where[:, None], places)
-            component, observation = np.nonzero(table > 0)
-            weight = table[component, observation]
-        if blocks is not None:
-            component, observation, weight = _whole_blocks(component, observation, weight, blocks)
-        yield _listed(first, count, component, observation, weight)
+            by = variables(grid, places)[observation]
+            weight = localization.weight(distance, variables(grid, where)[component], by)
+        kept = weight > 0
+        yield listed(
+            first, len(where), component[kept], observation[kept], weight[kept], blocks=blocks
+        )
+
+
+def length(on_device: bool) -> int:
+    """Return how many components a list has at most."""
+    return _DEVICE_COMPONENTS if on_device else _COMPONENTS
+
+
+def is_window(grid: Grid) -> TypeGuard[RegularGrid]:
+    """Return whether lists of observations at components are read off windows of a grid."""
+    return type(grid) is RegularGrid
+
+
+def near(
+    grid: Grid,
+    places: Places,
+    reach: float,
+    of: Callable[[Any], Places],
+    size: int,
+    most: int = _COMPONENTS,
+) -> Iterator[tuple[int, Places, Indices, Indices, Places]]:
+    """Yield pairs of places that are less than a distance apart, run by run of the first ones.
+
+    Of each run its first number and its places (n, k); and for each pair, in order, the place
+    within the run, the one that was looked for, and their distance.
+
+    Parameters
+    ----------
+    grid : Grid
+    places : ndarray, (m, k)
+        Those looked for.
+    reach : float
+        The distance.
+    of : callable
+        From a slice to the places about which.
+    size : int
+        How many these are.
+    most : int
+        At most so many at a time.
+    """
+    search = _tree(grid, places, reach)
+    if search is None:
+        most = max(1, min(most, _PAIRS // len(places)))
+    for first in range(0, size, most):
+        where = of(slice(first, min(first + most, size)))
+        if search is None:
+            table = grid.distances(where, places)
+            i, j = np.nonzero(table < reach)
+            yield first, where, i, j, table[i, j]
+            continue
+        i, j, distance = search(where)
+        inside = np.flatnonzero(distance < reach)
+        inside = inside[np.argsort(i[inside] * np.int64(len(places)) + j[inside])]
+        yield first, where, i[inside], j[inside], distance[inside]
 
 
 def between_blocks(parts: list[LocalLists], blocks: Indices) -> list[LocalLists]:
@@ -185,13 +224,24 @@ def between_blocks(parts: list[LocalLists], blocks: Indices) -> list[LocalLists]
     weight = np.concatenate([p.weights for p in parts])
     column, row, weight = _whole_blocks(column, row, weight, blocks)
     order = np.lexsort((column, row))
-    return [_listed(0, len(blocks), row[order], column[order], weight[order])]
+    return [listed(0, len(blocks), row[order], column[order], weight[order])]
 
 
-def _listed(
-    first: int, count: int, component: Indices, observation: Indices, weight: Places
+def listed(
+    first: int,
+    count: int,
+    component: Indices,
+    observation: Indices,
+    weight: Places,
+    *,
+    blocks: Indices | None = None,
 ) -> LocalLists:
-    """Return pairs, in the order of components, as the lists of so many of them."""
+    """Return pairs, in the order of components, as the lists of so many of them.
+
+    Where there are blocks, each is seen as a whole.
+    """
+    if blocks is not None:
+        component, observation, weight = _whole_blocks(component, observation, weight, blocks)
     starts = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(component, minlength=count), out=starts[1:])
     # nonzero() gives strided views
@@ -296,10 +346,10 @@ def _in_windows(
     return LocalLists(first, starts, observations[kept], weight[chosen[kept]])
 
 
-def _tree(grid: Grid, places: Places, localization: GaspariCohn | ByVariable) -> Any:
+def _tree(grid: Grid, places: Places, reach: float) -> Any:
     """Return a search for pairs within the cutoff, or None where a tree is of no use."""
     regular = type(grid) is RegularGrid
-    if localization.cutoff == np.inf or not (regular or type(grid) is Points):
+    if reach == np.inf or not (regular or type(grid) is Points):
         return None
     from scipy.spatial import cKDTree  # slow to import, and of no use to most analyses
 
@@ -309,7 +359,7 @@ def _tree(grid: Grid, places: Places, localization: GaspariCohn | ByVariable) ->
     unit: Places | None = None
     if isinstance(grid, RegularGrid) and not grid.between_variables:
         # variables farther from each other than any places that are looked for
-        unit = np.array([2 * localization.cutoff, *[1.0] * len(grid.shape)])
+        unit = np.array([2 * reach, *[1.0] * len(grid.shape)])
         # longer than the axis of variables: they are no ring
         period = period if period is None else np.insert(period, 0, (grid.variables + 1) * unit[0])
 
@@ -323,12 +373,10 @@ def _tree(grid: Grid, places: Places, localization: GaspariCohn | ByVariable) ->
 
     observations = tree(places)
 
-    def near(where: Places) -> tuple[Any, Any, Any]:
-        pairs = tree(where).sparse_distance_matrix(
-            observations, localization.cutoff, output_type="ndarray"
-        )
+    def search(where: Places) -> tuple[Any, Any, Any]:
+        pairs = tree(where).sparse_distance_matrix(observations, reach, output_type="ndarray")
         if unit is not None:
             pairs = pairs[where[pairs["i"], 0] == places[pairs["j"], 0]]
         return pairs["i"], pairs["j"], pairs["v"]
 
-    return near
+    return search

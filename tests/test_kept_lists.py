@@ -1,0 +1,118 @@
+"""Which observations components see, kept from one analysis to the next."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import enfilt as ef
+from enfilt.filters import kept_lists, neighbours
+from enfilt.filters.kept_lists import KeptLists
+from enfilt.grids import Points, RegularGrid
+from enfilt.localization import ByVariable, GaspariCohn
+
+RNG = np.random.default_rng(5)
+CLOUD = RNG.uniform(0, 6, (90, 2))
+APART = RegularGrid((9, 10), variables=2, between_variables=False)
+
+
+class Doubled(Points):
+    """Measures distances its own way."""
+
+    def distances(self, a, b):
+        return 2 * super().distances(a, b)
+
+
+def table(parts, observations):
+    """Return lists as a table of weights, components against observations."""
+    rows = []
+    for part in parts:
+        assert part.first == len(rows)
+        for begin, end in zip(part.starts[:-1], part.starts[1:], strict=True):
+            assert (np.diff(part.indices[begin:end]) > 0).all()
+            row = np.zeros(observations)
+            row[part.indices[begin:end]] = part.weights[begin:end]
+            rows.append(row)
+    return np.array(rows)
+
+
+def by_variable(long, short):
+    tapers = ((GaspariCohn(long), GaspariCohn(short)), (GaspariCohn(short), GaspariCohn(short)))
+    return ByVariable(tapers, ((1.0, 0.5), (0.5, 0.0)))
+
+
+GRIDS = {
+    "variable after variable": Points(np.tile(CLOUD, (3, 1))),
+    "place after place": Points(np.repeat(CLOUD, 3, axis=0)),
+    "all apart": Points(np.vstack([CLOUD, CLOUD + 0.01])),
+    "distances of its own": Doubled(np.tile(CLOUD, (2, 1))),
+    "a torus": RegularGrid((9, 10), variables=2),
+    "variables apart": APART,
+}
+
+
+@pytest.mark.parametrize("bound", [kept_lists.KEPT, 20_000, 100])
+@pytest.mark.parametrize("name", GRIDS)
+def test_lists_that_are_kept_are_those_made_anew(name, bound, monkeypatch):
+    monkeypatch.setattr(kept_lists, "KEPT", bound)
+    grid, kept = GRIDS[name], KeptLists()
+    places = np.repeat(grid.coordinates(RNG.integers(0, grid.size, 20)), 2, axis=0)
+    places = RNG.permutation(places)
+    everything, some, other = np.arange(40), np.arange(0, 40, 3), np.arange(1, 36, 5)
+    blocks = RNG.integers(0, 30, 40)
+    for cutoff, seen, values, blocked in [
+        (2.0, some, False, False),
+        (2.0, some, False, False),
+        (1.5, other, False, True),
+        (3.0, everything, False, False),
+        (np.inf, some, True, False),
+        (2.5, everything, True, True),
+        (2.5, some, False, False),
+    ]:
+        tapers = [GaspariCohn(cutoff)]
+        if grid is APART:
+            tapers.append(by_variable(cutoff, 1.2))
+        for taper in tapers:
+            part, of = blocks[seen] if blocked else None, places[seen] if values else None
+            expected = neighbours.lists(grid, places[seen], taper, of=of, blocks=part)
+            found = kept.of(grid, places, seen, taper, values=values, blocks=part)
+            np.testing.assert_array_equal(table(found, len(seen)), table(expected, len(seen)))
+    held = sum(kept_lists._bytes(parts) for _, parts in kept._lists)
+    assert held <= bound
+    assert sum(12 * len(pairs.indices) for pairs in kept._pairs) <= 2 * bound
+
+
+@pytest.mark.parametrize("make", [ef.LETKF, ef.LEnFF])
+@pytest.mark.parametrize("taper", [GaspariCohn(2.0), ef.localization.FromEnsemble()])
+def test_nothing_is_searched_for_twice(make, taper, monkeypatch):
+    searches = []
+    near = neighbours.near
+    monkeypatch.setattr(
+        neighbours, "near", lambda *args: (searches.append(args[2]), near(*args))[1]
+    )
+    grid = Points(np.tile(CLOUD, (2, 1)))
+    obs = ef.Observation(ef.operators.Every(3), std=0.5, grid=grid)
+    filt, y = make(taper), RNG.standard_normal((4, 60))
+    y[2, [3, 5, 8]] = np.nan  # fewer are seen of the same
+    for values in y:
+        forecast = RNG.standard_normal((6, 180)) + 3 * np.sin(np.tile(CLOUD.sum(axis=1), 2))
+        analysis = filt.analysis(forecast, values, obs)
+        if taper != ef.localization.FromEnsemble():
+            found = len(searches)
+            fresh = make(taper).analysis(forecast, values, obs)
+            np.testing.assert_array_equal(analysis, fresh)
+            del searches[found:]
+    # components, and values that move along; cutoffs differ, and each search reaches farther
+    kinds = 2 if make is ef.LEnFF else 1
+    assert kinds <= len(searches) <= kinds * len(set(searches))
+    assert pickle.loads(pickle.dumps(filt))._memory.lists._lists == []
+
+
+def test_other_observations_are_no_neighbours_of_before():
+    filt = ef.LETKF(GaspariCohn(1.0))
+    forecast = RNG.standard_normal((6, 90))
+    for chosen in ([0, 1], [5, 7], [0, 1]):
+        obs = ef.Observation(ef.operators.Subset(chosen), std=0.5, grid=Points(CLOUD))
+        moved = (filt.analysis(forecast, np.zeros(2), obs) != forecast).any(axis=0)
+        near = np.linalg.norm(CLOUD[:, None] - CLOUD[chosen], axis=-1) < 1
+        np.testing.assert_array_equal(moved, near.any(axis=1))
