@@ -239,9 +239,9 @@ def test_points_are_kept_as_a_copy():
 @pytest.mark.parametrize(
     ("make", "kind", "message"),
     [
-        (lambda: RegularGrid(5), TypeError, r"shape=5: expected a tuple of one or two integers"),
-        (lambda: RegularGrid(()), ValueError, r"shape=\(\): expected one or two axes"),
-        (lambda: RegularGrid((2, 2, 2)), ValueError, r"shape=\(2, 2, 2\): expected one or two"),
+        (lambda: RegularGrid(5), TypeError, r"shape=5: expected a tuple of one to three integers"),
+        (lambda: RegularGrid(()), ValueError, r"shape=\(\): expected one to three axes"),
+        (lambda: RegularGrid((2,) * 4), ValueError, r"shape=\(2, 2, 2, 2\): expected one to three"),
         (lambda: RegularGrid((0,)), ValueError, "shape=0"),
         (lambda: RegularGrid((4, 2.5)), TypeError, "shape=2.5"),
         (lambda: RegularGrid((4,), spacing=0), ValueError, "spacing=0"),
@@ -489,7 +489,7 @@ def test_bad_tapers_by_variable(tapers, amplitudes, error):
 def test_tapers_by_variable_need_variables():
     filt = ef.LETKF(ByVariable(((GaspariCohn(1.0),) * 2,) * 2, np.ones((2, 2))))
     x, y = np.eye(3, 8), np.zeros(8)
-    with pytest.raises(ValueError, match="RegularGrid of 2 variables"):
+    with pytest.raises(ValueError, match="grid of 2 variables"):
         filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=RegularGrid((8,))))
     grid = RegularGrid((4,), variables=2)
     places = grid.coordinates()

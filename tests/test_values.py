@@ -53,6 +53,8 @@ VALUES = {
         ef.localization.GaspariCohn(np.inf, taper=exponential),
         ef.localization.FromEnsemble(),
         ef.localization.ByVariable(((TAPER,),), ((0.5,),)),
+        ef.grids.RegularGrid((2, 4), (False, True), (1.0, 2.0)),
+        ef.geometry.Sphere([0, 90], [-5, 5], vertical=[1, 2], variables={"u": 2, "ps": 1}),
         ef.grids.RegularGrid((2, 4), variables=2, between_variables=False),
         ef.grids.Points(X),
         ef.inflation.Multiplicative(1.1),
@@ -169,8 +171,8 @@ def test_one_number_of_an_array_makes_a_difference(make):
 
 def test_every_public_class_is_among_them():
     known = {type(value) for make in VALUES.values() for value in make()}
-    homes = (ef, ef.operators, ef.grids, ef.inflation, ef.localization, ef.models, ef.priors,
-             ef.presets, ef.metrics)  # fmt: skip
+    homes = (ef, ef.operators, ef.grids, ef.geometry, ef.inflation, ef.localization, ef.models,
+             ef.priors, ef.presets, ef.metrics)  # fmt: skip
     public = {
         value
         for home in homes

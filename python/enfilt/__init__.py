@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
+        geometry,
         grids,
         inflation,
         kernels,
@@ -69,6 +70,7 @@ __all__ = [
     "__version__",
     "cmake_dir",
     "config",
+    "geometry",
     "grids",
     "inflation",
     "kernels",
@@ -95,7 +97,16 @@ _HOMES = {
     "tune": "tuning",
 }
 _MODULES = {
-    *("backends", "filters", "grids", "inflation", "kernels", "localization", "metrics"),
+    *(
+        "backends",
+        "filters",
+        "geometry",
+        "grids",
+        "inflation",
+        "kernels",
+        "localization",
+        "metrics",
+    ),
     *("models", "operators", "presets", "priors", "testing"),
 }
 

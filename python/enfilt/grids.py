@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,73 @@ import numpy.typing as npt
 from . import _checks
 from ._values import Value
 
+__all__ = ["Grid", "Points", "RegularGrid"]
+
 Array = npt.NDArray[Any]
 
 #: The largest coordinate: squares of distances are numbers.
 _FARTHEST = 1e100
 
 
+@dataclass(frozen=True)
+class Embedding:
+    """Coordinates in which a tree finds what is near: no distance is shorter than theirs.
+
+    Attributes
+    ----------
+    inside : callable
+        From places (n, k) to coordinates (n, j); of variables kept apart, without the variable.
+    period : ndarray, (j,), optional
+        Where ends are joined, the length of each axis, or 0.
+    measured : callable, optional
+        From coordinates (n, j) of both ends of pairs, and their Euclidean distances (n,), to
+        their distances; None: these are.
+    """
+
+    inside: Callable[[Array], Array]
+    period: Array | None = None
+    measured: Callable[[Array, Array, Array], Array] | None = None
+
+    def tree(self, coordinates: Array) -> Any:
+        """Return the tree of coordinates (n, j)."""
+        from scipy.spatial import cKDTree  # slow to import, and of no use to most analyses
+
+        return cKDTree(coordinates, boxsize=self.period)
+
+    def distances(self, a: Array, b: Array, euclidean: Array) -> Array:
+        """Return the distances (n,) of pairs of coordinates."""
+        return euclidean if self.measured is None else self.measured(a, b, euclidean)
+
+
 class Grid(ABC):
-    """Places of components, and the distance between places."""
+    """Places of components, and the distance between places.
+
+    A grid of your own has the abstract methods. Distances then are all computed; those of the
+    library's own are found by a tree.
+    """
+
+    @property
+    def variables_at_places(self) -> int:
+        """Number of variables that share all places, in whose order the components come."""
+        return 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether different variables are infinitely far, and places begin with a variable."""
+        return False
+
+    @property
+    def least_spacing(self) -> float:
+        """The distance between neighbours, along the axis where it is shortest."""
+        return float(np.min(getattr(self, "spacing", 1.0)))
+
+    def embedding(self) -> Embedding | None:
+        """Return coordinates for a tree; None where distances are only known by `distances`."""
+        return None
+
+    def check_places(self, argument: str, places: Array) -> None:
+        """Check that coordinates (n, k) are places."""
+        check_places(argument, places)
 
     @property
     @abstractmethod
@@ -42,11 +102,12 @@ class RegularGrid(Grid):
     Parameters
     ----------
     shape : tuple of int
-        Points along each axis, one or two of them.
-    periodic : bool
-        Whether the ends are joined. Default: they are.
-    spacing : float
-        Distance between neighbours, from 1e-100 to 1e100; cutoffs are in its unit.
+        Points along each axis, one, two or three of them.
+    periodic : bool or tuple of bool
+        Whether the ends are joined, of all axes or of each. Default: they are.
+    spacing : float or tuple of float
+        Distance between neighbours, along all axes or each, from 1e-100 to 1e100; cutoffs are in
+        its unit.
     variables : int
         Variables at each point, at least 1: a state (p, u, v) of 2-D fields has 3, and components
         in the order (variable, row, column). D is their number times the points.
@@ -73,47 +134,108 @@ class RegularGrid(Grid):
     >>> apart = ef.grids.RegularGrid((4, 5), variables=3, between_variables=False)
     >>> apart.distances(apart.coordinates([7]), apart.coordinates([7, 8, 28]))
     array([[ 0.,  1., inf]])
+
+    A channel that is closed to the north and south, in km:
+
+    >>> channel = ef.grids.RegularGrid((4, 10), periodic=(False, True), spacing=(50.0, 100.0))
+    >>> channel.distances(channel.coordinates([0]), channel.coordinates([9, 30]))
+    array([[100., 150.]])
     """
 
     shape: tuple[int, ...]
-    periodic: bool = True
-    spacing: float = 1.0
+    periodic: bool | tuple[bool, ...] = True
+    spacing: float | tuple[float, ...] = 1.0
     variables: int = 1
     between_variables: bool = True
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)
         if not isinstance(self.shape, tuple | list):
-            raise TypeError(f"shape={self.shape!r}: expected a tuple of one or two integers")
+            raise TypeError(f"shape={self.shape!r}: expected a tuple of one to three integers")
         object.__setattr__(self, "shape", tuple(self.shape))
-        if not 1 <= len(self.shape) <= 2:
-            raise ValueError(f"shape={self.shape}: expected one or two axes")
+        if not 1 <= len(self.shape) <= 3:
+            raise ValueError(f"shape={self.shape}: expected one to three axes")
         for n in self.shape:
             _checks.integer("shape", n, 1)
-        if not isinstance(self.periodic, bool | np.bool_):
-            raise TypeError(f"periodic={self.periodic!r}: expected True or False")
+        for periodic in self._by_axis("periodic"):
+            if not isinstance(periodic, bool | np.bool_):
+                raise TypeError(
+                    f"periodic={self.periodic!r}: expected True or False, of all axes or each"
+                )
+        for spacing in self._by_axis("spacing"):
+            _checks.number("spacing", spacing, above=1e-100, most=_FARTHEST)
         if not isinstance(self.between_variables, bool | np.bool_):
             raise TypeError(f"between_variables={self.between_variables!r}: expected True or False")
-        _checks.number("spacing", self.spacing, above=1e-100, most=_FARTHEST)
         _checks.integer("variables", self.variables, 1)
+
+    def _by_axis(self, option: str) -> tuple[Any, ...]:
+        """Return an option of each axis."""
+        value = getattr(self, option)
+        if not isinstance(value, tuple | list):
+            return (value,) * len(self.shape)
+        if len(value) != len(self.shape):
+            raise ValueError(
+                f"{option}={value!r} has {len(value)} entries: expected one, or one for each axis "
+                f"of shape={self.shape}"
+            )
+        object.__setattr__(self, option, tuple(value))
+        return tuple(value)
+
+    @property
+    def joined(self) -> tuple[bool, ...]:
+        """Whether the ends of each axis are joined."""
+        return tuple(map(bool, self._by_axis("periodic")))
+
+    @property
+    def spacings(self) -> npt.NDArray[np.float64]:
+        """The distance between neighbours along each axis."""
+        return np.array(self._by_axis("spacing"), dtype=np.float64)
+
+    @property
+    def period(self) -> npt.NDArray[np.float64]:
+        """The length of each axis whose ends are joined; 0 of others."""
+        return np.where(self.joined, self.spacings * self.shape, 0.0)
+
+    @property
+    def variables_at_places(self) -> int:
+        return self.variables
+
+    @property
+    def apart(self) -> bool:
+        return not self.between_variables
+
+    def embedding(self) -> Embedding | None:
+        if type(self) is not RegularGrid:  # distances of its own
+            return None
+        period, joined = self.period, np.array(self.joined)
+
+        def inside(places: Array) -> Array:
+            where = places[:, -len(joined) :].copy()
+            within = where[:, joined] % period[joined]
+            # the remainder of a tiny negative number rounds to the period itself
+            where[:, joined] = np.where(within < period[joined], within, 0.0)
+            return where
+
+        return Embedding(inside, period if joined.any() else None)
 
     @property
     def size(self) -> int:
         return int(self.variables * np.prod(self.shape))
 
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        chosen = _chosen(self.size, components)
+        chosen = chosen_components(self.size, components)
         variable, point = np.divmod(chosen, int(np.prod(self.shape)))
-        place = self.spacing * np.stack(np.unravel_index(point, self.shape), axis=-1).astype(float)
+        place = self.spacings * np.stack(np.unravel_index(point, self.shape), axis=-1).astype(float)
         return place if self.between_variables else np.column_stack([variable, place])
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
         axes = len(self.shape)
-        a, b = _places(axes if self.between_variables else axes + 1, a=a, b=b)
+        a, b = places_of(self, axes if self.between_variables else axes + 1, a=a, b=b)
         gap = a[:, None, -axes:] - b[None, :, -axes:]
-        if self.periodic:
-            period = self.spacing * np.array(self.shape, dtype=float)
-            gap -= period * np.rint(gap / period)  # to the nearest of all images
+        for axis in np.flatnonzero(self.joined):
+            period = self.period[axis]
+            along = gap[..., axis]
+            along -= period * np.rint(along / period)  # to the nearest of all images
         result: npt.NDArray[np.float64] = np.sqrt(np.sum(gap**2, axis=-1))
         if not self.between_variables:
             result[a[:, None, 0] != b[None, :, 0]] = np.inf
@@ -162,13 +284,16 @@ class Points(Value, Grid):
     def size(self) -> int:
         return len(np.asarray(self.places))
 
+    def embedding(self) -> Embedding | None:
+        return Embedding(lambda places: places) if type(self) is Points else None
+
     def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
-        chosen = _chosen(self.size, components)
+        chosen = chosen_components(self.size, components)
         places = np.asarray(self.places, dtype=np.float64)
         return places[components if isinstance(components, slice) else chosen]  # a slice: no copy
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
-        a, b = _places(np.shape(self.places)[-1], a=a, b=b)
+        a, b = places_of(self, np.shape(self.places)[-1], a=a, b=b)
         result: npt.NDArray[np.float64] = np.sqrt(np.sum((a[:, None] - b[None]) ** 2, axis=-1))
         return result
 
@@ -190,7 +315,7 @@ def check_places(argument: str, places: Array) -> None:
         raise ValueError(f"{argument} reaches to {largest:.3g}: expected at most {_FARTHEST:g}")
 
 
-def _chosen(size: int, components: Any) -> npt.NDArray[np.int64]:
+def chosen_components(size: int, components: Any) -> npt.NDArray[np.int64]:
     """Return the numbers of the components that an index into (D,) chooses."""
     try:
         chosen = np.atleast_1d(np.arange(size)[components])
@@ -201,13 +326,13 @@ def _chosen(size: int, components: Any) -> npt.NDArray[np.int64]:
     return chosen
 
 
-def _places(axes: int, **places: Any) -> list[npt.NDArray[np.float64]]:
+def places_of(grid: Grid, axes: int, **places: Any) -> list[npt.NDArray[np.float64]]:
     """Check that arguments are places of so many coordinates."""
     found = []
     for name, value in places.items():
         array = _checks.numbers(name, value)
         if array.ndim != 2 or array.shape[1] != axes:
             raise ValueError(f"{name} has shape {array.shape}: expected (n, {axes})")
-        check_places(name, array)
+        grid.check_places(name, array)
         found.append(array)
     return found

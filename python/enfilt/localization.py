@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _checks
-from .grids import Grid, Points, RegularGrid
+from .grids import Grid
 
 Array = npt.NDArray[Any]
 
@@ -78,11 +78,10 @@ class GaspariCohn:
             That of the state, as an `Observation` takes it: distances may be infinite on one of
             the user's, or between variables kept apart.
         """
-        if isinstance(grid, RegularGrid):
-            apart = grid.variables > 1 and not grid.between_variables
-            finite = type(grid) is RegularGrid and not apart
-        else:
-            finite = type(grid) is Points or not isinstance(grid, Grid)
+        finite = True
+        if isinstance(grid, Grid):
+            apart = grid.apart and grid.variables_at_places > 1
+            finite = grid.embedding() is not None and not apart
         return self.cutoff == np.inf and not callable(self.taper) and finite
 
     def weight(self, distance: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -128,7 +127,7 @@ class ByVariable:
 
     What `FromEnsemble` finds on a grid of several variables: correlations of one reach farther
     than those of another, and those between variables are weaker than those within. It can be
-    given as well, to the same filters; the grid has to be a `RegularGrid` of as many variables,
+    given as well, to the same filters; the grid has to be one of as many variables,
     and observations tell theirs by the component they stand at (or, of variables that the grid
     keeps apart, by the first coordinate of their place).
 
@@ -226,12 +225,12 @@ class ByVariable:
         places : bool
             Whether observations have places of their own.
         """
-        if not isinstance(grid, RegularGrid) or grid.variables != len(self.tapers):
+        if not isinstance(grid, Grid) or grid.variables_at_places != len(self.tapers):
             raise ValueError(
-                f"grid={grid!r}: expected a RegularGrid of {len(self.tapers)} variables, those of "
-                f"the localization"
+                f"grid={grid!r}: expected a grid of {len(self.tapers)} variables, those of the "
+                f"localization"
             )
-        if places and grid.between_variables:
+        if places and not grid.apart:
             raise ValueError(
                 "locations do not tell the variable of an observation, on which the localization "
                 "depends: expected an operator that chooses components, or a grid with "

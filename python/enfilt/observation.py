@@ -14,7 +14,7 @@ from ._values import Value
 from .backends import ObservedComponents
 from .error_covariance import ErrorCovariance
 from .error_statistics import ErrorStatistics
-from .grids import Grid, as_grid, check_places
+from .grids import Grid, as_grid
 from .operators import Operator
 from .operators.base import Pointwise
 
@@ -38,7 +38,7 @@ class Observation(ErrorStatistics, Value):
         say what is not: observations are looked at in blocks that correlate, also by way of others.
         A missing value leaves R of the others.
     grid : Grid or array_like, (D, k), optional
-        Where the components lie, which localization needs: a grid from `enfilt.grids`, or
+        Where the components lie, which localization needs: a grid from `enfilt.geometry`, or
         coordinates. A `TwinExperiment` passes its model's.
     locations : array_like, (m, k), optional
         Coordinates of the observations, where the operator does not choose components.
@@ -212,7 +212,7 @@ class Observation(ErrorStatistics, Value):
             m = len(where) if m is None else m
             if where.shape != (m, axes):
                 raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
-            check_places("locations", where)
+            grid.check_places("locations", where)
             return grid, where
         form = self.pointwise(dim)
         if form is None:

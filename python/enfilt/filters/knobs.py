@@ -108,7 +108,7 @@ def cutoff(
     else:  # places: what is observed is taken to be a spacing apart
         axes, apart = 1, 1.0
         extent = float(np.ptp(grid.coordinates(), axis=0).max())
-        half = max(2.0, extent / grid.spacing)
+        half = max(2.0, extent / grid.least_spacing)
     least, most, first = (2.0, 64.0, usual) if axes == 1 else (1.5, 6.0, 3.0)
     high = min(most * apart, half)
     return Knob(
@@ -116,7 +116,7 @@ def cutoff(
         low=min(least * apart, half / 2),
         high=high,
         usual=min(first * apart, high),
-        make=_Cutoff(grid.spacing, make),
+        make=_Cutoff(grid.least_spacing, make),
         log=True,
     )
 

@@ -173,7 +173,7 @@ class LEnFF(EnsembleFilter, Localized):
         grid, taper = obs.grid, self.localization
         if not (isinstance(taper, GaspariCohn) and isinstance(grid, RegularGrid)):
             return
-        if taper.cutoff <= grid.spacing:
+        if taper.cutoff <= grid.least_spacing:
             warnings.warn(
                 f"cutoff={taper.cutoff!r} is no longer than the grid's "
                 f"spacing={grid.spacing!r}: components no longer correlate",

@@ -88,7 +88,7 @@ class LETKF(EnsembleFilter, Localized):
     @classmethod
     def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> LETKF:
         # DAPPER's radius 4 of LETKF on Lorenz-96, in grid spacings
-        return cls(GaspariCohn(cutoff=4 * 3.64 * model.grid.spacing))
+        return cls(GaspariCohn(cutoff=4 * 3.64 * model.grid.least_spacing))
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         return {

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends import LocalLists, LocalWindow
-from ..grids import Grid, Points, RegularGrid
+from ..grids import Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
 
@@ -47,33 +47,38 @@ def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
     Parameters
     ----------
     grid : RegularGrid
-        The grid, of one variable.
+        The grid, of one variable and one or two axes, whose ends are joined on all or none.
     localization : GaspariCohn
         The taper.
     """
+    offsets, weights = _reach(grid, localization)
+    if len(grid.shape) == 1:
+        offsets = np.insert(offsets, 0, 0, axis=1)
+    return LocalWindow(
+        rows=grid.shape[0] if len(grid.shape) == 2 else 1,
+        columns=grid.shape[-1],
+        periodic=all(grid.joined),
+        offsets=np.ascontiguousarray(offsets),
+        weights=np.ascontiguousarray(weights),
+    )
+
+
+def _reach(grid: RegularGrid, localization: GaspariCohn) -> tuple[Indices, Places]:
+    """Return the places about a component within the cutoff, as steps (n, axes), and weights."""
     axes = []
-    for n in grid.shape:
+    for n, spacing, joined in zip(grid.shape, grid.spacings, grid.joined, strict=True):
         # more than the axis at most: a reach without end is no integer
-        reach = int(min(localization.cutoff / grid.spacing, n)) + 1
-        if grid.periodic:
+        reach = int(min(localization.cutoff / spacing, n)) + 1
+        if joined:
             before, behind = min(reach, (n - 1) // 2), min(reach, n // 2)
         else:
             before = behind = min(reach, n - 1)
         axes.append(np.arange(-before, behind + 1))
     offsets = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=-1)
     centre = np.zeros((1, len(axes)))
-    weights = localization.weight(grid.distances(centre, grid.spacing * offsets)[0])
+    weights = localization.weight(grid.distances(centre, grid.spacings * offsets)[0])
     kept = weights > 0
-    offsets, weights = offsets[kept], weights[kept]
-    if len(axes) == 1:
-        offsets = np.insert(offsets, 0, 0, axis=1)
-    return LocalWindow(
-        rows=grid.shape[0] if len(axes) == 2 else 1,
-        columns=grid.shape[-1],
-        periodic=grid.periodic,
-        offsets=np.ascontiguousarray(offsets, dtype=np.int64),
-        weights=np.ascontiguousarray(weights),
-    )
+    return offsets[kept].astype(np.int64), weights[kept]
 
 
 def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> LocalWindow | None:
@@ -83,6 +88,8 @@ def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> Loca
     """
     grid = obs.state_grid(dim)
     if type(grid) is not RegularGrid or grid.variables > 1 or obs.locations is not None:
+        return None
+    if len(grid.shape) > 2 or len(set(grid.joined)) > 1:
         return None
     return window(grid, localization)
 
@@ -97,9 +104,8 @@ def components(obs: Observation, dim: int) -> Indices | None:
 
 def variables(grid: Grid, places: Places, components: Indices | None = None) -> Indices:
     """Return the variables of `components`, or of places (..., k) that tell them."""
-    assert isinstance(grid, RegularGrid)
     if components is not None:
-        return components // (grid.size // grid.variables)
+        return components // (grid.size // grid.variables_at_places)
     return places[..., 0].astype(np.int64)
 
 
@@ -296,11 +302,12 @@ def _on_grid(
         for v in looked_at.tolist():
             taper, amplitude = _between(grid, localization, int(variable[first]), v)
             if amplitude > 0:
-                windows.append((v, amplitude, window(single, taper)))
-        count = sum(len(seen_.weights) for _, _, seen_ in windows)
+                windows.append((v, amplitude, *_reach(single, taper)))
+        count = sum(len(weights) for *_, weights in windows)
         step = max(1, length // max(1, count))
         for start in range(first, end, step):
-            yield _in_windows(place[start : min(start + step, end)], start, number, windows)
+            chosen = place[start : min(start + step, end)]
+            yield _in_windows(single, chosen, start, number, windows)
         first = end
 
 
@@ -314,25 +321,26 @@ def _between(
 
 
 def _in_windows(
+    grid: RegularGrid,
     places: Indices,
     first: int,
     number: Indices,
-    windows: list[tuple[int, float, LocalWindow]],
+    windows: list[tuple[int, float, Indices, Places]],
 ) -> LocalLists:
     """Return the lists of components of one variable, those from `first` on.
 
     `number` (V, n) holds the observation at each place, or -1.
     """
     found, weights = [], []
-    for v, amplitude, seen in windows:
-        shape = np.array([seen.rows, seen.columns])
-        at = np.stack(np.divmod(places, seen.columns), axis=-1)[:, None] + seen.offsets
+    shape, ends = np.array(grid.shape), ~np.array(grid.joined)
+    where = np.stack(np.unravel_index(places, grid.shape), axis=-1)[:, None]
+    for v, amplitude, offsets, tapered in windows:
+        at = where + offsets
         inside = at % shape
-        observation = number[v][inside[..., 0] * seen.columns + inside[..., 1]]
-        if not seen.periodic:
-            observation[(at != inside).any(axis=-1)] = -1
+        observation = number[v][np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), grid.shape)]
+        observation[(at != inside)[..., ends].any(axis=-1)] = -1
         found.append(observation)
-        weights.append(amplitude * seen.weights)
+        weights.append(amplitude * tapered)
     if not found:
         return LocalLists(first, np.zeros(len(places) + 1, np.int64), *_NOTHING)
     weight = np.concatenate(weights)
@@ -348,35 +356,30 @@ def _in_windows(
 
 def _tree(grid: Grid, places: Places, reach: float) -> Any:
     """Return a search for pairs within the cutoff, or None where a tree is of no use."""
-    regular = type(grid) is RegularGrid
-    if reach == np.inf or not (regular or type(grid) is Points):
+    found = grid.embedding()
+    if reach == np.inf or found is None:
         return None
-    from scipy.spatial import cKDTree  # slow to import, and of no use to most analyses
+    embedding, apart = found, grid.apart
+    if apart:
+        # variables farther from each other than any places that are looked for; they are no ring
+        period = None if found.period is None else np.append(found.period, 0.0)
+        embedding = dataclasses.replace(found, period=period)
 
-    period = None
-    if isinstance(grid, RegularGrid) and grid.periodic:
-        period = grid.spacing * np.array(grid.shape, dtype=float)
-    unit: Places | None = None
-    if isinstance(grid, RegularGrid) and not grid.between_variables:
-        # variables farther from each other than any places that are looked for
-        unit = np.array([2 * reach, *[1.0] * len(grid.shape)])
-        # longer than the axis of variables: they are no ring
-        period = period if period is None else np.insert(period, 0, (grid.variables + 1) * unit[0])
+    def coordinates(points: Places) -> Places:
+        inside = found.inside(points)
+        return np.column_stack([inside, 2 * reach * points[:, 0]]) if apart else inside
 
-    def tree(points: Places) -> Any:
-        points = points if unit is None else points * unit
-        if period is None:
-            return cKDTree(points)
-        inside = points % period
-        # the remainder of a tiny negative number rounds to the period itself
-        return cKDTree(np.where(inside < period, inside, 0.0), boxsize=period)
-
-    observations = tree(places)
+    seen = coordinates(places)
+    observations = embedding.tree(seen)
 
     def search(where: Places) -> tuple[Any, Any, Any]:
-        pairs = tree(where).sparse_distance_matrix(observations, reach, output_type="ndarray")
-        if unit is not None:
+        about = coordinates(where)
+        pairs = embedding.tree(about).sparse_distance_matrix(
+            observations, reach, output_type="ndarray"
+        )
+        if apart:
             pairs = pairs[where[pairs["i"], 0] == places[pairs["j"], 0]]
-        return pairs["i"], pairs["j"], pairs["v"]
+        i, j = pairs["i"], pairs["j"]
+        return i, j, embedding.distances(about[i], seen[j], pairs["v"])
 
     return search

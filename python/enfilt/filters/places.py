@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _fft
-from ..grids import Grid, Points, RegularGrid
+from ..grids import Grid, RegularGrid
 from ..localization import GaspariCohn
 
 Vector = npt.NDArray[np.float64]
@@ -119,47 +119,34 @@ class Places:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self.variables = grid.variables if isinstance(grid, RegularGrid) else 1
+        self.variables = grid.variables_at_places
         self.size = grid.size // self.variables
-        # others measure distances their own way
-        self._euclidean = type(grid) in (RegularGrid, Points)
+        self._embedding = grid.embedding()
         self.spacing = self._spacing()
         self.pairs = self._paired()
 
     def _where(self, chosen: Any) -> Vector:
-        """Return the coordinates of places, without that of the variable."""
+        """Return the coordinates of places, those for a tree where there are such."""
         coordinates = self.grid.coordinates(chosen)
-        apart = isinstance(self.grid, RegularGrid) and not self.grid.between_variables
-        return coordinates[:, 1:] if apart and self._euclidean else coordinates
+        return coordinates if self._embedding is None else self._embedding.inside(coordinates)
 
     @functools.cached_property
-    def _period(self) -> Vector | None:
-        if isinstance(self.grid, RegularGrid) and self.grid.periodic:
-            return self.grid.spacing * np.array(self.grid.shape, dtype=float)
-        return None
-
-    def _tree(self, where: Vector) -> Any:
-        from scipy.spatial import cKDTree  # slow to import, and of no use to most analyses
-
-        return cKDTree(self._inside(where), boxsize=self._period)
-
-    def _inside(self, where: Vector) -> Vector:
-        if self._period is None:
-            return where
-        inside = where % self._period
-        # the remainder of a tiny negative number rounds to the period itself
-        return np.where(inside < self._period, inside, 0.0)
+    def _everywhere(self) -> Vector:
+        """The coordinates of all places."""
+        return self._where(slice(0, self.size))
 
     def _spacing(self) -> float:
         if isinstance(self.grid, RegularGrid):
-            return self.grid.spacing
+            return self.grid.least_spacing
         if self.size == 1:
             return 1.0
         some = _spread_out(self.size, _ANCHORS)
-        if self._euclidean:
-            gaps = self._tree(self._where(slice(None))).query(self._where(some), k=2)[0][:, 1]
+        if self._embedding is not None:
+            different = np.unique(self._everywhere, axis=0)
+            some = _spread_out(len(different), _ANCHORS)
+            gaps = self._embedding.tree(different).query(different[some], k=2)[0][:, 1]
         else:
-            table = self.grid.distances(self._where(some), self._where(slice(None)))
+            table = self.grid.distances(self._where(some), self._everywhere)
             table[np.arange(len(some)), some] = np.inf
             gaps = table.min(axis=1)
         gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
@@ -168,7 +155,7 @@ class Places:
     def _paired(self) -> Pairs:
         n = self.size
         everyone = np.arange(n)
-        if n <= _ALL_PARTNERS or not self._euclidean:
+        if n <= _ALL_PARTNERS or self._embedding is None:
             partners, weight = everyone, 1.0
             if n > _ALL_PARTNERS:
                 partners = np.sort(_thinned(n, n // _ALL_PARTNERS))
@@ -177,24 +164,27 @@ class Places:
             distances = self._distances(anchors, partners)
             return self._binned(anchors, partners[None], np.array([[weight]]), distances)
         anchors = _spread_out(n, _ANCHORS)
-        where, everywhere = self._where(anchors), self._where(slice(None))
+        where, everywhere = self._everywhere[anchors], self._everywhere
         found, level = [], everyone
         beyond: Vector = np.zeros(len(anchors))
         while True:
             k = min(_NEAREST, len(level))
-            distances, nearest = self._tree(everywhere[level]).query(self._inside(where), k=k)
+            distances, nearest = self._embedding.tree(everywhere[level]).query(where, k=k)
             # of those as far as the last, some may be missing: they belong to the next level
             last = len(level) == k
             limit = np.full(len(anchors), np.inf) if last else distances[:, -1]
             known = (distances < beyond[:, None]) | (distances >= limit[:, None])
             counted = np.full(distances.shape, n / len(level))
-            found.append((level[nearest], counted, np.where(known, np.inf, distances)))
+            partner = level[nearest]
+            pairs = np.repeat(where, k, axis=0), everywhere[partner.ravel()]
+            apart = self._embedding.distances(*pairs, distances.ravel()).reshape(partner.shape)
+            found.append((partner, counted, np.where(known, np.inf, apart)))
             if last:
                 break
             beyond = limit
             level = level[_thinned(len(level), _THINNING)]
-        partners, weights, apart = (np.hstack(part) for part in zip(*found, strict=True))
-        return self._binned(anchors, partners, weights, apart)
+        partners, weights, distances = (np.hstack(part) for part in zip(*found, strict=True))
+        return self._binned(anchors, partners, weights, distances)
 
     def _distances(self, anchors: Indices, partners: Indices) -> Vector:
         if self.size == 1:
@@ -236,7 +226,7 @@ class Places:
 
     def nearest(self, places: Vector) -> Indices:
         """Return the place (m,) nearest to each of coordinates (m, k)."""
-        if not self._euclidean:
+        if self._embedding is None:
             step = max(1, _PAIRS // max(1, self.size))
             everywhere = self.grid.coordinates(slice(None))
             found = [
@@ -244,8 +234,8 @@ class Places:
                 for i in range(0, len(places), step)
             ]
             return np.concatenate(found)
-        where = places[:, -self._where([0]).shape[1] :]
-        nearest = self._tree(self._where(slice(None))[: self.size]).query(self._inside(where))[1]
+        tree = self._embedding.tree(self._everywhere)
+        nearest = tree.query(self._embedding.inside(places))[1]
         return np.asarray(nearest, np.int64)
 
     @functools.cached_property
@@ -259,9 +249,9 @@ class Places:
                 break
             if cutoff > 64 * self.pairs.distances[-1]:  # there are fewer
                 break
-        if type(self.grid) is RegularGrid:
+        if type(self.grid) is RegularGrid and len(self.grid.shape) <= 2:
             return _GridWindows(self.grid, taper)
-        return _ListedWindows(self.grid, taper, self._tree if self._euclidean else None)
+        return _ListedWindows(self.grid, taper, self._everywhere)
 
 
 class Windows(ABC):
@@ -276,18 +266,24 @@ class _GridWindows(Windows):
     """On a regular grid: convolutions by Fourier transforms."""
 
     def __init__(self, grid: RegularGrid, taper: GaspariCohn) -> None:
-        rows, columns = (1, *grid.shape)[-2:]
-        if columns == 1:
-            rows, columns = columns, rows
-        self.shape = (rows, columns)
-        reach = int(taper.cutoff / grid.spacing)
+        axes = list(zip(grid.shape, grid.spacings, grid.joined, strict=True))
+        axes = [(1, 1.0, True), *axes][-2:]
+        if axes[1][0] == 1:
+            axes = axes[::-1]
+        self.shape = tuple(n for n, _, _ in axes)
         # where ends are not joined, zeros continue the fields as far as a window reaches
         self.padded = tuple(
-            n if grid.periodic or n == 1 else _fft.good_size(n + min(reach, n - 1))
-            for n in self.shape
+            n if joined or n == 1 else _fft.good_size(n + min(int(taper.cutoff / spacing), n - 1))
+            for n, spacing, joined in axes
         )
-        steps = [np.minimum(np.arange(n), n - np.arange(n)) for n in self.padded]
-        lags = grid.spacing * np.hypot(steps[0][:, None], steps[1][None, :])
+        lags: Vector = np.hypot(
+            *np.ix_(
+                *(
+                    spacing * np.minimum(np.arange(n), n - np.arange(n))
+                    for n, (_, spacing, _) in zip(self.padded, axes, strict=True)
+                )
+            )
+        )
         weights = taper.weight(lags)
         self._kernels = {power: self._forth(weights**power).real for power in (1, 2)}
 
@@ -311,17 +307,17 @@ class _GridWindows(Windows):
 class _ListedWindows(Windows):
     """Elsewhere: a sparse matrix of the weights."""
 
-    def __init__(self, grid: Grid, taper: GaspariCohn, tree: Any) -> None:
+    def __init__(self, grid: Grid, taper: GaspariCohn, everywhere: Vector) -> None:
         from scipy import sparse
 
-        n = grid.size
-        if tree is not None:
-            where = tree(grid.coordinates(slice(None)))
-            pairs = where.sparse_distance_matrix(where, taper.cutoff, output_type="ndarray")
-            i, j, distances = pairs["i"], pairs["j"], pairs["v"]
+        n, embedding = len(everywhere), grid.embedding()
+        if embedding is not None:
+            tree = embedding.tree(everywhere)
+            pairs = tree.sparse_distance_matrix(tree, taper.cutoff, output_type="ndarray")
+            i, j = pairs["i"], pairs["j"]
+            distances = embedding.distances(everywhere[i], everywhere[j], pairs["v"])
         else:
             step = max(1, _PAIRS // n)
-            everywhere = grid.coordinates(slice(None))
             parts = []
             for first in range(0, n, step):
                 table = grid.distances(everywhere[first : first + step], everywhere)

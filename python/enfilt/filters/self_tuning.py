@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._values import same
-from ..grids import Grid, RegularGrid
+from ..grids import Grid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import ByVariable, FromEnsemble, GaspariCohn
 from . import one_factor, spread_factors, taper_range
@@ -90,7 +90,7 @@ class Geometry:
         else:
             self.places, self.candidates = before.places, before.candidates
         self.obs = obs
-        self.between = not isinstance(grid, RegularGrid) or grid.between_variables
+        self.between = not grid.apart
         form = obs.pointwise(dim)
         self.order = np.arange(0)
         if obs.locations is None and form is not None:

@@ -90,7 +90,7 @@ class NavierStokes2D(Model):
         _checks.number("dt", self.dt, above=0)
         _checks.number("model_noise", self.model_noise, least=0)
         backends.check_name("backend", self.backend)
-        limit = self.grid.spacing**2 / (4 * self.viscosity)
+        limit = self.grid.least_spacing**2 / (4 * self.viscosity)
         if self.dt > limit:
             warn_beyond(self.dt, limit, "diffusion: h^2 / (4 viscosity)")
 
@@ -150,7 +150,7 @@ class NavierStokes2D(Model):
         u, v = fields[..., 1, :, :], fields[..., 2, :, :]
         across = np.roll(v, -1, axis=-1) - np.roll(v, 1, axis=-1)
         along = np.roll(u, -1, axis=-2) - np.roll(u, 1, axis=-2)
-        result: Array = (across - along) / rows.dtype.type(2 * self.grid.spacing)
+        result: Array = (across - along) / rows.dtype.type(2 * self.grid.least_spacing)
         return result
 
     def field(self, states: Array) -> Array | None:
@@ -160,7 +160,7 @@ class NavierStokes2D(Model):
         y = np.arange(self.n) / self.n
         scheme = ProjectionScheme(
             n=self.n,
-            spacing=self.grid.spacing,
+            spacing=self.grid.least_spacing,
             dt=self.dt,
             viscosity=self.viscosity,
             iterations=self.iterations,

@@ -259,9 +259,10 @@ class LearnedPrior(Prior):
         return prior
 
     def _architecture(self, dim: int, grid: Any) -> Any:
-        regular = isinstance(grid, RegularGrid) and grid.size == dim
+        regular = isinstance(grid, RegularGrid) and grid.size == dim and len(grid.shape) <= 2
+        regular = regular and len(set(grid.joined)) == 1
         shape = tuple(map(int, grid.shape)) if regular else (dim,)
-        periodic = bool(grid.periodic) if regular else False
+        periodic = all(grid.joined) if regular else False
         variables = int(grid.variables) if regular else 1
         return _denoiser().Architecture(dim, shape, periodic, self.width, variables)
 
