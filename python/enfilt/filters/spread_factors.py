@@ -26,6 +26,8 @@ DEVIATION, LASTING = 0.1, 100.0
 #: What is known of a variable is not taken to be surer than that innovations are so many standard
 #: deviations from it.
 SURPRISE = 6.0
+#: So large a share of a variable's components has to be observed for that.
+SURPRISING = 0.5
 #: The standard deviation of the factors of places about that of their variable, to begin with and
 #: at least; and how well this is known. It is an average of some `_SCATTER_CYCLES` cycles.
 SCATTER, LEAST_SCATTER, SCATTER_KNOWN = 0.3, 0.1, 0.3
@@ -241,7 +243,11 @@ class Amounts:
         known = np.where(ratio > 0, ratio, 1)
         # what is known was wrong where innovations contradict it: then it counts for less
         apart = (excess / known - self.mean) ** 2 / SURPRISE**2 - 2 * total / known**2
-        variance = np.where(ratio > 0, np.maximum(self.variance, apart), self.variance)
+        # but not where most components are unobserved: a factor that innovations ask for once and
+        # again widens those for good, as no analysis narrows them
+        observed = np.bincount(variable, minlength=variables) >= SURPRISING * n
+        gives_way = observed & (ratio > 0)
+        variance = np.where(gives_way, np.maximum(self.variance, apart), self.variance)
         return Amounts(*excess_after(self.mean, variance, excess, ratio, total))
 
 
