@@ -428,6 +428,20 @@ def test_what_is_known_gives_way_to_what_contradicts_it(every):
     assert got < 1.03
 
 
+@pytest.mark.parametrize(("ratio", "true", "r2"), [(100, 0.05, 1), (100, 1, 1), (2, 0.6, 1),
+                                                   (100, 0.5, 0.25), (0.5, 1, 0.25)])  # fmt: skip
+def test_a_spread_that_is_certainly_too_wide_is_narrowed(ratio, true, r2, rng):
+    """Never below what it has to be, also where r^2 is said to be four times what it is."""
+    places, m = Places(RegularGrid((900,))), np.arange(900)
+    ratios = np.full(900, float(ratio))
+    excess = (true * ratios + r2) * rng.standard_normal(900) ** 2 - 1
+    near = NearSums(Innovations(excess, ratios, m, m), places.windows, (1, 900))
+    factor = spread_factors.too_wide(near, ratios)[0]
+    assert factor >= true
+    assert factor < 2 * true
+    assert (factor == 1) == (ratio < 10 or true == 1)
+
+
 # -- in the filters
 
 RING = RegularGrid((60,))

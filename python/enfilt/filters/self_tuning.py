@@ -234,6 +234,7 @@ class _Tuned:
             amounts = (before.amounts or start).faded(start)
         amounts = amounts.after(near, noise, others)
         level = 1 + amounts.mean[:, None] * noise
+        level *= spread_factors.too_wide(near, others)[:, None]
         local = LocalFactors(near, level, others)
         scatter = before.scatter
         if scatter is None:

@@ -26,6 +26,9 @@ DEVIATION, LASTING = 0.1, 100.0
 #: What is known of a variable is not taken to be surer than that innovations are so many standard
 #: deviations from it.
 SURPRISE = 6.0
+#: An ensemble is narrowed only where it were too wide for observation errors of so small a part of
+#: the variance that is said, too; and in one cycle to no less than such a part of its variance.
+SURE, LEAST_FACTOR = 0.25, 0.01
 #: So large a share of a variable's components has to be observed for that.
 SURPRISING = 0.5
 #: The standard deviation of the factors of places about that of their variable, to begin with and
@@ -251,6 +254,28 @@ class Amounts:
         return Amounts(*excess_after(self.mean, variance, excess, ratio, total))
 
 
+def too_wide(near: NearSums, others: Vector) -> Vector:
+    """Return the factors, (V,), of variables whose spread is certainly too wide; else one.
+
+    Innovations are smaller than their spread alone, by `SURPRISE` standard deviations, and were
+    the variance of observation errors a fraction `SURE` of what is said: a wide start about a good
+    mean, which the analysis would narrow only over many cycles.
+    """
+    found, (variables, n) = near.found, near.shape
+    variable = found.components // n
+    square, ratio = (
+        np.bincount(variable, values, variables)
+        for values in (found.excess + 1 - SURE, found.ratio)
+    )
+    factor = np.ones(variables)
+    for _ in range(5):  # how sure this is depends on the factor itself
+        each = innovation_squares(found, factor[variable], others)
+        deviation = np.sqrt(2 * np.bincount(variable, each, variables))
+        bound = (square + SURPRISE * deviation) / np.where(ratio > 0, ratio, 1)
+        factor = np.where(ratio > 0, np.clip(bound, LEAST_FACTOR, factor), 1)
+    return factor
+
+
 class LocalFactors:
     """What the innovations near each component tell of its factor by themselves.
 
@@ -289,6 +314,7 @@ class LocalFactors:
     def drawn(self, scatter: Vector) -> Vector:
         """Return the factors, (V, n), drawn to their level by what is known of their scatter."""
         gain = scatter[:, None] / (scatter[:, None] + np.where(self._told, self._variance, 1))
-        local = np.clip(self.level + (self._factor - self.level) * gain, 1, MOST * self.level)
+        least = np.minimum(self.level, 1)
+        local = np.clip(self.level + (self._factor - self.level) * gain, least, MOST * self.level)
         result: Vector = np.where(self._told, local, self.level)
         return result
