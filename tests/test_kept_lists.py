@@ -82,6 +82,20 @@ def test_lists_that_are_kept_are_those_made_anew(name, bound, monkeypatch):
     assert sum(12 * len(pairs.indices) for pairs in kept._pairs) <= 2 * bound
 
 
+@pytest.mark.parametrize(("components", "pairs"), [(50, 10**6), (10**6, 300)])
+def test_lists_are_long(components, pairs, monkeypatch):
+    monkeypatch.setattr(kept_lists, "_LONG", components)
+    monkeypatch.setattr(kept_lists, "_PAIRS", pairs)
+    monkeypatch.setattr(neighbours, "_ENTRIES", 64)
+    grid, taper, seen = RegularGrid((9, 10), variables=2), GaspariCohn(2.0), np.arange(0, 180, 4)
+    options = {"at": (np.arange(180), seen)}
+    expected = list(neighbours.lists(grid, None, taper, **options))
+    found = list(KeptLists().of(grid, grid.coordinates(seen), slice(None), taper, **options))
+    assert 1 < len(found) < len(expected) / 2
+    assert all(len(p.starts) - 1 <= components and len(p.indices) <= pairs for p in found)
+    np.testing.assert_array_equal(table(found, 45), table(expected, 45))
+
+
 @pytest.mark.parametrize("make", [ef.LETKF, ef.LEnFF])
 @pytest.mark.parametrize("taper", [GaspariCohn(2.0), ef.localization.FromEnsemble()])
 def test_nothing_is_searched_for_twice(make, taper, monkeypatch):

@@ -28,6 +28,8 @@ _HEADROOM = 1.25
 # Runs of components that share the lists of as many places are so long at least: shorter ones are
 # copied.
 _SHORT = 64
+# Components, and pairs, of one list: each is a call of a kernel, whose threads wait for each other.
+_LONG, _PAIRS = 1 << 15, 1 << 22
 # Places weighed at a time: temporaries stay small.
 _ROWS = 1 << 12
 
@@ -73,14 +75,16 @@ class KeptLists:
             if pairs is not None:
                 made = pairs.lists(chosen, localization, blocks, at, on_device)
         if made is None:
-            made = neighbours.lists(
-                grid,
-                places[seen],
-                localization,
-                of=places[seen] if values else None,
-                blocks=blocks,
-                at=at,
-                on_device=on_device,
+            made = _merged(
+                neighbours.lists(
+                    grid,
+                    places[seen],
+                    localization,
+                    of=places[seen] if values else None,
+                    blocks=blocks,
+                    at=at,
+                    on_device=on_device,
+                )
             )
         return self._kept(key, made)
 
@@ -232,7 +236,7 @@ class _Pairs:
             stand = (None, None) if at is None else at
             variable = neighbours.variables(self.grid, of, stand[0])
             by = neighbours.variables(self.grid, self.places[chosen], stand[1])
-        length = neighbours.length(on_device)
+        length = _LONG
         rows = self.row
         if self.values and len(chosen) < len(rows):
             rows = rows[np.searchsorted(self.observations, chosen)]
@@ -241,7 +245,7 @@ class _Pairs:
             new = np.diff(variable, prepend=-1) != 0
         step = new | (np.diff(rows, prepend=-1) != 1)
         if np.count_nonzero(step) * _SHORT > len(step):
-            step = new
+            step, length = new, neighbours.length(on_device)
         step[0] = True
         begins = np.flatnonzero(step).tolist()
         weighted, of_variable = None, -1
@@ -276,8 +280,7 @@ class _Pairs:
         """Return the lists of all places."""
         number = np.full(len(self.places), -1)
         number[chosen] = np.arange(len(chosen))
-        parts = []
-        rows = len(self.starts) - 1
+        parts, rows = [], len(self.starts) - 1
         for first in range(0, rows, _ROWS):
             last = min(first + _ROWS, rows)
             inside = slice(self.starts[first], self.starts[last])
@@ -290,14 +293,36 @@ class _Pairs:
             if not (kept := weights > 0).all():
                 row, observation, weights = row[kept], observation[kept], weights[kept]
             count = last - first
-            parts.append(neighbours.listed(0, count, row, observation, weights, blocks=blocks))
-        counts = np.concatenate([np.diff(part.starts) for part in parts])
-        return LocalLists(
-            0,
-            np.concatenate([[0], np.cumsum(counts)]),
-            np.concatenate([part.indices for part in parts]),
-            np.concatenate([part.weights for part in parts]),
-        )
+            parts.append(neighbours.listed(first, count, row, observation, weights, blocks=blocks))
+        return _joined(parts)
+
+
+def _merged(parts: Iterable[LocalLists]) -> Iterator[LocalLists]:
+    """Yield lists of more components each."""
+    waiting: list[LocalLists] = []
+    components = pairs = 0
+    for part in parts:
+        components += len(part.starts) - 1
+        pairs += len(part.indices)
+        if waiting and (components > _LONG or pairs > _PAIRS):
+            yield _joined(waiting)
+            waiting, components, pairs = [], len(part.starts) - 1, len(part.indices)
+        waiting.append(part)
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[LocalLists]) -> LocalLists:
+    """Return lists of one after the other as one."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([np.diff(part.starts) for part in parts])
+    return LocalLists(
+        parts[0].first,
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )
 
 
 def _of_rows(lists: LocalLists, first: int, rows: Indices) -> LocalLists:
