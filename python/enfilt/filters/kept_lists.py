@@ -236,7 +236,7 @@ class _Pairs:
             stand = (None, None) if at is None else at
             variable = neighbours.variables(self.grid, of, stand[0])
             by = neighbours.variables(self.grid, self.places[chosen], stand[1])
-        length = _LONG
+        length = max(_LONG, neighbours.length(on_device))
         rows = self.row
         if self.values and len(chosen) < len(rows):
             rows = rows[np.searchsorted(self.observations, chosen)]
