@@ -407,11 +407,11 @@ def test_noise_of_variables_that_see_each_other_is_that_of_both():
     np.testing.assert_allclose(both, 2 * apart, rtol=1e-9)
 
 
-@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize("every", [1, 2])
 def test_what_is_known_gives_way_to_what_contradicts_it(every):
     """The factor is 30, and beforehand said to be 1 give or take 0.1; or it is 1, as was said.
 
-    Where most is unobserved, nothing gives way, or the unobserved were widened without end.
+    Where some are unobserved, nothing gives way, or these were widened without end.
     """
     places, noise = Places(RegularGrid((400,))), np.full((1, 400), 0.02)
     components = np.arange(0, 400, every)
@@ -481,6 +481,19 @@ def test_a_filter_is_that_of_its_taper_and_its_forecast_widened(name, dtype, rng
     assert facts["inflation"] > 1
     assert facts["inflation"] == pytest.approx(oracle.facts["inflation"], rel=1e-5)
     assert facts["lost"] == 0
+
+
+def test_looking_for_the_truth_no_member_leaves_the_attractor():
+    """Half observed, seldom and well: what is not observed is not widened without end."""
+    model = ef.models.Lorenz96(dim=40, dt=0.01)
+    operator = Arctan() @ Every(2)
+    twin = ef.TwinExperiment(
+        model, ef.Observation(operator, 0.2, grid=model.grid), cycles=60, steps_per_cycle=5,
+        spinup=1000, initial_mean="zero",
+    )  # fmt: skip
+    result = twin.run(ef.LEnFF(), members=40, seed=1, progress=False)
+    assert not result.stopped
+    assert result.rmse.analysis[-20:].mean() < 0.5
 
 
 def test_each_pair_of_variables_has_its_own_taper(rng):

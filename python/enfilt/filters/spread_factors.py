@@ -30,7 +30,7 @@ SURPRISE = 6.0
 #: the variance that is said, too; and in one cycle to no less than such a part of its variance.
 SURE, LEAST_FACTOR = 0.25, 0.01
 #: So large a share of a variable's components has to be observed for that.
-SURPRISING = 0.5
+SURPRISING = 0.9
 #: The standard deviation of the factors of places about that of their variable, to begin with and
 #: at least; and how well this is known. It is an average of some `_SCATTER_CYCLES` cycles.
 SCATTER, LEAST_SCATTER, SCATTER_KNOWN = 0.3, 0.1, 0.3
@@ -246,7 +246,7 @@ class Amounts:
         known = np.where(ratio > 0, ratio, 1)
         # what is known was wrong where innovations contradict it: then it counts for less
         apart = (excess / known - self.mean) ** 2 / SURPRISE**2 - 2 * total / known**2
-        # but not where most components are unobserved: a factor that innovations ask for once and
+        # but not where some components are unobserved: a factor that innovations ask for once and
         # again widens those for good, as no analysis narrows them
         observed = np.bincount(variable, minlength=variables) >= SURPRISING * n
         gives_way = observed & (ratio > 0)
