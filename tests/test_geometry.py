@@ -130,6 +130,21 @@ def test_levels_by_name():
     assert {"cutoff of variable 0", "cutoff of variable 1"} < set(filt.facts)
 
 
+def test_tapers_by_variable_on_a_sphere():
+    grid, one = grid_of(variables=2), GaspariCohn(4000.0)
+    obs = ef.Observation(ef.operators.Every(7), std=0.5, grid=grid)
+    tapers = ((one, one), (one, one))
+    alike = ef.localization.ByVariable(tapers, np.ones((2, 2)))
+    apart = ef.localization.ByVariable(tapers, np.eye(2))
+    x, y, half = forecast(grid), np.zeros(35), grid_of()
+    for both, same, own in zip(filters(one), filters(alike), filters(apart), strict=True):
+        expected = both.analysis(x, y, obs)
+        np.testing.assert_allclose(same.analysis(x, y, obs), expected, atol=1e-10)
+        single = ef.Observation(ef.operators.Every(7), std=0.5, grid=half)
+        alone = both.analysis(x[:, :120], y[:18], single)
+        np.testing.assert_allclose(own.analysis(x, y, obs)[:, :120], alone, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "message"),
     [
