@@ -28,7 +28,7 @@ DEVIATION, LASTING = 0.1, 100.0
 SURPRISE = 6.0
 #: An ensemble is narrowed only where it were too wide for observation errors of so small a part of
 #: the variance that is said, too; and in one cycle to no less than such a part of its variance.
-SURE, LEAST_FACTOR = 0.25, 0.01
+SURE, LEAST_FACTOR = 0.25, 0.1
 #: So large a share of a variable's components has to be observed for that.
 SURPRISING = 0.9
 #: The standard deviation of the factors of places about that of their variable, to begin with and
@@ -245,7 +245,10 @@ class Amounts:
         excess, ratio, total = (np.bincount(variable, values, variables) for values in every)
         known = np.where(ratio > 0, ratio, 1)
         # what is known was wrong where innovations contradict it: then it counts for less
-        apart = (excess / known - self.mean) ** 2 / SURPRISE**2 - 2 * total / known**2
+        # (single outliers that are believed contradict nothing)
+        most = OUTLIER**2 * (factor * found.ratio + 1) - 1
+        usual = np.bincount(variable, np.minimum(found.excess, most) - found.ratio, variables)
+        apart = (usual / known - self.mean) ** 2 / SURPRISE**2 - 2 * total / known**2
         # but not where some components are unobserved: a factor that innovations ask for once and
         # again widens those for good, as no analysis narrows them
         observed = np.bincount(variable, minlength=variables) >= SURPRISING * n
