@@ -181,7 +181,7 @@ def over_map(done: dict[Any, dict[str, Any]]) -> dict[str, np.ndarray]:
 def map_table(errors: dict[str, np.ndarray]) -> None:
     """Print in how much of the map each filter keeps the truth, and how they compare there."""
     axes = {"every": EVERY, "N": MEMBERS, "r": ERRORS, "interval": INTERVALS}
-    print("\n| | lost, LEnFF() | lost, LETKF | LEnFF() lower, of all | ratio where both track |")
+    print("\n| settings | lost, LEnFF() | lost, LETKF | LEnFF() lower | error over the LETKF's |")
     print("| --- |" + " ---: |" * 4)
     ours, theirs = errors[UNTUNED], errors[TUNED]
     parts = [("all", np.s_[:, :, :, :])]
