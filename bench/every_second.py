@@ -13,19 +13,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from enfilt import ETKF, LETKF, MASF, EnFF, EnKF, EnSF, compare, presets
+from enfilt import ETKF, LETKF, MASF, EnFF, EnKF, EnSF, presets
+from enfilt.experiments import compare, settings
+from enfilt.experiments.preset import Preset
 from enfilt.inflation import RTPS
 from enfilt.localization import GaspariCohn
 from enfilt.operators import Every
-from enfilt.presets import Preset
 from enfilt.priors import GaussianPrior, LearnedPrior
 
 
 def learned(preset: Preset, updates: int) -> LearnedPrior:
     """Return a learned prior, trained on a free run of the preset's model."""
     prior = LearnedPrior(updates=updates)
-    every = preset.steps_per_cycle
-    prior.pretrain(preset.model, cycles=200, steps_per_cycle=every, updates=3000, rng=0)
+    every = preset.twin.steps_per_cycle
+    prior.pretrain(preset.twin.model, cycles=200, steps_per_cycle=every, updates=3000, rng=0)
     return prior
 
 
@@ -56,7 +57,7 @@ def identity(cycles: int) -> tuple[Preset, dict]:
         ),
         "masf": MASF(prior=gaussian, inflation=RTPS(0.3)),
         "MASF, learned prior": MASF(prior=learned(preset, 50), inflation=RTPS(0.7)),
-        "ssls": presets.with_options(
+        "ssls": settings.with_options(
             preset.rivals["ssls"], {"prior": gaussian, "step_size": 0.016}
         ),
         "enkf": EnKF(RTPS(0.3), GaspariCohn(14.0)),
@@ -95,7 +96,7 @@ def main() -> None:
         runs = compare.compare(preset, filters, options.seeds)
         path = options.out / f"every_second_{problem.__name__}.jsonl"
         compare.write_lines(runs, preset, path)
-        print(f"\n{preset.obs}, N = {preset.members}, {len(options.seeds)} seeds\n")
+        print(f"\n{preset.twin.obs}, N = {preset.members}, {len(options.seeds)} seeds\n")
         print("| filter | RMSE | spread | CRPS | ms an analysis | runs lost |")
         print("| --- | ---: | ---: | ---: | ---: | ---: |")
         for row in sorted(compare.rows(runs), key=order):

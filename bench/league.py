@@ -27,11 +27,12 @@ import numpy as np
 import resumable
 
 import enfilt as ef
-from enfilt.compare import run_quietly
+from enfilt._files import replacing
+from enfilt._written import written
+from enfilt.experiments.compare import run_quietly
+from enfilt.experiments.preset import Preset
 from enfilt.localization import GaspariCohn
-from enfilt.presets import Preset
 from enfilt.priors import GaussianPrior
-from enfilt.result import replacing
 
 SCORES = ("rmse.analysis", "crps.analysis", "spread.analysis")
 
@@ -99,16 +100,6 @@ SMALL = (*LARGE, "ienkf", "bpf")
 SLOW = ("masf", "ssls", "sf")
 
 
-@dataclass(frozen=True, eq=False)
-class Started(Preset):
-    """A preset whose truth starts from a state that was spun up before."""
-
-    state: Any = None
-
-    def twin(self) -> ef.TwinExperiment:
-        return dataclasses.replace(super().twin(), initial_state=self.state, spinup=0)
-
-
 @dataclass(frozen=True)
 class Cell:
     """A filter on a problem."""
@@ -126,7 +117,7 @@ class Cell:
         """Return the problem for a seed."""
         rule = PROBLEMS[self.problem]
         preset = ef.presets.get(self.problem)
-        operator = preset.obs.operator
+        operator = preset.twin.obs.operator
         chosen = operator.inner if isinstance(operator, ef.operators.Compose) else operator
         if isinstance(chosen, ef.operators.Arctan):
             chosen = ef.operators.Identity()
@@ -144,12 +135,13 @@ class Cell:
         )
         if not rule.far:
             return preset
-        parts = {f.name: getattr(preset, f.name) for f in dataclasses.fields(preset)}
-        return Started(**parts, state=spun_up(preset, seed, folder))
+        state = spun_up(preset, seed, folder)
+        twin = dataclasses.replace(preset.twin, initial_state=state, spinup=0)
+        return dataclasses.replace(preset, twin=twin)
 
     def start(self, preset: Preset) -> ef.filters.EnsembleFilter:
         """Return the filter before tuning, the same for all problems but for what they are."""
-        partial = preset.obs.size(preset.model.dim) < preset.model.dim
+        partial = preset.twin.obs.size(preset.twin.model.dim) < preset.twin.model.dim
         nonlinear = self.operator == "arctan"
         name = self.filter
         if name == UNTUNED:
@@ -157,7 +149,7 @@ class Cell:
         if name == "enff":
             return ef.EnFF(path="f2p", guidance="local", steps=10)
         if name == "ensf":
-            limit = 50.0 if max(preset.obs.std, 0) < 1 else None
+            limit = 50.0 if max(preset.twin.obs.std, 0) < 1 else None
             return ef.EnSF(
                 steps=99,
                 score_limit=limit,
@@ -176,7 +168,7 @@ class Cell:
         if name == "ssls":
             return ef.SSLS(prior=GaussianPrior(GaspariCohn(14.0)), steps=100)
         kind = ef.filters.FILTERS[name]
-        return kind.for_experiment(preset.model, preset.obs, preset.steps_per_cycle)
+        return kind.for_experiment(preset.twin.model, preset.twin.obs, preset.twin.steps_per_cycle)
 
 
 def cells() -> Iterator[Cell]:
@@ -198,8 +190,8 @@ def spun_up(preset: Preset, seed: int, folder: Path) -> Any:
     path = folder / f"league-{preset.name}-{seed}.npy"
     if not path.exists():
         rng = np.random.default_rng([seed, 1])
-        state = preset.model.initial_state(rng).astype(preset.dtype)[None]
-        state = preset.model.step(state, preset.spinup, rng=rng)
+        state = preset.twin.model.initial_state(rng).astype(preset.twin.dtype)[None]
+        state = preset.twin.model.step(state, preset.twin.spinup, rng=rng)
         with replacing(path) as temporary:
             np.save(temporary, state[0])
     return np.load(path)
@@ -214,7 +206,7 @@ def probe(cell: Cell, folder: Path, cycles: int = 4) -> float:
     for count in (1, 1, cycles):  # the first compiles
         begin = time.process_time()  # not the clock's: others compute beside this
         short = preset.replace({"cycles": count})
-        run_quietly(short.twin(), cell.filter, usual, cell.members, 0)
+        run_quietly(short.twin, cell.filter, usual, cell.members, 0)
         took.append(time.process_time() - begin)
     a_cycle = max(0.0, took[2] - took[1]) / (cycles - 1)
     rule = PROBLEMS[cell.problem]
@@ -224,7 +216,7 @@ def probe(cell: Cell, folder: Path, cycles: int = 4) -> float:
 
 def _tuning(cell: Cell, preset: Preset) -> ef.Tuning:
     start = cell.start(preset)
-    knobs = start.search_space(preset.model, preset.obs)
+    knobs = start.search_space(preset.twin.model, preset.twin.obs)
     return ef.Tuning(preset, cell.filter, start, knobs, (0,), [])
 
 
@@ -272,7 +264,7 @@ def _tuned(cell: Cell, folder: Path, line: dict[str, Any]) -> Any:
         show=False,
     )
     line |= {
-        "options": ef.tuning.written(found.filter, "ef."),
+        "options": written(found.filter, "ef."),
         "values": found.best.values,
         "training": _number(found.best.rmse),
         "diverged": sum(not np.isfinite(t.rmse) for t in found.trials),
@@ -284,7 +276,7 @@ def _shown(cell: Cell, filt: Any, shown: int, folder: Path) -> list[dict[str, An
     """Return the scores of a filter on seeds that nothing was chosen on."""
     last, runs = (PROBLEMS[cell.problem].cycles + 1) // 2, []
     for seed in range(101, 101 + shown):
-        twin = cell.preset(seed, folder).twin()
+        twin = cell.preset(seed, folder).twin
         result = run_quietly(twin, cell.filter, filt, cell.members, seed)
         if result.stopped == "interrupted":
             raise KeyboardInterrupt
@@ -395,8 +387,8 @@ def time_all(options: argparse.Namespace) -> None:
         preset = cell.preset(101, options.scratch)
         untuned = cell.filter == UNTUNED
         filt = ef.LEnFF() if untuned else _tuning(cell, preset).at(line["values"])
-        short = preset.replace({"cycles": min(8, preset.cycles)})
-        result = run_quietly(short.twin(), cell.filter, filt, cell.members, 101)
+        short = preset.replace({"cycles": min(8, preset.twin.cycles)})
+        result = run_quietly(short.twin, cell.filter, filt, cell.members, 101)
         seconds = float(np.median(result.seconds[2:])) if result.cycles > 2 else None
         entry = {**dataclasses.asdict(cell), "values": line["values"], "seconds": seconds}
         resumable.append(path, entry)

@@ -25,6 +25,7 @@ import enfilt as ef
 from enfilt import presets
 from enfilt.benchmark import Size, timing
 from enfilt.benchmark.problems import lorenz96_analysis
+from enfilt.experiments import settings
 from enfilt.inflation import RTPS
 from enfilt.localization import GaspariCohn
 
@@ -118,9 +119,9 @@ def errors(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     found = {}
     for name, filt in filters(options.cutoff).items():
         if name in INFLATION:
-            filt = presets.with_options(filt, {"inflation": INFLATION[name]})
+            filt = settings.with_options(filt, {"inflation": INFLATION[name]})
         means = [
-            preset.twin().run(filt, members=preset.members, seed=s).summary(last=50)
+            preset.twin.run(filt, members=preset.members, seed=s).summary(last=50)
             for s in range(options.seeds)
         ]
         rmse = [m["rmse.analysis"] for m in means]

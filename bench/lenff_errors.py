@@ -131,7 +131,7 @@ def main() -> None:
     for case in cases(options.large):
         if options.only not in case.title:
             continue
-        twin = case.preset.twin()
+        twin = case.preset.twin
         for name, filt in case.filters.items():
             runs = [
                 twin.run(filt, members=case.preset.members, seed=seed, progress=False)

@@ -19,7 +19,7 @@ import numpy as np
 import resumable
 
 import enfilt as ef
-from enfilt.compare import run_quietly
+from enfilt.experiments.compare import run_quietly
 from enfilt.filters import spread_factors, taper_range
 from enfilt.inflation import RTPS, Adaptive
 from enfilt.localization import GaspariCohn

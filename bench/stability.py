@@ -26,10 +26,10 @@ import numpy as np
 import resumable
 
 import enfilt as ef
-from enfilt.compare import run_quietly
+from enfilt.experiments.compare import run_quietly
+from enfilt.experiments.preset import Preset
 from enfilt.inflation import RTPS
 from enfilt.localization import GaspariCohn
-from enfilt.presets import Preset
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "stability.png"
 #: Options of each filter from which the map sets out, cutoff and RTPS, by problem.
@@ -71,12 +71,12 @@ def preset_of(task: Run) -> Preset:
     if task.axis == "members":
         changes["members"] = int(task.value)
     if task.axis == "error":
-        changes["obs.std"] = task.value * preset.obs.std
+        changes["obs.std"] = task.value * preset.twin.obs.std
     if task.axis == "interval":
         # in units of 0.05, of which both models take whole steps; less in a shorter one
-        unit = round(0.05 / preset.model.dt)
+        unit = round(0.05 / preset.twin.model.dt)
         if task.value * unit < 1:
-            changes["model.dt"] = task.value * preset.model.dt
+            changes["model.dt"] = task.value * preset.twin.model.dt
         changes["steps_per_cycle"] = max(1, round(task.value * unit))
     return preset.replace(changes)
 
@@ -90,13 +90,13 @@ def filter_of(task: Run) -> ef.filters.EnsembleFilter:
 
 def limit(task: Run) -> float:
     """Return the RMSE below which a run is stable."""
-    return 1.0 if task.problem == "lorenz96-1m" else float(preset_of(task).obs.std)
+    return 1.0 if task.problem == "lorenz96-1m" else float(preset_of(task).twin.obs.std)
 
 
 def work(task: Run) -> dict[str, Any]:
     """Do one run."""
     preset = preset_of(task)
-    result = run_quietly(preset.twin(), task.filter, filter_of(task), preset.members, task.seed)
+    result = run_quietly(preset.twin, task.filter, filter_of(task), preset.members, task.seed)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     half = result.rmse.analysis[(task.cycles + 1) // 2 :]

@@ -24,10 +24,10 @@ import numpy as np
 import resumable
 
 import enfilt as ef
-from enfilt.compare import run_quietly
+from enfilt.experiments.compare import run_quietly
+from enfilt.experiments.preset import Preset
 from enfilt.inflation import RTPS, AdaptiveRTPS, FiniteSize
 from enfilt.localization import FromEnsemble, GaspariCohn
-from enfilt.presets import Preset
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "untuned.png"
 LONG = ("lorenz96-40", "lorenz96-partial", "lorenz96-1m", "ks-1024")
@@ -82,7 +82,7 @@ def work(task: Task) -> dict[str, Any]:
     """Do one run."""
     filters = FILTERS | (ON_LORENZ96_40 if task.problem == "lorenz96-40" else {})
     preset = preset_of(task)
-    result = run_quietly(preset.twin(), task.filter, filters[task.filter], task.members, task.seed)
+    result = run_quietly(preset.twin, task.filter, filters[task.filter], task.members, task.seed)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     last = (task.cycles + 1) // 2

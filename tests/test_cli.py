@@ -48,8 +48,8 @@ def test_run_writes_result_and_picture(shell, tmp_path):
     assert "lost the truth" not in done.output
     # the flow filter beside it, on the same truth and observations
     beside = presets.get("lorenz96").replace({"cycles": 3, "spinup": 20, "members": 4})
-    beside = dataclasses.replace(beside.with_filter("enff"), initial_mean="truth")
-    flow = beside.twin().run(beside.filter, members=4, seed=0).summary()
+    beside = beside.with_filter("enff").replace({"initial_mean": "truth"})
+    flow = beside.twin.run(beside.filter, members=4, seed=0).summary()
     line = next(line for line in done.output.splitlines() if "enff" in line)
     assert tables.rounded(flow["rmse.analysis"]) in line
     assert f"cutoff {tables.rounded(result.facts['cutoff'].mean())}" in done.output
@@ -64,7 +64,7 @@ def test_run_is_the_library(shell, tmp_path):
     preset = presets.get("lorenz96").replace(
         {"cycles": 3, "spinup": 20, "members": 4, "filter.steps": 2}
     )
-    wanted = preset.twin().run(preset.filter, members=4, seed=5)
+    wanted = preset.twin.run(preset.filter, members=4, seed=5)
     found = ef.Result.load(tmp_path / "lorenz96.npz")
     np.testing.assert_array_equal(found.rmse.analysis, wanted.rmse.analysis)
     assert found.info == wanted.info

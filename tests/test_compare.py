@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import enfilt as ef
-from enfilt import compare as comparison
 from enfilt import presets, tables
 from enfilt.cli import main
+from enfilt.experiments import compare as comparison
 from enfilt.filters import FILTERS
 
 SMALL = {"cycles": 4, "spinup": 20, "members": 5}
@@ -49,7 +49,7 @@ def test_a_run_is_the_twin_experiments(small):
         ("enff", 0, 4, ""),
         ("enff", 4, 4, ""),
     ]
-    result = small.twin().run(small.filter, members=5, seed=4)
+    result = small.twin.run(small.filter, members=5, seed=4)
     wanted = result.summary(last=4)
     timed = {"seconds", "seconds_forecast"}
     assert {k: v for k, v in runs[1].means.items() if k not in timed} == {
@@ -203,7 +203,7 @@ def test_a_rival_is_tuned_where_the_preset_says(small):
     assert found["enff"] is small.rivals["enff"]
     assert small.filters(["lenff"])["lenff"] is small.filter
     assert found["letkf"] is small.rivals["letkf"]
-    assert found["ienkf"] == ef.IEnKF(small.model, small.steps_per_cycle)
+    assert found["ienkf"] == ef.IEnKF(small.twin.model, small.twin.steps_per_cycle)
     with pytest.raises(ValueError, match=r"filter='lektf' is not known.*did you mean 'letkf'"):
         small.filters(["lektf"])
 
@@ -216,7 +216,7 @@ def test_every_filter_runs_on_every_preset(name):
     wanted |= {"model.dim": 80, "model.domain": 32.0, "model.n": 16}
     preset = preset.replace({k: v for k, v in wanted.items() if k in preset.settings()})
     # the IEnKF takes the model for perfect
-    names = [n for n in FILTERS if n != "ienkf" or preset.model.model_noise == 0]
+    names = [n for n in FILTERS if n != "ienkf" or preset.twin.model.model_noise == 0]
     runs = comparison.compare(preset, preset.filters(names), [0])
     assert [run.name for run in runs] == names
     # far from its settings a filter may lose the state, but it does not fail

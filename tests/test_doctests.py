@@ -31,7 +31,9 @@ def load(name):
 
 
 def test_modules_are_found():
-    assert {"enfilt.filters.enff", "enfilt.presets.lorenz96", "enfilt.metrics"} <= set(MODULES)
+    assert {"enfilt.filters.enff", "enfilt.experiments.presets.lorenz96", "enfilt.metrics"} <= set(
+        MODULES
+    )
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -36,7 +36,7 @@ def loaded(code):
 def test_an_import_brings_nothing_heavy():
     packages, ours = loaded("import enfilt; enfilt.Observation, enfilt.EnFF, enfilt.models")
     assert not packages & HEAVY
-    assert not {"enfilt.presets", "enfilt.tuning", "enfilt.twin", "enfilt._core"} & ours
+    assert not {"enfilt.experiments.presets", "enfilt.experiments.twin", "enfilt._core"} & ours
 
 
 @pytest.mark.skipif(backends.available()[0] != "cpp", reason="Numba is the best backend here")

@@ -291,8 +291,8 @@ def test_lorenz63_reaches_the_published_error():
     Over 1,000 cycles 0.30 to 0.32 is seen. Here are 400, whose mean errs by some 0.02.
     """
     preset = presets.get("lorenz63").replace({"cycles": 500})
-    filt = ef.IEnKF(preset.model, preset.steps_per_cycle, inflation=1.02, wtol=1e-2)
-    result = preset.twin().run(filt, members=10, seed=0)
+    filt = ef.IEnKF(preset.twin.model, preset.twin.steps_per_cycle, inflation=1.02, wtol=1e-2)
+    result = preset.twin.run(filt, members=10, seed=0)
     assert not result.stopped
     assert abs(result.rmse.analysis[100:].mean() - 0.31) < 0.05
 

@@ -468,7 +468,7 @@ def test_inflation_widens_the_anomalies(filt):
 
 
 def mean_error(preset, filt, members, seed):
-    result = preset.twin().run(filt, members=members, seed=seed)
+    result = preset.twin.run(filt, members=members, seed=seed)
     assert not result.stopped
     assert result.cycles - 400 >= 1000
     return result.rmse.analysis[400:].mean()
@@ -484,7 +484,7 @@ def test_lorenz96_40_etkf_reaches_the_published_error():
     assert preset.members == 24
     assert preset.filter == ef.ETKF(1.013, rotate=True)
     assert (preset.published.low, preset.published.high) == (0.16, 0.20)
-    assert preset.published.last == preset.cycles - 400
+    assert preset.published.last == preset.twin.cycles - 400
     errors = [mean_error(preset, preset.filter, 24, seed) for seed in range(5)]
     assert abs(np.median(errors) - 0.18) <= 0.02
     assert mean_error(preset, ef.ETKF(1.02, rotate=True), 24, 1) <= 0.20

@@ -225,7 +225,7 @@ def test_ks_1024_is_no_worse_than_published(seed):
     """In fewer cycles. It is mostly better than published, as the preset says."""
     preset = presets.get("ks-1024").replace({"cycles": 300, "dtype": "float32"})
     figure = presets.get("ks-1024").published
-    result = preset.twin().run(preset.filter, members=preset.members, seed=seed)
+    result = preset.twin.run(preset.filter, members=preset.members, seed=seed)
     rmse, score = (s.analysis[50:] for s in (result.rmse, result.energy_score))
     assert rmse.mean() <= figure.high
     # the published energy score and RMSE have this ratio: both are of one narrow ensemble

@@ -89,21 +89,21 @@ def test_bad_rotation(options, message):
 
 def exact(preset, ys):
     """Mean and covariance of every analysis."""
-    model, kf = preset.model, ef.KalmanFilter()
+    model, kf = preset.twin.model, ef.KalmanFilter()
     q = model.model_noise**2 * model.dt * np.eye(2)
     mean, covariance = np.zeros(2), np.eye(2)
     found = []
     for cycle, y in enumerate(ys):
         if cycle:
             mean, covariance = kf.forecast_moments(mean, covariance, model.matrix, error=q)
-        mean, covariance = kf.analysis_moments(mean, covariance, y, preset.obs)
+        mean, covariance = kf.analysis_moments(mean, covariance, y, preset.twin.obs)
         found.append((mean, covariance))
     return found
 
 
 def distances(preset, members, seed, cycles=8):
     """How far the flow filter's moments are from the exact ones, in means over cycles."""
-    model, obs = preset.model, preset.obs
+    model, obs = preset.twin.model, preset.twin.obs
     rng = np.random.default_rng(seed)
     truth, ys = rng.standard_normal(2), []
     for cycle in range(cycles):
@@ -137,7 +137,7 @@ def test_the_flow_filter_comes_to_the_kalman_filter_as_members_grow():
 def test_rotation2d_runs_beside_its_rivals():
     preset = presets.get("rotation2d").replace({"members": 50})
     results = {
-        name: preset.twin().run(filt, members=preset.members, seed=1).rmse.analysis[20:].mean()
+        name: preset.twin.run(filt, members=preset.members, seed=1).rmse.analysis[20:].mean()
         for name, filt in preset.filters(["enff", "etkf"]).items()
     }
     assert results["enff"] == pytest.approx(results["etkf"], rel=0.15)

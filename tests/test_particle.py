@@ -358,16 +358,16 @@ def twin_errors(move, seeds, cycles=1400, burn_in=400):
     """RMSE of `move`'s mean with the preset's model, observations and start; seeds at once."""
     preset = presets.get("lorenz63")
     streams = [np.random.default_rng(seed) for seed in seeds]
-    truth = np.array([preset.model.initial_state(s) for s in streams])
-    truth = preset.model.step(truth, preset.spinup)
+    truth = np.array([preset.twin.model.initial_state(s) for s in streams])
+    truth = preset.twin.model.step(truth, preset.twin.spinup)
     ensembles = truth[:, None] + np.array([s.standard_normal((800, 3)) for s in streams])
     errors = np.empty((cycles, len(seeds)))
     for cycle in range(cycles):
         if cycle:
-            truth = preset.model.step(truth, preset.steps_per_cycle)
-            ensembles = preset.model.step(ensembles, preset.steps_per_cycle)
-        y = np.array([preset.obs.simulate(*pair) for pair in zip(truth, streams, strict=True)])
-        ensembles, mean = move(ensembles, y, preset.obs, streams[0])
+            truth = preset.twin.model.step(truth, preset.twin.steps_per_cycle)
+            ensembles = preset.twin.model.step(ensembles, preset.twin.steps_per_cycle)
+        y = np.array([preset.twin.obs.simulate(*pair) for pair in zip(truth, streams, strict=True)])
+        ensembles, mean = move(ensembles, y, preset.twin.obs, streams[0])
         errors[cycle] = np.sqrt(np.mean((mean - truth) ** 2, axis=1))
     return errors[burn_in:].mean(axis=0)
 

@@ -7,7 +7,8 @@ import pytest
 
 import enfilt as ef
 from enfilt import backends, presets
-from enfilt.presets import PRESETS, parse_value
+from enfilt.experiments.presets import PRESETS
+from enfilt.experiments.settings import parse_value
 
 COMPILED = backends.available()[0] != "numpy"
 # RMSE hardly depends on D: without compiled kernels a smaller state has to do
@@ -20,7 +21,7 @@ def test_lorenz96_1m_reaches_the_published_rmse(seed):
     figure = preset.published
     assert (figure.low, figure.rmse, figure.high, figure.last) == (0.160, 0.1725, 0.190, 50)
     smaller = preset.replace({"model.dim": PUBLISHED_DIM})
-    result = smaller.twin().run(smaller.filter, members=smaller.members, seed=seed)
+    result = smaller.twin.run(smaller.filter, members=smaller.members, seed=seed)
     assert result.cycles == 80
     assert 0.160 <= result.rmse.analysis[-50:].mean() <= 0.190
 
@@ -58,9 +59,9 @@ def test_every_preset_runs(name):
     wanted["model.domain"] = 16.0  # of Kuramoto-Sivashinsky: what 40 points can hold
     wanted["model.n"] = 32
     small = preset.replace({k: v for k, v in wanted.items() if k in preset.settings()})
-    result = small.twin().run(small.filter, members=small.members, seed=0)
+    result = small.twin.run(small.filter, members=small.members, seed=0)
     assert result.cycles == 2
-    assert result.truth.dtype == np.dtype(preset.dtype)
+    assert result.truth.dtype == np.dtype(preset.twin.dtype)
     assert np.isfinite(result.rmse.analysis).all()
 
 
@@ -70,10 +71,10 @@ def test_what_is_observed_follows_the_size_of_a_grid(n):
     points = np.zeros((2, n, n))
     points[:, ::10, ::10] = 1
     np.testing.assert_array_equal(
-        preset.obs.operator(np.arange(2.0 * n * n)), np.flatnonzero(points)
+        preset.twin.obs.operator(np.arange(2.0 * n * n)), np.flatnonzero(points)
     )
     every = ef.operators.Every(7)
-    assert preset.replace({"model.n": 16, "obs.operator": every}).obs.operator is every
+    assert preset.replace({"model.n": 16, "obs.operator": every}).twin.obs.operator is every
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -98,10 +99,10 @@ def test_replace():
         }
     )
     assert changed.members == 7
-    assert changed.model == dataclasses.replace(preset.model, forcing=6.0)
+    assert changed.twin.model == dataclasses.replace(preset.twin.model, forcing=6.0)
     assert (changed.filter.steps, changed.filter.path) == (4, "ot")
-    assert changed.obs.operator == ef.operators.Every(2)
-    assert changed.obs.std == 0.3
+    assert changed.twin.obs.operator == ef.operators.Every(2)
+    assert changed.twin.obs.std == 0.3
     assert preset.members == 20  # the preset itself stays as it was
     assert preset.filter.steps == 19
 
@@ -157,7 +158,7 @@ def test_bad_changes(changes, kind, message):
 )
 def test_what_only_the_experiment_can_check(change, message):
     with pytest.raises(ValueError, match=message):
-        presets.get("lorenz96").replace(change).twin()
+        presets.get("lorenz96").replace(change)
 
 
 def test_unknown_preset():

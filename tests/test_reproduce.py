@@ -10,8 +10,9 @@ from click.testing import CliRunner
 import enfilt as ef
 from enfilt import presets
 from enfilt.cli import main
-from enfilt.presets import PRESETS, Published
-from enfilt.reproduce import HEADER, Row, markdown, reproduce
+from enfilt.experiments.preset import Published
+from enfilt.experiments.presets import PRESETS
+from enfilt.experiments.reproduce import HEADER, Row, markdown, reproduce
 
 
 def row(measured, published, stopped=""):
@@ -116,7 +117,7 @@ def test_an_unknown_preset(shell, tmp_path):
 
 
 def test_memory_is_that_of_the_ensembles():
-    twin = presets.get("lorenz96-1m").twin()
+    twin = presets.get("lorenz96-1m").twin
     ensemble = 20 * 1_000_000 * 4
     assert 3 * ensemble <= twin.memory(20) <= 5 * ensemble
     turning = ef.TwinExperiment(
@@ -149,6 +150,6 @@ def test_every_preset_refuses_what_does_not_fit(name, monkeypatch, shell, tmp_pa
 
 def test_a_hundred_million_components_fit_into_8_gib():
     preset = presets.get("lorenz96-100m")
-    assert (preset.model.dim, preset.members, preset.cycles) == (100_000_000, 2, 1)
-    assert np.dtype(preset.dtype) == np.float32
-    assert preset.twin().memory(preset.members) <= 8 * 2**30
+    assert (preset.twin.model.dim, preset.members, preset.twin.cycles) == (100_000_000, 2, 1)
+    assert np.dtype(preset.twin.dtype) == np.float32
+    assert preset.twin.memory(preset.members) <= 8 * 2**30

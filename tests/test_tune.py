@@ -11,12 +11,14 @@ from click.testing import CliRunner
 
 import enfilt as ef
 from enfilt import presets
+from enfilt._written import written
 from enfilt.cli import main
+from enfilt.experiments import settings
+from enfilt.experiments.tuning import Trial, Tuning
 from enfilt.filters import FILTERS
 from enfilt.filters.knobs import rounded
 from enfilt.inflation import RTPS, Adaptive
 from enfilt.localization import FromEnsemble, GaspariCohn
-from enfilt.tuning import Trial, Tuning, written
 
 optuna = pytest.importorskip("optuna")
 
@@ -41,14 +43,14 @@ def shell(monkeypatch):
 def test_finds_a_better_cutoff_than_the_worst():
     preset = presets.get("lorenz96").replace({"cycles": 60, "spinup": 200})
     found = ef.tune(preset, "lenff", trials=10, seeds=[0])
-    worst = preset.twin().run(
+    worst = preset.twin.run(
         ef.LEnFF(GaspariCohn(2.0), inflation=RTPS(0.9)), members=preset.members, seed=0
     )
     assert found.best.rmse < 0.25 * worst.summary(last=30)["rmse.analysis"]
     assert found.best.rmse <= found.trials[0].rmse
     cutoffs = [v for t in found.trials[2:] if t.rmse < 0.2 for v in (t.values["localization"],)]
     assert any(v == "FromEnsemble" or 5 < v <= 20 for v in cutoffs)  # known from the league
-    again = preset.twin().run(found.filter, members=preset.members, seed=0)
+    again = preset.twin.run(found.filter, members=preset.members, seed=0)
     assert again.summary(last=30)["rmse.analysis"] == found.best.rmse
 
 
@@ -75,7 +77,7 @@ def test_the_first_trials_are_the_usual_setting_and_what_needs_no_number(small, 
     # what is found without a number runs again from the shell's settings
     best = min(found.trials, key=lambda t: t is not found.trials[1])
     only = Tuning(small, "letkf", found.start, found.knobs, (0,), [best])
-    changes = {k: presets.parse_value(v) for k, v in only.settings.items()}
+    changes = {k: settings.parse_value(v) for k, v in only.settings.items()}
     assert small.with_filter("letkf").replace(changes).filter == only.filter
 
 
@@ -162,7 +164,7 @@ def test_a_run_that_diverges_counts_as_infinite(small):
 def test_the_error_is_the_mean_over_seeds(small):
     found = ef.tune(small, "etkf", trials=1, seeds=[2, 5])
     errors = [
-        small.twin().run(found.filter, members=8, seed=s).summary(last=6)["rmse.analysis"]
+        small.twin.run(found.filter, members=8, seed=s).summary(last=6)["rmse.analysis"]
         for s in (2, 5)
     ]
     assert found.best.rmse == pytest.approx(np.mean(errors), rel=1e-12)
@@ -173,7 +175,7 @@ def test_the_error_is_the_mean_over_seeds(small):
 def test_every_knob_makes_a_filter(preset, name):
     problem = presets.get(preset)
     start = problem.filters([name])[name]
-    knobs = start.search_space(problem.model, problem.obs)
+    knobs = start.search_space(problem.twin.model, problem.twin.obs)
     for knob in knobs.values():
         assert knob.low <= knob.usual <= knob.high
     found = Tuning(problem, name, start, knobs, (0,), [])
@@ -185,12 +187,12 @@ def test_every_knob_makes_a_filter(preset, name):
 
 def test_the_best_is_written_as_it_is_read(small):
     start = ef.MASF(mode="published", prior=ef.priors.GaussianPrior(GaspariCohn(3.0)))
-    knobs = start.search_space(small.model, small.obs)
+    knobs = start.search_space(small.twin.model, small.twin.obs)
     values = {"prior": 7.25, "inflation": 0.4}
     found = Tuning(small, "masf", start, knobs, (0,), [Trial(values, 1.0)])
     assert eval(found.expression, {"ef": ef}) == found.filter
     base = presets.get("lorenz96").with_filter("masf")
-    changes = {k: presets.parse_value(v) for k, v in found.settings.items()}
+    changes = {k: settings.parse_value(v) for k, v in found.settings.items()}
     assert base.replace(changes).filter.prior == found.filter.prior
     model = ef.models.Lorenz96(dim=8, dt=0.05)
     text = written(ef.IEnKF(model, 4), "ef.")

@@ -11,9 +11,9 @@ import pytest
 
 import enfilt as ef
 from enfilt import backends, metrics, progress
-from enfilt import twin as twin_module
+from enfilt.experiments import twin as twin_module
+from enfilt.experiments.result import SCORES, Series
 from enfilt.filters import EnsembleFilter
-from enfilt.result import SCORES
 
 DIM = 8
 
@@ -584,7 +584,7 @@ def test_climate_and_whether_the_truth_is_tracked(result):
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(deviation > 0, error / deviation, np.nan)
         scores = {"rmse": error, "nrmse": relative}
-        series = {name: ef.result.Series(values, values) for name, values in scores.items()}
+        series = {name: Series(values, values) for name, values in scores.items()}
         return dataclasses.replace(result, time=np.arange(4.0), **series, **changes)
 
     one = of(error, deviation)

@@ -156,7 +156,7 @@ def test_a_step_beyond_the_limit_is_a_warning(options, limit):
 def test_the_presets_filter_finds_the_truth(name, limit):
     """From far; 0.24 is the error of those who know the slow variables alone."""
     preset = presets.get(name).replace({"cycles": 200})
-    result = preset.twin().run(preset.filter, members=preset.members, seed=2)
+    result = preset.twin.run(preset.filter, members=preset.members, seed=2)
     assert result.rmse.forecast[0] > 1.2 * limit
     assert result.rmse.analysis[-100:].mean() < limit
     assert "field" not in result.kinds
@@ -165,5 +165,5 @@ def test_the_presets_filter_finds_the_truth(name, limit):
 
 def test_what_is_observed_follows_the_slow_variables():
     preset = presets.get("lorenz96-two-scale").replace({"model.slow": 8, "model.fast": 3})
-    assert preset.obs.operator == ef.operators.Subset(range(8))
-    assert preset.model.dim == 32
+    assert preset.twin.obs.operator == ef.operators.Subset(range(8))
+    assert preset.twin.model.dim == 32

@@ -18,16 +18,16 @@ from enfilt import presets
 def states(preset, seed):
     """Yield truth and analysis mean of each cycle as vorticity, (n, n)."""
     truth_rng, error_rng, ensemble_rng, filter_rng = np.random.default_rng(seed).spawn(4)
-    model, obs, filt = preset.model, preset.twin().obs, preset.filter
+    model, obs, filt = preset.twin.model, preset.twin.obs, preset.filter
     obs = type(obs)(obs.operator, obs.std, grid=model.grid)
-    dtype = np.dtype(preset.dtype)
-    truth = model.step(model.initial_state(truth_rng).astype(dtype), preset.spinup)
+    dtype = np.dtype(preset.twin.dtype)
+    truth = model.step(model.initial_state(truth_rng).astype(dtype), preset.twin.spinup)
     noise = ensemble_rng.standard_normal((preset.members, model.dim)).astype(dtype)
-    analysis = forecast = truth + dtype.type(preset.initial_std) * noise
-    for cycle in range(preset.cycles):
+    analysis = forecast = truth + dtype.type(preset.twin.initial_std) * noise
+    for cycle in range(preset.twin.cycles):
         if cycle:
-            truth = model.step(truth, preset.steps_per_cycle)
-            forecast = model.step(analysis, preset.steps_per_cycle)
+            truth = model.step(truth, preset.twin.steps_per_cycle)
+            forecast = model.step(analysis, preset.twin.steps_per_cycle)
         y = obs.simulate(truth, error_rng)
         analysis = filt.analysis(forecast, y, obs, previous=analysis, rng=filter_rng)
         yield model.vorticity(truth), model.vorticity(analysis.mean(axis=0))

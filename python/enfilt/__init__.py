@@ -22,11 +22,15 @@ if TYPE_CHECKING:
         metrics,
         models,
         operators,
-        presets,
         priors,
         testing,
     )
     from ._config import cmake_dir, config, show_config
+    from .experiments import presets
+    from .experiments.result import Result
+    from .experiments.tune import tune
+    from .experiments.tuning import Tuning
+    from .experiments.twin import TwinExperiment
     from .filters import (
         ETKF,
         LETKF,
@@ -43,9 +47,6 @@ if TYPE_CHECKING:
         ScoreFilter,
     )
     from .observation import Observation
-    from .result import Result
-    from .tuning import Tuning, tune
-    from .twin import TwinExperiment
 
     __version__: str
 
@@ -88,27 +89,21 @@ __all__ = [
 # Names are imported when they are first asked for: no one uses all of the library at once.
 _HOMES = {
     "Observation": "observation",
-    "Result": "result",
-    "Tuning": "tuning",
-    "TwinExperiment": "twin",
+    "Result": "experiments.result",
+    "Tuning": "experiments.tuning",
+    "TwinExperiment": "experiments.twin",
     "cmake_dir": "_config",
     "config": "_config",
     "show_config": "_config",
-    "tune": "tuning",
+    "tune": "experiments.tune",
 }
 _MODULES = {
-    *(
-        "backends",
-        "filters",
-        "geometry",
-        "grids",
-        "inflation",
-        "kernels",
-        "localization",
-        "metrics",
-    ),
-    *("models", "operators", "presets", "priors", "testing"),
-}
+    name: name
+    for name in (
+        *("backends", "experiments", "filters", "geometry", "grids", "inflation", "kernels"),
+        *("localization", "metrics", "models", "operators", "priors", "testing"),
+    )
+} | {"presets": "experiments.presets"}
 
 if not TYPE_CHECKING:  # for a type checker every name would be one of this module's
 
@@ -116,7 +111,7 @@ if not TYPE_CHECKING:  # for a type checker every name would be one of this modu
         if name == "__version__":
             value = importlib.import_module("importlib.metadata").version("enfilt")
         elif name in _MODULES:
-            return importlib.import_module(f"{__name__}.{name}")
+            value = importlib.import_module(f"{__name__}.{_MODULES[name]}")
         elif name in __all__:
             value = getattr(
                 importlib.import_module(f"{__name__}.{_HOMES.get(name, 'filters')}"), name

@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from . import compare as comparison
-from . import presets, tables, tuning
-from . import reproduce as reproduction
+from . import tables
 from ._config import config
+from .experiments import compare as comparison
+from .experiments import presets
+from .experiments import reproduce as reproduction
+from .experiments import settings as named
+from .experiments import tune as search
+from .experiments.preset import Preset
+from .experiments.result import Result
 from .filters import FILTERS
-from .presets import Preset
-from .result import Result
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +35,9 @@ def list_presets() -> None:
     table = Table("preset", "what it is", "N", "cycles", "published RMSE")
     for preset in presets.PRESETS.values():
         figure = "" if preset.published is None else f"{preset.published.rmse:g}"
-        table.add_row(preset.name, preset.title, str(preset.members), str(preset.cycles), figure)
+        table.add_row(
+            preset.name, preset.title, str(preset.members), str(preset.twin.cycles), figure
+        )
     Console().print(table)
 
 
@@ -89,7 +94,7 @@ def run(
         if name is not None:
             chosen = chosen.with_filter(name)
         chosen = chosen.replace(_changes(changes))
-        twin = chosen.twin()
+        twin = chosen.twin
     except (TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if settings:
@@ -146,7 +151,7 @@ def compare(
             name, _, option = key.partition(".")
             if name not in filters:
                 raise ValueError(f"{key}: {name} is not among --filters {names}")
-            filters[name] = presets.with_options(filters[name], {option: settings[key]})
+            filters[name] = named.with_options(filters[name], {option: settings[key]})
         _make_folder(out)
         runs = comparison.compare(chosen, filters, range(seeds))
     except (ImportError, MemoryError, TypeError, ValueError) as error:
@@ -206,7 +211,7 @@ def tune(
         settings = _changes(changes)
         settings |= {k: v for k, v in (("members", members), ("cycles", cycles)) if v is not None}
         chosen = presets.get(preset).with_filter(name).replace(settings)
-        found = tuning.tune(chosen, name, trials=trials, seeds=range(seeds), folder=out)
+        found = search.tune(chosen, name, trials=trials, seeds=range(seeds), folder=out)
     except (ImportError, MemoryError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not found.trials:
@@ -347,7 +352,7 @@ def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
         name, sign, value = text.partition("=")
         if not sign:
             raise click.BadParameter(f"{text!r}: expected KEY=VALUE", param_hint="--set")
-        changes[name.strip()] = presets.parse_value(value.strip())
+        changes[name.strip()] = named.parse_value(value.strip())
     return changes
 
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .compare import Row
-from .presets import Preset
-from .result import Result
+from .experiments.compare import Row
+from .experiments.preset import Preset
+from .experiments.result import Result
 
 #: Digits of a number that stands alone, and the most of a mean beside its deviation.
 _ALONE, _MOST = 3, 4
@@ -67,7 +67,7 @@ def print_comparison(console: Console, preset: Preset, rows: Sequence[Row]) -> N
     """Print a comparison: a line a filter, none of which is broken, and below it their options."""
     seeds = max(row.runs for row in rows)
     console.print(f"[bold]{escape(preset.title)}[/bold]", soft_wrap=True)
-    cycles = f"last {preset.averaged} of {preset.cycles} cycles"
+    cycles = f"last {preset.averaged} of {preset.twin.cycles} cycles"
     many = f"{seeds} seeds" if seeds > 1 else "1 seed"
     console.print(f"N = {preset.members}, {many}, {cycles}", highlight=False)
     names = ("RMSE", "spread", "CRPS", "energy", "ms", "lost")

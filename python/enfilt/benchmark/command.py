@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..result import replacing
+from .._files import replacing
 from . import measure, report, sweep, timing
 
 
@@ -60,11 +60,11 @@ def draw(curves: Sequence[sweep.Sweep], folder: Path) -> list[Path]:
     ImportError
         If matplotlib is not installed.
     """
-    from .. import plotting  # matplotlib is an extra, and slow to import
+    from . import plots  # matplotlib is an extra, and slow to import
 
     written = []
     for case in dict.fromkeys(curve.case for curve in curves):
-        figure = plotting.time_against([curve for curve in curves if curve.case == case])
+        figure = plots.time_against([curve for curve in curves if curve.case == case])
         written.append(folder / f"bench-{case}.png")
         with replacing(written[-1]) as temporary:
             figure.savefig(temporary, format="png")

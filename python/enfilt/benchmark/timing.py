@@ -146,7 +146,7 @@ def _processor() -> str:
 
 def write_json(report: Any, path: Path) -> None:
     """Write a report as JSON; the file appears whole or not at all."""
-    from ..result import replacing
+    from .._files import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ... import presets
+from ...experiments import presets
 from ...filters import LETKF, EnKF, EnsembleFilter, LEnFF
 from ...inflation import RTPS
 from ...localization import GaspariCohn
@@ -81,7 +81,7 @@ def lenff(size: Size) -> Problem:
 
 def _rmse(filt: EnsembleFilter) -> float:
     preset = presets.get("lorenz96-1m").replace({"model.dim": 1000})
-    result = preset.twin().run(filt, members=preset.members, seed=0, progress=False)
+    result = preset.twin.run(filt, members=preset.members, seed=0, progress=False)
     return result.summary(last=preset.averaged)["rmse.analysis"]
 
 

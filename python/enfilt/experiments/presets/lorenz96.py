@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from ..filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF, LEnFF
-from ..inflation import RTPP, RTPS
-from ..localization import GaspariCohn
-from ..models import Lorenz96
-from ..observation import Observation
-from ..operators import Arctan
-from ..priors import GaussianPrior
-from .base import Preset
+from ...filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF, LEnFF
+from ...inflation import RTPP, RTPS
+from ...localization import GaspariCohn
+from ...models import Lorenz96
+from ...observation import Observation
+from ...operators import Arctan
+from ...priors import GaussianPrior
+from ..preset import Preset
+from ..twin import TwinExperiment
 
 PRESET = Preset(
     name="lorenz96",
     title="Lorenz-96, D = 40, arctan of every component: a first try",
-    model=Lorenz96(dim=40, forcing=8.0, dt=0.01),
-    obs=Observation(Arctan(), std=0.05),
+    twin=TwinExperiment(
+        model=Lorenz96(dim=40, forcing=8.0, dt=0.01),
+        obs=Observation(Arctan(), std=0.05),
+        cycles=300,
+        steps_per_cycle=10,
+        spinup=1000,
+        initial_mean="zero",
+        initial_std=1.0,
+    ),
     filter=LEnFF(),
     beside=("enff",),
     members=20,
-    cycles=300,
-    steps_per_cycle=10,
-    spinup=1000,
-    initial_mean="zero",
-    initial_std=1.0,
     # chosen on seeds 0 and 1
     rivals={
         "enff": EnFF(path="f2p", guidance="local", steps=19, sigma_min=0.01, strength=0.05),

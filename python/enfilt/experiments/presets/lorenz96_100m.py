@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..models import Lorenz96
+from ...models import Lorenz96
 from . import lorenz96_1m
 
 PRESET = dataclasses.replace(
     lorenz96_1m.PRESET,
     name="lorenz96-100m",
     title="Lorenz-96, D = 100,000,000, two members, one cycle",
-    model=Lorenz96(dim=100_000_000, forcing=8.0, dt=0.01),
+    twin=dataclasses.replace(
+        lorenz96_1m.PRESET.twin,
+        model=Lorenz96(dim=100_000_000, forcing=8.0, dt=0.01),
+        cycles=1,
+        spinup=10,
+    ),
     members=2,
-    cycles=1,
-    spinup=10,
     published=None,
     variants=(),
     quick={"model.dim": 100_000},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .. import _checks
+from ... import _checks
+from ..preset import Preset, Published, Variant
 from . import (
     kolmogorov_128,
     ks_1024,
@@ -18,9 +19,8 @@ from . import (
     navier_stokes_256,
     rotation2d,
 )
-from .base import Preset, Published, Variant, parse_value, with_options
 
-__all__ = ["PRESETS", "Preset", "Published", "Variant", "get", "parse_value", "with_options"]
+__all__ = ["PRESETS", "Preset", "Published", "Variant", "get"]
 
 #: Presets by name.
 PRESETS: dict[str, Preset] = {

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from . import progress
+from .. import progress
+from ..filters import EnsembleFilter
+from ..filters.knobs import Knobs, rounded
 from .compare import run_quietly
-from .filters import EnsembleFilter
-from .filters.knobs import Knobs, rounded
-from .presets import Preset
+from .preset import Preset
 from .tuning import Settings, Trial, Tuning, file_stem, problem_of
 
 #: Trials before the search takes the errors of earlier ones into account; the first is the usual.
@@ -39,7 +39,7 @@ class Search:
     ) -> None:
         self.found = Tuning(preset, name, start, knobs, seeds, [])
         self.seed = sampler_seed
-        self.twin = preset.twin()
+        self.twin = preset.twin
         self.draws = 0  # trials, and those drawn that had been tried
         self.again = False  # whether the last draw was one of these
 
@@ -148,7 +148,7 @@ class Search:
                 return None
             if result.stopped:
                 return math.inf
-            errors.append(result.summary(last=(preset.cycles + 1) // 2)["rmse.analysis"])
+            errors.append(result.summary(last=(preset.twin.cycles + 1) // 2)["rmse.analysis"])
         return float(np.mean(errors))
 
 

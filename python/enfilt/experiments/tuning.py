@@ -1,4 +1,4 @@
-"""The search for a filter's best options on a problem; needs Optuna (extra ``[tune]``)."""
+"""What a search for a filter's best options found."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _checks, presets
-from ._values import Value
-from ._written import written as written
-from .filters import EnsembleFilter
-from .filters.knobs import Knobs
-from .presets import Preset
-from .result import replacing
+from .._files import replacing, save_figure
+from .._values import Value
+from .._written import written
+from ..filters import EnsembleFilter
+from ..filters.knobs import Knobs
+from .preset import Preset
 
 #: A number or a name by the option's name.
 Settings = dict[str, float | str]
@@ -101,8 +100,8 @@ class Tuning(Value):
         labels = [knob.label for knob in self.knobs.values()]
         lines = [
             f"# {type(self.start).__name__} tuned on {preset.name}\n",
-            f"{preset.title}. N = {preset.members}, {preset.cycles} cycles (error over the second "
-            f"half), seeds {', '.join(map(str, self.seeds))}, {len(self.trials)} trials.\n",
+            f"{preset.title}. N = {preset.members}, {preset.twin.cycles} cycles (error over the "
+            f"second half), seeds {', '.join(map(str, self.seeds))}, {len(self.trials)} trials.\n",
             f"Best: RMSE of the analysis {best.rmse:.4g}.\n",
             f"```python\n{self.expression}\n```\n",
             f"```sh\nenfilt run {preset.name} --filter {self.name} {shell}\n```\n",
@@ -165,98 +164,12 @@ class Tuning(Value):
         ImportError
             If matplotlib is not installed.
         """
-        from . import plotting  # matplotlib is an extra, and slow to import
+        from . import tuning_plots  # matplotlib is an extra, and slow to import
 
-        figure = plotting.landscape(self)
+        figure = tuning_plots.landscape(self)
         if path is not None:
-            target = Path(path)
-            with replacing(target) as temporary:
-                figure.savefig(temporary, format=target.suffix[1:] or "png")
+            save_figure(figure, path)
         return figure
-
-
-def tune(
-    preset: Preset | str,
-    filt: str | EnsembleFilter,
-    *,
-    trials: int = 50,
-    seeds: Iterable[int] = (0, 1),
-    folder: str | os.PathLike[str] | None = None,
-    sampler_seed: int = 0,
-    show: bool | None = None,
-) -> Tuning:
-    """Search the options of a filter that give the lowest error on a preset's problem.
-
-    What is tuned is the filter's own choice (`EnsembleFilter.search_space`), such as cutoff and
-    relaxation, or whether these are left to the ensemble. The first trial is the usual setting, the
-    second that without numbers where there is one, a few are drawn at random, and the others by
-    Optuna's tree-structured Parzen estimator. A setting counts with the RMSE of the analysis over
-    the second half of the cycles, mean over `seeds`; one that diverges with any seed, as infinite.
-
-    Parameters
-    ----------
-    preset : Preset or str
-        Model, observations, members and cycles.
-    filt : str or EnsembleFilter
-        By its name in the shell: as the preset or else the filter itself chooses; or a filter,
-        the other options of which are kept.
-    trials : int
-        Settings tried altogether, at least 1.
-    seeds : iterable of int
-        Training seeds; show what was found on others. With one alone, the best of many trials is
-        often on the edge of stability.
-    folder : path, optional
-        Where the trials are kept, in ``PRESET-FILTER-tune.log``: a later call goes on from there,
-        up to `trials`, and finds what one call would have found.
-    sampler_seed : int
-        Of the search.
-    show : bool, optional
-        Show a progress bar after two seconds; None: only on a terminal.
-
-    Returns
-    -------
-    Tuning
-        Ctrl-C keeps the trials that are done.
-
-    Raises
-    ------
-    ImportError
-        If Optuna is not installed.
-    ValueError
-        If a name is not known, the filter has nothing to tune, `trials` or a seed is out of its
-        range, or the folder holds trials of another problem.
-
-    Examples
-    --------
-    >>> import enfilt as ef
-    >>> preset = ef.presets.get("lorenz96").replace({"cycles": 20, "spinup": 100})
-    >>> found = ef.tune(preset, "lenff", trials=2)
-    >>> sorted(found.best.values), found.best.rmse < 2
-    (['inflation', 'localization'], True)
-    """
-    from ._search import Search, quiet_optuna  # it is in terms of this module
-
-    problem = presets.get(preset) if isinstance(preset, str) else preset
-    name, start = _filter(problem, filt)
-    _checks.integer("trials", trials, 1)
-    numbers = tuple(_checks.integer("seeds", seed, 0) for seed in seeds)
-    if not numbers:
-        raise ValueError("seeds: expected at least one")
-    _checks.integer("sampler_seed", sampler_seed, 0)
-    knobs = start.search_space(problem.model, problem.obs)
-    if not knobs:
-        raise ValueError(f"filter={name!r}: this filter has nothing to tune on {problem.name}")
-    search = Search(problem, name, start, knobs, numbers, sampler_seed)
-    with quiet_optuna() as optuna:
-        return search.run(optuna, trials, None if folder is None else Path(folder), show)
-
-
-def _filter(preset: Preset, filt: str | EnsembleFilter) -> tuple[str, EnsembleFilter]:
-    if isinstance(filt, str):
-        return filt, preset.filters([filt])[filt]
-    if not isinstance(filt, EnsembleFilter):
-        raise TypeError(f"filt={filt!r}: expected a filter such as enfilt.EnFF(), or its name")
-    return type(filt).__name__.lower(), filt
 
 
 def _shown(value: float | str) -> str:

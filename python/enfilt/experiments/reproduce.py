@@ -13,9 +13,11 @@ from time import perf_counter
 
 import numpy as np
 
-from . import __version__, _checks, presets, progress
-from .presets import Preset, Published
-from .result import Result, replacing
+from .. import __version__, _checks, progress
+from .._files import replacing
+from . import presets
+from .preset import Preset, Published
+from .result import Result
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def reproduce(
 
     Examples
     --------
-    >>> from enfilt.reproduce import reproduce
+    >>> from enfilt.experiments.reproduce import reproduce
     >>> row = reproduce(["lorenz96-40"], seeds=[0], quick=True)[0]
     >>> row.preset, row.published.rmse
     ('lorenz96-40', 0.18)
@@ -144,7 +146,7 @@ def reproduce(
 def _run(preset: Preset, seed: int) -> Result:
     with warnings.catch_warnings():  # the table says it
         warnings.filterwarnings("ignore", "the run ends", RuntimeWarning)
-        return preset.twin().run(preset.filter, members=preset.members, seed=seed, progress=False)
+        return preset.twin.run(preset.filter, members=preset.members, seed=seed, progress=False)
 
 
 def _row(
@@ -166,7 +168,7 @@ def _row(
         preset=preset.name,
         filter=preset.filter.describe(),
         members=preset.members,
-        dim=getattr(preset.model, "dim", 0),
+        dim=getattr(preset.twin.model, "dim", 0),
         published=published,
         measured=tuple(map(float, measured)),
         spread=mean("spread.analysis"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..filters import ETKF, MASF, BootstrapPF, EnFF, EnKF
-from ..models import Lorenz63
-from ..observation import Observation
-from ..operators import Identity
-from ..priors import EnsemblePrior
-from .base import Preset, Published, Variant
+from ...filters import ETKF, MASF, BootstrapPF, EnFF, EnKF
+from ...models import Lorenz63
+from ...observation import Observation
+from ...operators import Identity
+from ...priors import EnsemblePrior
+from ..preset import Preset, Published, Variant
+from ..twin import TwinExperiment
 
 _SOURCE = "Sakov, Oliver, Bertino 2012, as run by DAPPER"
 _PARTICLES = BootstrapPF(jitter=1.0)
@@ -17,15 +18,17 @@ _PARTICLES = BootstrapPF(jitter=1.0)
 PRESET = Preset(
     name="lorenz63",
     title="Lorenz-63, every component observed every 0.25 time units, r^2 = 2, as published",
-    model=Lorenz63(dt=0.01),
-    obs=Observation(Identity(), std=float(np.sqrt(2))),
+    twin=TwinExperiment(
+        model=Lorenz63(dt=0.01),
+        obs=Observation(Identity(), std=float(np.sqrt(2))),
+        cycles=1400,  # the first 400 are burn-in
+        steps_per_cycle=25,
+        spinup=1000,
+        initial_mean="truth",
+        initial_std=1.0,
+    ),
     filter=ETKF(inflation=1.02, rotate=True),
     members=10,
-    cycles=1400,  # the first 400 are burn-in
-    steps_per_cycle=25,
-    spinup=1000,
-    initial_mean="truth",
-    initial_std=1.0,
     published=Published(
         rmse=0.60,
         low=0.55,

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, progress
-from .filters import EnsembleFilter
-from .presets import Preset
-from .result import Result, replacing
+from .. import _checks, progress
+from .._files import replacing, save_figure
+from ..filters import EnsembleFilter
+from .preset import Preset
+from .result import Result
 from .twin import TwinExperiment
 
 #: Scores of the analysis that a comparison shows, and the seconds of one analysis.
@@ -127,7 +128,7 @@ def compare(
     if not filters or not numbers:
         raise ValueError("filters and seeds: expected at least one of each")
     runs: list[Run] = []
-    twin = preset.twin()
+    twin = preset.twin
     bar = progress.bar(len(filters) * len(numbers), f"comparing on {preset.name}", show)
     try:
         for name, filt in filters.items():
@@ -193,9 +194,8 @@ def plot(table: Iterable[Row], preset: Preset, path: Path) -> Any:
     ImportError
         If matplotlib is not installed.
     """
-    from . import plotting  # matplotlib is an extra, and slow to import
+    from . import compare_plots  # matplotlib is an extra, and slow to import
 
-    figure = plotting.accuracy_against_cost(list(table), preset.title)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:] or "png")
+    figure = compare_plots.accuracy_against_cost(list(table), preset.title)
+    save_figure(figure, path)
     return figure

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _checks, _memory, backends, metrics, progress
-from ._values import Value
-from .filters import EnsembleFilter
-from .grids import axes
-from .models import Model
-from .observation import Observation
+from .. import _arrays, _checks, _memory, backends, metrics, progress
+from .._values import Value
+from ..filters import EnsembleFilter
+from ..grids import axes
+from ..models import Model
+from ..observation import Observation
 from .result import SCORES, Result, Series
 
 Array = npt.NDArray[Any]

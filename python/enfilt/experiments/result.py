@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks
-from ._values import Value
+from .. import _checks
+from .._files import replacing, save_figure
+from .._values import Value
 
 Array = npt.NDArray[Any]
 
@@ -109,7 +107,7 @@ class Result(Value):
         Examples
         --------
         >>> import enfilt as ef
-        >>> twin = ef.presets.get("lorenz96-partial").replace({"cycles": 60}).twin()
+        >>> twin = ef.presets.get("lorenz96-partial").replace({"cycles": 60}).twin
         >>> result = twin.run(ef.LEnFF(), members=5, seed=0)
         >>> bool((result.facts["lost"][result.lost] > 0).all())
         True
@@ -189,7 +187,7 @@ class Result(Value):
         Examples
         --------
         >>> import enfilt as ef
-        >>> twin = ef.presets.get("lorenz96").replace({"cycles": 60}).twin()
+        >>> twin = ef.presets.get("lorenz96").replace({"cycles": 60}).twin
         >>> local = ef.LETKF(ef.localization.GaspariCohn(14.0), inflation=1.05)
         >>> twin.run(local, members=20, seed=0).tracks(last=20)
         True
@@ -317,31 +315,11 @@ class Result(Value):
         ValueError
             If the result does not hold what the picture shows.
         """
-        from . import plotting  # matplotlib is an extra, and slow to import
+        from . import result_plots  # matplotlib is an extra, and slow to import
 
-        if _checks.choice("kind", kind, plotting.KINDS) not in self.kinds:
+        if _checks.choice("kind", kind, result_plots.KINDS) not in self.kinds:
             raise ValueError(f"kind={kind!r}: this result holds {', '.join(self.kinds)}")
-        figure = plotting.KINDS[kind](self)
+        figure = result_plots.KINDS[kind](self)
         if path is not None:
-            target = Path(path)
-            with replacing(target) as temporary:
-                figure.savefig(temporary, format=target.suffix[1:] or "png")
+            save_figure(figure, path)
         return figure
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary file beside `target` that takes its place when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes files for their owner alone; results are as readable as any other file
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from ..filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF
-from ..localization import GaspariCohn
-from ..models import Lorenz96
-from ..observation import Observation
-from ..operators import Identity
-from ..priors import GaussianPrior
-from .base import Preset, Published, Variant
+from ...filters import ETKF, LETKF, MASF, SSLS, BootstrapPF, EnFF, EnKF, EnSF
+from ...localization import GaspariCohn
+from ...models import Lorenz96
+from ...observation import Observation
+from ...operators import Identity
+from ...priors import GaussianPrior
+from ..preset import Preset, Published, Variant
+from ..twin import TwinExperiment
 
 _SOURCE = "Sakov, Oke 2008, as run by DAPPER"
 
 PRESET = Preset(
     name="lorenz96-40",
     title="Lorenz-96, D = 40, every component observed, r = 1, as published",
-    model=Lorenz96(dim=40, forcing=8.0, dt=0.05),
-    obs=Observation(Identity(), std=1.0),
+    twin=TwinExperiment(
+        model=Lorenz96(dim=40, forcing=8.0, dt=0.05),
+        obs=Observation(Identity(), std=1.0),
+        cycles=1400,  # the first 400 are burn-in
+        steps_per_cycle=1,
+        spinup=1000,
+        initial_mean="truth",
+        initial_std=1.0,
+    ),
     filter=ETKF(inflation=1.013, rotate=True),
     members=24,
-    cycles=1400,  # the first 400 are burn-in
-    steps_per_cycle=1,
-    spinup=1000,
-    initial_mean="truth",
-    initial_std=1.0,
     published=Published(rmse=0.18, low=0.16, high=0.20, last=1000, source=_SOURCE),
     variants=(
         Variant(EnKF(inflation=1.06), 40, Published(0.22, 0.20, 0.24, 1000, _SOURCE)),

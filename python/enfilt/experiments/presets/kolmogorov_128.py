@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..filters import LETKF
-from ..inflation import RTPS
-from ..localization import GaspariCohn
-from ..models import KolmogorovFlow
-from ..observation import Observation
-from ..operators import Subset
-from .base import Preset
+from ...filters import LETKF
+from ...inflation import RTPS
+from ...localization import GaspariCohn
+from ...models import KolmogorovFlow
+from ...observation import Observation
+from ...operators import Subset
+from ..preset import Preset
+from ..twin import TwinExperiment
 
 _MODEL = KolmogorovFlow(n=128)
 
@@ -23,17 +24,19 @@ def _every_tenth(model: KolmogorovFlow) -> Subset:
 PRESET = Preset(
     name="kolmogorov-128",
     title="Kolmogorov flow, 128 x 128, u and v at every tenth point in x and y",
-    model=_MODEL,
-    obs=Observation(_every_tenth(_MODEL), std=0.1),
+    twin=TwinExperiment(
+        model=_MODEL,
+        obs=Observation(_every_tenth(_MODEL), std=0.1),
+        cycles=50,
+        steps_per_cycle=1,
+        spinup=100,
+        initial_mean="truth",
+        initial_std=1.0,
+        dtype="float32",
+    ),
     # the flow filters have nothing that takes an observation to the points between
     filter=LETKF(GaspariCohn(1.5), RTPS(0.5)),  # a cutoff of 3 observed points
     members=20,
-    cycles=50,
-    steps_per_cycle=1,
-    spinup=100,
-    initial_mean="truth",
-    initial_std=1.0,
-    dtype="float32",
     quick={"cycles": 5, "spinup": 20},
     operator_of=_every_tenth,
 )

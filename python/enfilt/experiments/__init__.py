@@ -1,0 +1,1 @@
+"""Experiments: a filter against a truth, filters against each other, and the search for options."""
