@@ -9,7 +9,7 @@ import enfilt as ef
 from enfilt import metrics
 
 SIZES = [(1, 1), (2, 31), (3, 33), (5, 1), (20, 8193), (7, 1000), (65, 130)]
-PER_COMPONENT = ("rmse", "spread", "crps", "energy_score", "nrmse")
+PER_COMPONENT = ("rmse", "spread", "crps", "energy_score", "nrmse", "fair_crps")
 
 
 def sample(members, dim, dtype):
@@ -34,6 +34,10 @@ def plain_scores(ensemble, truth):
         "spread": np.sqrt(np.mean(variance)),
         "crps": np.mean(sum(np.abs(row - t) for row in x) / members - apart / 2),
         "energy_score": np.mean([np.linalg.norm(row - t) for row in x]) - norms.mean() / 2,
+        "fair_crps": np.mean(
+            sum(np.abs(row - t) for row in x) / members
+            - apart * members / (2 * (members - 1) if members > 1 else np.nan)
+        ),
         "nrmse": rmse / t.std() if dim > 1 else np.nan,
         "rank_histogram": np.array([below.count(k) for k in range(members + 1)]),
     }
@@ -58,7 +62,7 @@ def test_plain_formulas(members, dim, dtype, backend):
     assert found.rank_histogram.sum() == dim
     # crps and energy score are differences of two means: relative to the larger
     size = np.abs(ensemble.astype(np.float64) - truth).mean()
-    scale = {"crps": size, "energy_score": size * np.sqrt(dim)}
+    scale = {"crps": size, "fair_crps": 2 * size, "energy_score": size * np.sqrt(dim)}
     # of a member less the truth, float32 keeps eps of the state itself
     lost = np.abs(ensemble).max() * np.finfo(dtype).eps
     for name, value in wanted.items():
@@ -71,18 +75,23 @@ def test_plain_formulas(members, dim, dtype, backend):
     {
         "backend": BACKENDS,
         "members, dim": [(1, 3), (2, 1), (5, 31), (20, 33), (40, 8193)],
-        "estimator": ["nrg", "qd"],
+        "estimator": ["nrg", "qd", "fair"],
     }
 )
 def test_crps_against_scoringrules(members, dim, estimator, backend):
     reference = pytest.importorskip("scoringrules")
     ensemble, truth = sample(members, dim, np.float64)
+    scores = metrics.score(ensemble, truth, backend=backend)
+    fair = estimator == "fair"
+    if fair and members == 1:
+        assert np.isnan(scores.fair_crps)  # of no pair
+        return
     wanted = reference.crps_ensemble(
         truth, ensemble, m_axis=0, estimator=estimator, backend="numpy"
     ).mean()
-    found = metrics.score(ensemble, truth, backend=backend).crps
+    found, terms = (scores.fair_crps, 4) if fair else (scores.crps, 2)
     size = np.abs(ensemble - truth).mean()
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=2 * tolerance(members, float) * size)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=terms * tolerance(members, float) * size)
 
 
 def test_energy_score_against_scoringrules(backend):
@@ -101,7 +110,7 @@ def test_backends_agree(members, dim, dtype, other_backend):
     found = metrics.score(ensemble, truth, backend=other_backend)
     np.testing.assert_array_equal(found.rank_histogram, wanted.rank_histogram)
     size = np.abs(ensemble - truth).mean()
-    scale = {"crps": size, "energy_score": size * np.sqrt(dim)}
+    scale = {"crps": size, "fair_crps": 2 * size, "energy_score": size * np.sqrt(dim)}
     lost = np.abs(ensemble).max() * np.finfo(dtype).eps
     for name in PER_COMPONENT:
         a, b = getattr(found, name), getattr(wanted, name)
@@ -161,7 +170,7 @@ def test_scores_do_not_depend_on_the_order_of_members(backend, rng):
 def test_functions_are_the_fields_of_score():
     ensemble, truth = sample(5, 33, np.float64)
     scores = metrics.score(ensemble, truth)
-    for name in ("rmse", "crps", "energy_score", "nrmse"):
+    for name in ("rmse", "crps", "energy_score", "nrmse", "fair_crps"):
         assert getattr(metrics, name)(ensemble, truth) == getattr(scores, name)
     np.testing.assert_array_equal(metrics.rank_histogram(ensemble, truth), scores.rank_histogram)
     # the spread alone is reckoned about another origin

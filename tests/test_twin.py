@@ -561,7 +561,7 @@ def result():
 def test_summary(result):
     for last, count in ((None, 7), (3, 3), (100, 7)):
         means = result.summary(last=last)
-        scores = ("rmse", "spread", "crps", "energy_score", "nrmse")
+        scores = ("rmse", "spread", "crps", "energy_score", "nrmse", "fair_crps")
         keys = {f"{n}.{k}" for n in scores for k in ("forecast", "analysis")}
         assert set(means) == keys | {"seconds", "seconds_forecast"}
         for name in scores:

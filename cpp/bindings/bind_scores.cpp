@@ -24,7 +24,7 @@ void add_scores(py::module_& m) {
             {
                 released([&] { kernels<T>().ensemble_scores(p); });
             }
-            return py::make_tuple(sums.squared_error, sums.variance, sums.crps);
+            return py::make_tuple(sums.squared_error, sums.variance, sums.crps, sums.absolute);
         },
         py::arg("x").noconvert(), py::arg("truth").noconvert(), py::arg("to_members").noconvert(),
         py::arg("to_truth").noconvert(), py::arg("ranks").noconvert());

@@ -20,6 +20,7 @@ __all__ = [
     "Scores",
     "crps",
     "energy_score",
+    "fair_crps",
     "nrmse",
     "rank_histogram",
     "rmse",
@@ -48,6 +49,10 @@ class Scores(NamedTuple):
         rmse over the standard deviation of the truth's components; NaN where that is zero.
     rank_histogram : ndarray of int64, (N + 1,)
         How many components have k members below the truth.
+    fair_crps : float
+        As `crps`, the mean distance between members being that of N (N - 1) pairs and not of N^2
+        (Ferro 2014, "Fair scores for ensemble forecasts"): the expectation does not depend on how
+        many members there are, and ensembles of different sizes can be compared. NaN of one.
     """
 
     rmse: float
@@ -56,6 +61,7 @@ class Scores(NamedTuple):
     energy_score: float
     nrmse: float
     rank_histogram: npt.NDArray[np.int64]
+    fair_crps: float
 
 
 def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto") -> Scores:
@@ -106,6 +112,10 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
             energy_score=float(np.sqrt(sums.to_truth).mean() - 0.5 * apart),
             nrmse=float("nan"),
             rank_histogram=sums.ranks,
+            # with N (N - 1) pairs in place of N^2, from the CRPS and the mean absolute error
+            fair_crps=(members * sums.crps - sums.absolute) / ((members - 1) * dim)
+            if members > 1
+            else float("nan"),
         )
     # a value that is not finite leaves none of the sums so: the arrays need not be read for it
     if not np.isfinite([*found[:4], deviation]).all():
@@ -131,6 +141,12 @@ def spread(ensemble: npt.ArrayLike) -> float:
 def crps(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     """Return the mean continuous ranked probability score; see `Scores`."""
     return score(ensemble, truth).crps
+
+
+def fair_crps(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """Return the CRPS as if there were infinitely many such members; see `Scores`."""
+    x = _checks.ensemble("ensemble", ensemble, batch=False)
+    return score(x, truth).fair_crps
 
 
 def energy_score(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:

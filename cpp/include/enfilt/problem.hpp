@@ -259,6 +259,7 @@ struct EnsembleSums {
     double squared_error = 0;  // sum_d (mean - truth)^2
     double variance = 0;       // sum_d variance (N - 1)
     double crps = 0;           // sum_d empirical CRPS
+    double absolute = 0;       // sum_d mean over members of |x - truth|
 };
 
 template <class T>

@@ -9,7 +9,7 @@ template <class T>
 void ensemble_scores(const ScoreProblem<T>& p) {
     constexpr index_t lanes = Blocks<T>::lanes;
     const index_t n_members = p.members;
-    const index_t pairs = n_members * (n_members + 1), width = 3 + pairs + n_members + 1;
+    const index_t pairs = n_members * (n_members + 1), width = 4 + pairs + n_members + 1;
     const Blocks<T> blocks(n_members + 4, p.dim, width, n_members);
     const Scratch<T> scratch(2 * tiled(n_members + 1) + 1, blocks.stride, blocks.team);
     const PartialSums<T> sums(blocks, width);
@@ -23,7 +23,7 @@ void ensemble_scores(const ScoreProblem<T>& p) {
         double* sum = sums.of(chunk);
         for (index_t j = 0; j < n_members; ++j) fetch(p.x + j * p.dim + first, n, x + j * blocks.stride);
         fetch(p.truth + first, n, truth);
-        vec_t<T> squared_error = {}, variance = {}, crps = {};
+        vec_t<T> squared_error = {}, variance = {}, crps = {}, absolute = {};
         for (index_t d = 0; d < n; d += lanes) {
             if (n_members > 256) check_interrupt();
             const vec_t<T> at = load(truth + d);
@@ -47,27 +47,30 @@ void ensemble_scores(const ScoreProblem<T>& p) {
             squared_error += mean * mean;
             variance += squares;
             crps += share * to_truth - share * share * apart;
+            absolute += share * to_truth;
             store(rank + d, below);
         }
         sum[0] += add_lanes(squared_error);
         if (n_members > 1) sum[1] += add_lanes(variance) / static_cast<double>(n_members - 1);
         sum[2] += add_lanes(crps);
+        sum[3] += add_lanes(absolute);
         add_pairwise<SquaredDifference>(x, n_members, x, n_members + 1, blocks.stride,
-                                        round_up(n, lanes), sum + 3);
-        for (index_t d = 0; d < n; ++d) sum[3 + pairs + static_cast<index_t>(rank[d])] += 1;
+                                        round_up(n, lanes), sum + 4);
+        for (index_t d = 0; d < n; ++d) sum[4 + pairs + static_cast<index_t>(rank[d])] += 1;
     });
     Buffer<double> total(static_cast<std::size_t>(width));
     sums.total(total.get());
     p.sums->squared_error = total[0];
     p.sums->variance = total[1];
     p.sums->crps = total[2];
-    const double* distance = total.get() + 3;
+    p.sums->absolute = total[3];
+    const double* distance = total.get() + 4;
     for (index_t i = 0; i < n_members; ++i, distance += n_members + 1) {
         for (index_t j = 0; j < n_members; ++j) p.to_members[i * n_members + j] = distance[j];
         p.to_truth[i] = distance[n_members];
     }
     for (index_t k = 0; k <= n_members; ++k)
-        p.ranks[k] = static_cast<std::int64_t>(total[static_cast<std::size_t>(3 + pairs + k)]);
+        p.ranks[k] = static_cast<std::int64_t>(total[static_cast<std::size_t>(4 + pairs + k)]);
 }
 
 ENFILT_CLOSE

@@ -5,14 +5,14 @@
 
 namespace enfilt::cuda {
 
-// Sums of chunks of components, (3, chunks), and counts of the truth's rank among the members.
+// Sums of chunks of components, (4, chunks), and counts of the truth's rank among the members.
 template <class T>
 struct ScorePass {
     static constexpr unsigned threads = 128;
     const T* x;      // (N, D)
     const T* truth;  // (D,)
     index_t members, dim;
-    double* partial;               // squared error, variance, CRPS
+    double* partial;               // squared error, variance, CRPS, mean |x - truth|
     unsigned long long* ranks;     // (N + 1,), zeros before
 
     static index_t chunks(index_t dim) { return smaller(divide_up(dim, threads), 1056); }
@@ -29,7 +29,7 @@ struct ScorePass {
         for (index_t k = c.thread(); k <= members; k += threads) counts[k] = 0;
         c.sync();
         const T share = T(1) / static_cast<T>(members);
-        double squared_error = 0, variance = 0, crps = 0;
+        double squared_error = 0, variance = 0, crps = 0, absolute = 0;
         for (index_t d = static_cast<index_t>(c.block()) * threads + c.thread(); d < dim;
              d += static_cast<index_t>(c.blocks()) * threads) {
             const T at = truth[d];
@@ -50,10 +50,11 @@ struct ScorePass {
             squared_error += static_cast<double>(mean * mean);
             if (members > 1) variance += static_cast<double>(squares / static_cast<T>(members - 1));
             crps += static_cast<double>(share * to_truth - share * share * apart);
+            absolute += static_cast<double>(share * to_truth);
             c.add(counts + below, 1u);
         }
-        const double sums[3] = {squared_error, variance, crps};
-        for (int s = 0; s < 3; ++s) {
+        const double sums[4] = {squared_error, variance, crps, absolute};
+        for (int s = 0; s < 4; ++s) {
             const double sum = block_sum(c, threads, sums[s], scratch);
             if (c.thread() == 0) partial[s * static_cast<index_t>(c.blocks()) + c.block()] = sum;
             c.sync();

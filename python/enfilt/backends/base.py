@@ -188,6 +188,8 @@ class ScoreSums(NamedTuple):
         sum_d of the variance over members, with N - 1
     crps : float
         sum_d of the empirical CRPS
+    absolute : float
+        sum_d of the mean over members of |x_jd - truth_d|
     to_members : ndarray, (N, N)
         |x_j - x_k|^2
     to_truth : ndarray, (N,)
@@ -199,6 +201,7 @@ class ScoreSums(NamedTuple):
     squared_error: float
     variance: float
     crps: float
+    absolute: float
     to_members: npt.NDArray[np.float64]
     to_truth: npt.NDArray[np.float64]
     ranks: npt.NDArray[np.int64]

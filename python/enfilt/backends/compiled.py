@@ -218,8 +218,8 @@ class CppBackend(Backend):
         to_members, to_truth = np.empty((members, members)), np.empty(members)
         ranks = np.empty(members + 1, np.int64)
         sums = self.core.ensemble_scores(x, truth, to_members, to_truth, ranks)
-        squared_error, variance, crps = sums
-        return ScoreSums(squared_error, variance, crps, to_members, to_truth, ranks)
+        squared_error, variance, crps, absolute = sums
+        return ScoreSums(squared_error, variance, crps, absolute, to_members, to_truth, ranks)
 
     def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
         self.core.lorenz96(x, out, dt, steps, forcing)

@@ -310,7 +310,7 @@ class CudaBackend(Backend):
 
     def score_sums(self, x: Array, truth: Array) -> ScoreSums:
         members, xp = x.shape[0], self.xp
-        sums, to_members, to_truth = xp.empty(3), xp.empty((members, members)), xp.empty(members)
+        sums, to_members, to_truth = xp.empty(4), xp.empty((members, members)), xp.empty(members)
         ranks = xp.empty(members + 1, np.int64)
         self._run(
             self.core.ensemble_scores,
@@ -318,10 +318,9 @@ class CudaBackend(Backend):
             *(_address(x), _address(truth), *x.shape),
             *map(_address, (sums, to_members, to_truth, ranks)),
         )
-        squared_error, variance, crps = (float(s) for s in sums.get())
-        return ScoreSums(
-            squared_error, variance, crps, to_members.get(), to_truth.get(), ranks.get()
-        )
+        squared_error, variance, crps, absolute = (float(s) for s in sums.get())
+        distances = to_members.get(), to_truth.get()
+        return ScoreSums(squared_error, variance, crps, absolute, *distances, ranks.get())
 
     def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
         self._run(

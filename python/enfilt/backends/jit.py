@@ -184,6 +184,7 @@ class NumbaBackend(Backend):
             squared_error=float(error),
             variance=float(squares) / (members - 1) if members > 1 else 0.0,
             crps=float(to_truth - apart),
+            absolute=float(to_truth),
             to_members=distance[:members, :members],
             to_truth=distance[:members, members],
             ranks=ranks.sum(axis=0),

@@ -157,12 +157,14 @@ class NumpyBackend(Backend):
         error = z.mean(axis=0) - truth
         to_members = np.array([np.sum((z - row) ** 2, axis=1) for row in z])
         apart = sum(np.abs(z - row).sum(axis=0) for row in z)
-        crps = np.abs(z - truth).mean(axis=0) - apart / (2 * members**2)
+        absolute = np.abs(z - truth).mean(axis=0)
+        crps = absolute - apart / (2 * members**2)
         variance = z.var(axis=0, ddof=1).sum() if members > 1 else 0.0
         return ScoreSums(
             squared_error=float(np.sum(error**2)),
             variance=float(variance),
             crps=float(np.sum(crps)),
+            absolute=float(np.sum(absolute)),
             to_members=to_members,
             to_truth=np.sum((z - truth) ** 2, axis=1),
             ranks=np.bincount((x < truth).sum(axis=0), minlength=members + 1).astype(np.int64),

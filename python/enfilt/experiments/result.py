@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 #: From which share of the climate's error on a filter has lost the truth.
 _LOST = 0.9
 #: Scores kept for forecast and analysis of every cycle.
-SCORES = ("rmse", "spread", "crps", "energy_score", "nrmse", "rank_histogram")
+SCORES = ("rmse", "spread", "crps", "energy_score", "nrmse", "rank_histogram", "fair_crps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Result(Value):
     ----------
     time : ndarray, (cycles,)
         Model time since the first analysis; in cycles where the model has no ``dt``.
-    rmse, spread, crps, energy_score, nrmse : Series
+    rmse, spread, crps, energy_score, nrmse, fair_crps : Series
         See `enfilt.metrics.Scores`.
     rank_histogram : Series
         Counts, (cycles, N + 1).
@@ -75,6 +75,7 @@ class Result(Value):
     energy_score: Series
     nrmse: Series
     rank_histogram: Series
+    fair_crps: Series
     seconds: Array
     seconds_forecast: Array
     truth: Array
@@ -283,8 +284,11 @@ class Result(Value):
         with np.load(path, allow_pickle=False) as file:
             info = json.loads(str(file["info"]))
             arrays = {name: file[name] for name in file.files if name != "info"}
+        unknown = np.full(arrays["time"].shape, np.nan)  # files before it have no fair CRPS
         fields: dict[str, Any] = {
-            name: Series(arrays.pop(f"{name}_forecast"), arrays.pop(f"{name}_analysis"))
+            name: Series(
+                arrays.pop(f"{name}_forecast", unknown), arrays.pop(f"{name}_analysis", unknown)
+            )
             for name in SCORES
         }
         told = [name for name in arrays if name.startswith("fact_")]

@@ -30,7 +30,7 @@ template <class T>
 void Kernels<T>::ensemble_scores(const ScoreProblem<T>& p, double* sums, Run run) {
     using Pass = ScorePass<T>;
     const index_t chunks = Pass::chunks(p.dim);
-    double* const partial = run.workspace.template take<double>(3 * chunks);
+    double* const partial = run.workspace.template take<double>(4 * chunks);
     Pairs<T> among(p.members, p.members, p.dim, run);
     Pairs<T> beside(p.members, 1, p.dim, run);
     if (run.workspace.counts_only()) return;
@@ -40,7 +40,7 @@ void Kernels<T>::ensemble_scores(const ScoreProblem<T>& p, double* sums, Run run
     launch(zero.grid(), 0, zero);
     const Pass pass{p.x, p.truth, p.members, p.dim, partial, ranks};
     launch(pass.grid(), pass.shared_bytes(), pass);
-    const SumPass sum(partial, 3, chunks, sums);
+    const SumPass sum(partial, 4, chunks, sums);
     launch(sum.grid(), sum.shared_bytes, sum);
     among.distance = p.to_members;
     among.measure(p.x, {p.x, nullptr, p.members, p.dim}, {1.0, 0.0});
