@@ -373,6 +373,15 @@ def place_calls(draw: Any) -> Call:
     grid = draw(grids(dim))
     name = grid.make.__name__
     if draw(st.booleans()):
+        arguments = given_as(draw, {"places": ((3, draw(st.sampled_from([1, 2, 3]))), "f8")})
+        arguments["variable"] = draw(mostly(st.sampled_from([None, 0]), st.sampled_from([1, "u"])))
+        arguments["geometry"] = grid
+
+        def sums_to_one(result: Any, given: dict[str, Any]) -> None:
+            np.testing.assert_allclose(result.operator(np.ones(result.operator.matrix.shape[1])), 1)
+
+        return Call("interpolate", ef.operators.interpolate, "", arguments, sums_to_one)
+    if draw(st.booleans()):
         axes = draw(st.sampled_from([1, 2, 3]))
         arguments = given_as(draw, {"a": ((2, axes), "f8"), "b": ((3, axes), "f8")})
 

@@ -8,6 +8,7 @@ from .base import Operator
 from .componentwise import Arctan, Identity, Power, Sigmoid, Tanh
 from .compose import Compose
 from .custom import Custom
+from .interpolation import Interpolated, interpolate
 from .linear import Linear
 from .scalar_function import Componentwise
 from .selection import Every, Mask, Subset
@@ -19,6 +20,7 @@ __all__ = [
     "Custom",
     "Every",
     "Identity",
+    "Interpolated",
     "Linear",
     "Mask",
     "Operator",
@@ -26,4 +28,5 @@ __all__ = [
     "Sigmoid",
     "Subset",
     "Tanh",
+    "interpolate",
 ]
