@@ -18,6 +18,15 @@ def test_example_prints_finite_errors(path: Path, capsys: pytest.CaptureFixture[
     assert np.isfinite(figures).all()
 
 
+@pytest.mark.parametrize("page", ["state.md"])
+def test_the_examples_of_a_page(page: str) -> None:
+    """One after the other, as a reader would; what they show is asserted there."""
+    pytest.importorskip("xarray")
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S):
+        exec(compile(code, page, "exec"), names)
+
+
 def test_the_readmes_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,6 +120,10 @@ def test_levels_by_name():
     third = grid.coordinates(grid.components("t")).reshape(3, 120, 3)
     np.testing.assert_array_equal(third[:, :, 2], np.repeat(heights[:, None], 120, axis=1))
     np.testing.assert_array_equal(third[1, :, :2], grid_of().coordinates())
+    own = grid_of(vertical={"u": heights, "ps": [9.0]}, variables={"u": 3, "ps": 1})
+    np.testing.assert_array_equal(own.coordinates()[:, 2], np.repeat([0.0, 4.0, 9.0, 9.0], 120))
+    other = grid_of(vertical={"u": heights, "t": heights + 1}, variables={"u": 3, "t": 3})
+    assert other.variables_at_places == own.variables_at_places == 1
     alike = grid_of(vertical=heights, variables={"u": 3, "t": 3})
     assert (grid.variables_at_places, alike.variables_at_places) == (1, 2)
     obs = ef.Observation(ef.operators.Every(9), std=0.5, grid=grid)
@@ -157,6 +161,16 @@ def test_tapers_by_variable_on_a_sphere():
         (lambda: Sphere(0, 0, variables={"u": 0}), ValueError, r"variables\['u'\]=0"),
         (lambda: Sphere(0, 0, variables={}), ValueError, "at least one variable"),
         (lambda: Sphere(0, 0, vertical=[1, 2], variables={"u": 3}), ValueError, r"shape \(2,\)"),
+        (
+            lambda: Sphere(0, 0, vertical={"u": [1, 2]}, variables={"u": 3}),
+            ValueError,
+            r"vertical\['u'\] has shape \(2,\): expected \(3,\)",
+        ),
+        (
+            lambda: Sphere(0, 0, vertical={"u": [1]}, variables={"u": 1, "t": 1}),
+            ValueError,
+            r"the heights of \['u'\]: expected those of variables=.*'t'",
+        ),
         (lambda: Sphere(0, 0, vertical_scale=0), ValueError, "vertical_scale=0"),
         (lambda: Sphere(0, 0, distance="crow"), ValueError, "distance='crow'"),
         (lambda: Sphere(0, 0).components("u"), ValueError, "variable='u'"),

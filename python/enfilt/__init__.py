@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         models,
         operators,
         priors,
+        state,
         testing,
     )
     from ._config import cmake_dir, config, show_config
@@ -82,6 +83,7 @@ __all__ = [
     "presets",
     "priors",
     "show_config",
+    "state",
     "testing",
     "tune",
 ]
@@ -101,7 +103,7 @@ _MODULES = {
     name: name
     for name in (
         *("backends", "experiments", "filters", "geometry", "grids", "inflation", "kernels"),
-        *("localization", "metrics", "models", "operators", "priors", "testing"),
+        *("localization", "metrics", "models", "operators", "priors", "state", "testing"),
     )
 } | {"presets": "experiments.presets"}
 

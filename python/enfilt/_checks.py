@@ -136,7 +136,7 @@ def _dtype_name(value: Any) -> str:
 
 
 #: What the dimension is called that members lie along, in small letters.
-_MEMBERS = {"member", "members", "realization", "realisation", "number", "ensemble", "ens"}
+MEMBERS = {"member", "members", "realization", "realisation", "number", "ensemble", "ens"}
 _NUMBERS = {int, float, bool, np.float64, np.float32, np.int64}
 
 
@@ -196,7 +196,7 @@ def _labels(value: Any) -> list[tuple[Any, Any]]:
 def _check_labels(argument: str, value: Any, members: int | None) -> None:
     labels = _labels(value)
     for axis, (name, index) in enumerate(labels):
-        if str(name).lower() in _MEMBERS and len(labels) - axis != members:
+        if str(name).lower() in MEMBERS and len(labels) - axis != members:
             names = ", ".join(str(n) for n, _ in labels)
             wanted = "no such axis" if members is None else "members in rows, (N, D)"
             raise ValueError(

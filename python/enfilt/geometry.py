@@ -43,9 +43,10 @@ class Sphere(Value, Grid):
     longitude, latitude : array_like
         Degrees east, any finite numbers; and north, from -90 to 90. Together with `vertical` they
         are broadcast: a grid of 48 x 96 places has latitudes (48, 1) and longitudes (96,).
-    vertical : array_like, optional
+    vertical : array_like or mapping of str to array_like, optional
         The height of each place, broadcast with the others, such as levels (8, 1, 1); or, with
-        levels by name in `variables`, the heights of the levels (levels,).
+        levels by name in `variables`, the heights of the levels (levels,), or those of each
+        variable by its name.
     variables : int or mapping of str to int, optional
         Variables at each place, at least 1, in the order (variable, place). Or the number of levels
         of each, by name, ``{"u": 8, "v": 8, "ps": 1}``: components then come in the order
@@ -86,7 +87,7 @@ class Sphere(Value, Grid):
 
     longitude: npt.ArrayLike
     latitude: npt.ArrayLike
-    vertical: npt.ArrayLike | None = field(default=None, kw_only=True)
+    vertical: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = field(default=None, kw_only=True)
     variables: int | Mapping[str, int] = field(default=1, kw_only=True)
     distance: str = field(default="great-circle", kw_only=True)
     vertical_scale: float = field(default=1.0, kw_only=True)
@@ -103,8 +104,10 @@ class Sphere(Value, Grid):
                 raise ValueError("variables={}: expected the levels of at least one variable")
         else:
             _checks.integer("variables", self.variables, 1)
-        given = {"longitude": self.longitude, "latitude": self.latitude}
-        if self.vertical is not None:
+        given: dict[str, Any] = {"longitude": self.longitude, "latitude": self.latitude}
+        if isinstance(self.vertical, Mapping):
+            object.__setattr__(self, "vertical", self._checked_heights(self.vertical))
+        elif self.vertical is not None:
             given["vertical"] = self.vertical
         for name, value in given.items():
             array = _checks.numbers(name, value).copy()
@@ -112,9 +115,8 @@ class Sphere(Value, Grid):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         _check_latitude("latitude", np.asarray(self.latitude))
-        if self._levels and self.vertical is not None:
-            del given["vertical"]
-            shape, most = np.shape(self.vertical), max(self._levels.values())
+        if self._levels and "vertical" in given:
+            shape, most = np.shape(given.pop("vertical")), max(self._levels.values())
             if shape != (most,):
                 raise ValueError(
                     f"vertical has shape {shape}: expected {(most,)}, the heights of the levels of "
@@ -129,6 +131,25 @@ class Sphere(Value, Grid):
         if 0 in shape:
             raise ValueError(f"longitude and latitude have shape {shape}: expected no empty axis")
 
+    def _checked_heights(self, heights: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
+        """Return the heights of the levels of each variable."""
+        if heights.keys() != self._levels.keys():
+            raise ValueError(
+                f"vertical has the heights of {list(heights)}: expected those of "
+                f"variables={self.variables}"
+            )
+        found = {}
+        for name, levels in self._levels.items():
+            argument = f"vertical[{name!r}]"
+            found[name] = _checks.numbers(argument, heights[name]).copy()
+            check_places(argument, found[name])
+            if found[name].shape != (levels,):
+                raise ValueError(
+                    f"{argument} has shape {found[name].shape}: expected {(levels,)}, a height "
+                    f"for each level"
+                )
+        return found
+
     @property
     def _levels(self) -> dict[str, int]:
         """The levels of each variable; none where their number is given alone."""
@@ -137,7 +158,7 @@ class Sphere(Value, Grid):
     @functools.cached_property
     def _places(self) -> npt.NDArray[np.float64]:
         """The coordinates (n, k) of the places, without those of levels by name."""
-        parts = [self.longitude, self.latitude]
+        parts: list[Any] = [self.longitude, self.latitude]
         if self.vertical is not None and not self._levels:
             parts.append(self.vertical)
         return np.stack([a.ravel() for a in np.broadcast_arrays(*parts)], axis=-1)
@@ -147,6 +168,8 @@ class Sphere(Value, Grid):
         """The height of each level of each variable, one after the other."""
         if not self._levels or self.vertical is None:
             return None
+        if isinstance(self.vertical, dict):
+            return np.concatenate([self.vertical[name] for name in self._levels])
         return np.concatenate([np.asarray(self.vertical)[:n] for n in self._levels.values()])
 
     @property
@@ -167,7 +190,9 @@ class Sphere(Value, Grid):
     def variables_at_places(self) -> int:
         if isinstance(self.variables, int):
             return self.variables
-        return len(self._levels) if len(set(self._levels.values())) == 1 else 1
+        heights = self.vertical if isinstance(self.vertical, dict) else dict(self._levels)
+        first, *others = heights.values()
+        return 1 if any(not np.array_equal(first, other) for other in others) else len(heights)
 
     @property
     def spacing(self) -> float:

@@ -17,16 +17,42 @@ from ._values import by_content
 Array = npt.NDArray[Any]
 
 __all__ = [
+    "ComponentScores",
     "Scores",
     "crps",
     "energy_score",
     "fair_crps",
     "nrmse",
+    "of_components",
     "rank_histogram",
     "rmse",
     "score",
     "spread",
 ]
+
+
+# Numbers in a temporary array: small beside an ensemble.
+_BLOCK = 1 << 20
+
+
+@by_content
+class ComponentScores(NamedTuple):
+    """Scores of each component of one ensemble, (D,), in float64.
+
+    Attributes
+    ----------
+    squared_error : ndarray
+        (ensemble mean - truth)^2.
+    variance : ndarray
+        Of the ensemble, with N - 1; 0 of one member.
+    crps, fair_crps : ndarray
+        As of `Scores`, whose are their means.
+    """
+
+    squared_error: npt.NDArray[np.float64]
+    variance: npt.NDArray[np.float64]
+    crps: npt.NDArray[np.float64]
+    fair_crps: npt.NDArray[np.float64]
 
 
 @by_content
@@ -162,3 +188,47 @@ def nrmse(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:
 def rank_histogram(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return how many components have k members below the truth, (N + 1,); see `Scores`."""
     return score(ensemble, truth).rank_histogram
+
+
+def of_components(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> ComponentScores:
+    """Return the scores of each component, for means over some of them or with weights.
+
+    Parameters
+    ----------
+    ensemble : array_like, (N, D)
+        Float32 or float64, computed in float64; on the CPU, members sorted.
+    truth : array_like, (D,)
+        In the dtype of the ensemble.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> found = ef.metrics.of_components(np.array([[-1.0, 0.0], [1.0, 2.0]]), np.array([0.5, 1.0]))
+    >>> found.squared_error, found.crps
+    (array([0.25, 0.  ]), array([0.5, 0.5]))
+    """
+    x = _checks.ensemble("ensemble", ensemble, members=1, batch=False)
+    reference = _checks.shaped("truth", truth, x.shape[1:], x.dtype, "one value a component")
+    _checks.alike(ensemble=ensemble, truth=truth)
+    x, reference = _arrays.to_host(x), _arrays.to_host(reference)
+    for name, array in {"ensemble": x, "truth": reference}.items():
+        _checks.finite(name, array)
+    members, dim = x.shape
+    found = np.empty((4, dim))
+    # sum_jk |x_j - x_k| is 2 sum_k (2 k - N - 1) x_(k) of sorted members, k from 1
+    factor = 2 * np.arange(1, members + 1) - members - 1.0
+    step = max(1, _BLOCK // members)
+    for first in range(0, dim, step):
+        part = slice(first, first + step)
+        z = np.sort(x[:, part].astype(np.float64) - reference[part], axis=0)
+        absolute, apart = np.abs(z).mean(axis=0), factor @ z / members
+        found[0, part] = z.mean(axis=0) ** 2
+        found[1, part] = z.var(axis=0, ddof=1) if members > 1 else 0.0
+        found[2, part] = absolute - apart / members
+        found[3, part] = absolute - apart / (members - 1) if members > 1 else np.nan
+    return ComponentScores(*found)
