@@ -23,17 +23,33 @@ class Doubled(Points):
         return 2 * super().distances(a, b)
 
 
-def table(parts, observations):
+def table(parts, size, observations):
     """Return lists as a table of weights, components against observations."""
-    rows = []
+    rows, found = np.zeros((size, observations)), np.zeros(size, int)
     for part in parts:
-        assert part.first == len(rows)
-        for begin, end in zip(part.starts[:-1], part.starts[1:], strict=True):
+        columns = np.arange(size)[part.columns]
+        owners = np.arange(len(part.starts)) if part.owners is None else part.owners
+        for i, (begin, end) in enumerate(zip(part.starts[:-1], part.starts[1:], strict=True)):
             assert (np.diff(part.indices[begin:end]) > 0).all()
-            row = np.zeros(observations)
-            row[part.indices[begin:end]] = part.weights[begin:end]
-            rows.append(row)
-    return np.array(rows)
+            here = columns[owners[i] : owners[i + 1], None]
+            assert here.size
+            found[here] += 1
+            rows[here, part.indices[begin:end]] = part.weights[begin:end]
+    assert (found == 1).all()
+    return rows
+
+
+def expected(grid, places, taper, of, blocks):
+    """Return the same from all distances."""
+    weights = grid.distances(of, places)
+    if isinstance(taper, ByVariable):
+        variables = (neighbours.variables(grid, p) for p in (of[:, None], places))
+        weights = taper.weight(weights, *variables)
+    else:
+        weights = taper.weight(weights)
+    for block in () if blocks is None else np.unique(blocks):
+        weights[:, blocks == block] = weights[:, blocks == block].max(axis=1, keepdims=True)
+    return weights
 
 
 def by_variable(long, short):
@@ -53,9 +69,11 @@ GRIDS = {
 
 @pytest.mark.parametrize("bound", [kept_lists.KEPT, 20_000, 100])
 @pytest.mark.parametrize("name", GRIDS)
-def test_lists_that_are_kept_are_those_made_anew(name, bound, monkeypatch):
+@pytest.mark.parametrize("each", [True, False])
+def test_lists_are_what_distances_say(name, bound, each, monkeypatch):
     monkeypatch.setattr(kept_lists, "KEPT", bound)
     grid, kept = GRIDS[name], KeptLists()
+    everywhere = grid.coordinates()
     places = np.repeat(grid.coordinates(RNG.integers(0, grid.size, 20)), 2, axis=0)
     places = RNG.permutation(places)
     everything, some, other = np.arange(40), np.arange(0, 40, 3), np.arange(1, 36, 5)
@@ -73,10 +91,10 @@ def test_lists_that_are_kept_are_those_made_anew(name, bound, monkeypatch):
         if grid is APART:
             tapers.append(by_variable(cutoff, 1.2))
         for taper in tapers:
-            part, of = blocks[seen] if blocked else None, places[seen] if values else None
-            expected = neighbours.lists(grid, places[seen], taper, of=of, blocks=part)
-            found = kept.of(grid, places, seen, taper, values=values, blocks=part)
-            np.testing.assert_array_equal(table(found, len(seen)), table(expected, len(seen)))
+            part, of = blocks[seen] if blocked else None, places[seen] if values else everywhere
+            wanted = expected(grid, places[seen], taper, of, part)
+            found = kept.of(grid, places, seen, taper, values=values, blocks=part, each=each)
+            np.testing.assert_allclose(table(found, *wanted.shape), wanted, atol=1e-14)
     held = sum(kept_lists._bytes(parts) for _, parts in kept._lists)
     assert held <= bound
     assert sum(12 * len(pairs.indices) for pairs in kept._pairs) <= 2 * bound
@@ -88,12 +106,14 @@ def test_lists_are_long(components, pairs, monkeypatch):
     monkeypatch.setattr(kept_lists, "_PAIRS", pairs)
     monkeypatch.setattr(neighbours, "_ENTRIES", 64)
     grid, taper, seen = RegularGrid((9, 10), variables=2), GaspariCohn(2.0), np.arange(0, 180, 4)
-    options = {"at": (np.arange(180), seen)}
-    expected = list(neighbours.lists(grid, None, taper, **options))
-    found = list(KeptLists().of(grid, grid.coordinates(seen), slice(None), taper, **options))
-    assert 1 < len(found) < len(expected) / 2
+    short = list(neighbours.in_windows(grid, taper, np.arange(180), seen))
+    places, at = grid.coordinates(seen), (np.arange(180), seen)
+    found = list(KeptLists().of(grid, places, slice(None), taper, at=at))
+    assert 1 < len(found) < len(short) / 2
     assert all(len(p.starts) - 1 <= components and len(p.indices) <= pairs for p in found)
-    np.testing.assert_array_equal(table(found, 45), table(expected, 45))
+    wanted = expected(grid, places, taper, grid.coordinates(), None)
+    np.testing.assert_allclose(table(found, 180, 45), wanted, atol=1e-14)
+    np.testing.assert_array_equal(table(short, 180, 45), table(found, 180, 45))
 
 
 @pytest.mark.parametrize("make", [ef.LETKF, ef.LEnFF])

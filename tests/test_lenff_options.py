@@ -195,7 +195,7 @@ def test_locations_tell_the_variable(backend, dtype, cutoff):
 
 @pytest.mark.parametrize("periodic", [True, False])
 def test_the_search_for_neighbours_finds_what_distances_say(periodic):
-    from enfilt.filters import neighbours
+    from enfilt.filters.kept_lists import KeptLists
 
     grid = ef.grids.RegularGrid((5, 7), periodic=periodic, variables=3, between_variables=False)
     rng = np.random.default_rng(0)
@@ -204,7 +204,7 @@ def test_the_search_for_neighbours_finds_what_distances_say(periodic):
     taper = GaspariCohn(cutoff=2.2)
     wanted = taper.weight(grid.distances(grid.coordinates(), places))
     found = np.zeros_like(wanted)
-    for part in neighbours.lists(grid, places, taper):
+    for part in KeptLists().of(grid, places, slice(None), taper, each=True):
         rows = np.repeat(np.arange(len(part.starts) - 1), np.diff(part.starts)) + part.first
         found[rows, part.indices] = part.weights
     np.testing.assert_allclose(found, wanted, atol=1e-14)

@@ -300,6 +300,37 @@ def test_lists_longer_than_a_kernel_takes_at_once(other_backend, dtype):
     assert_close(analysis, by_component(x, y, obs, taper), dtype)
 
 
+@pairs(
+    {
+        "other_backend, dtype": OTHER_KINDS,
+        "order": ["variables", "places", "any"],
+        "std": [0.02, 0.5],  # float32 is solved in float64, and as it is
+        "rotate": [True, False],
+    }
+)
+def test_components_at_one_place(other_backend, dtype, order, std, rotate):
+    """They share a transform, however many there are and wherever they stand; some see nothing."""
+    rng = np.random.default_rng(8)
+    cloud = np.append(rng.uniform(0, 6, (21, 2)), [[50.0, 50.0]], axis=0)
+    at = {
+        "variables": np.tile(np.arange(22), 3),
+        "places": np.repeat(np.arange(22), 3),
+        "any": rng.permutation(np.repeat(np.arange(22), rng.integers(1, 7, 22))),
+    }[order]
+    obs = ef.Observation(Every(4), std=std, grid=ef.grids.Points(cloud[at]))
+    x, y = problem(20, at.size, obs, dtype, missing=0.1)
+    y[at[::4] == 21] = np.nan
+    found, wanted = (
+        ef.LETKF(GaspariCohn(2.0), rotate=rotate, backend=b).analysis(x, y, obs, rng=1)
+        for b in (other_backend, "numpy")
+    )
+    assert_close(found, wanted, dtype)
+    unseen = at == 21
+    assert rotate or np.array_equal(found[:, unseen], x[:, unseen])
+    if not rotate:
+        assert_close(wanted, by_component(x, y, obs, GaspariCohn(2.0)), dtype)
+
+
 def sparsely_observed(dim, dtype, lists, std=0.5):
     """Every second of the first half is observed, on a ring; with places of its own in lists."""
     grid = ef.grids.RegularGrid((dim,))

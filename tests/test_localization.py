@@ -456,10 +456,10 @@ def test_a_variable_that_sees_another_weakly(name, rng, backend):
     )
     x, seen = rng.standard_normal((6, 60)), np.array([40, 2, 31, 7, 59, 11])
     obs = ef.Observation(Subset(seen), 0.5, grid=grid)
-    parts = neighbours.lists(grid, None, taper, at=(np.arange(60), seen))
+    parts = neighbours.in_windows(grid, taper, np.arange(60), seen)
     table = np.zeros((60, 6))
     for part in parts:
-        rows = np.repeat(np.arange(60)[part.places], np.diff(part.starts))
+        rows = np.repeat(np.arange(60)[part.columns], np.diff(part.starts))
         np.add.at(table, (rows, part.indices), part.weights)
     apart = grid.distances(grid.coordinates(), grid.coordinates(seen))
     wanted = taper.weight(apart, np.arange(60)[:, None] // 30, seen // 30)

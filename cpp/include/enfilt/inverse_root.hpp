@@ -110,17 +110,39 @@ class InverseRoot {
         factor_ = next + tile * n * lanes;
     }
 
-    // Entry (k, j), k <= j, of S: to be filled before solve(), which overwrites it.
+    // Entry (k, j), k <= j, of S: to be filled before reduce(), which overwrites it.
     T* entry(index_t k, index_t j) const { return s_ + (k * n_ + j) * lanes; }
-    // Entry of a: likewise.
+    // Entry of a: to be filled before each solve(), which overwrites it.
     T* vector(index_t k) const { return a_ + k * lanes; }
 
-    // root <- (I + S)^(-1/2) a, inverse <- (I + S)^(-1) a, n vectors each.
+    // S -> Q^T S Q tridiagonal; the diagonal gets the 1 of I + S.
+    void reduce() const {
+        for (index_t i = 0; i + 2 < n_; ++i) {
+            if (n_ > 64) check_interrupt();
+            T* v = entry(i, 0);
+            const vec_t<T> tail = dot(v, v, i + 2);
+            const vec_t<T> head = at(v, i + 1);
+            const vec_t<T> square = tail + head * head;
+            const vec_t<T> length = sqrt<T>(square);
+            const vec_t<T> alpha = select<T>(head > T(0), -length, length);
+            const vec_t<T> h = square - alpha * head;
+            const ivec_t<T> reflects = tail > negligible;
+            put(beside_, i, select<T>(reflects, alpha, head));
+            put(reflector_, i, select<T>(reflects, T(1) / h, vec_t<T>{}));
+            put(v, i + 1, head - alpha);
+            update_trailing(i);
+        }
+        if (n_ > 1) put(beside_, n_ - 2, load(entry(n_ - 2, n_ - 1)));
+        for (index_t k = 0; k < n_; ++k) put(diagonal_, k, T(1) + load(entry(k, k)));
+    }
+
+    // root <- (I + S)^(-1/2) a, inverse <- (I + S)^(-1) a, n vectors each; for one a after another
+    // behind one reduce().
     void solve(T* root, T* inverse) const {
-        reduce();
         static constexpr T none[1] = {T(0)}, one[1] = {T(1)};
         clear(root);
         clear(inverse);
+        for (index_t i = 0; i + 2 < n_; ++i) reflect(i, a_);
         const auto& poles = RootPoles<T>::within(bound());
         index_t k = 0;
         for (; k + tile <= poles.count; k += tile)
@@ -165,28 +187,6 @@ class InverseRoot {
         const T* v = entry(i, 0);
         const vec_t<T> along = at(reflector_, i) * dot(v, x, i + 1);
         for (index_t j = i + 1, n = n_; j < n; ++j) put(x, j, at(x, j) - along * at(v, j));
-    }
-
-    // S -> Q^T S Q tridiagonal, a -> Q^T a; the diagonal gets the 1 of I + S.
-    void reduce() const {
-        for (index_t i = 0; i + 2 < n_; ++i) {
-            if (n_ > 64) check_interrupt();
-            T* v = entry(i, 0);
-            const vec_t<T> tail = dot(v, v, i + 2);
-            const vec_t<T> head = at(v, i + 1);
-            const vec_t<T> square = tail + head * head;
-            const vec_t<T> length = sqrt<T>(square);
-            const vec_t<T> alpha = select<T>(head > T(0), -length, length);
-            const vec_t<T> h = square - alpha * head;
-            const ivec_t<T> reflects = tail > negligible;
-            put(beside_, i, select<T>(reflects, alpha, head));
-            put(reflector_, i, select<T>(reflects, T(1) / h, vec_t<T>{}));
-            put(v, i + 1, head - alpha);
-            update_trailing(i);
-            reflect(i, a_);
-        }
-        if (n_ > 1) put(beside_, n_ - 2, load(entry(n_ - 2, n_ - 1)));
-        for (index_t k = 0; k < n_; ++k) put(diagonal_, k, T(1) + load(entry(k, k)));
     }
 
     // S -> (I - v v^T / h) S (I - v v^T / h) on the rows and columns behind i.

@@ -193,15 +193,41 @@ void letkf_window(const LetkfWindow<T>& p) {
             for (index_t c = 0; c < end; c += lanes) {
                 bool seen[lanes];
                 const double trace = tile.survey(r, c, seen);
-                group.run((row + r) * p.columns + column + c, end - c < lanes ? end - c : lanes,
-                          seen, LocalGroup<T>::needs_wide(trace),
-                          [&](auto&& add) { add(tile.view(r, c)); });
+                const index_t n = end - c < lanes ? end - c : lanes;
+                const auto columns =
+                    LaneColumns::from((row + r) * p.columns + column + c, n);
+                group.run(n, seen, LocalGroup<T>::needs_wide(trace),
+                          [&](auto&& add) { add(tile.view(r, c)); },
+                          [&](auto&& finish) { finish(columns); });
             }
         }
     });
 }
 
-// The LETKF from lists of each component's observations: any geometry and any operator.
+// Calls body(columns) for runs of the components at `count` places, one of each place a run.
+template <class T, class Body>
+void for_each_run(const LetkfLists<T>& p, index_t place, index_t count, Body&& body) {
+    if (!p.owners) return body(LaneColumns::from(p.first + place, count));
+    index_t most = 0;
+    for (index_t l = 0; l < count; ++l) {
+        const index_t here = p.owners[place + l + 1] - p.owners[place + l];
+        if (here > most) most = here;
+    }
+    for (index_t k = 0; k < most; ++k) {
+        check_interrupt();
+        LaneColumns columns{count, {}, true};
+        for (index_t l = 0; l < count; ++l) {
+            const std::int64_t at = p.owners[place + l] + k;
+            columns.column[l] = at < p.owners[place + l + 1] ? p.components[at] : -1;
+            columns.together = columns.together && columns.column[l] >= 0 &&
+                               columns.column[l] == columns.column[0] + l;
+        }
+        body(columns);
+    }
+}
+
+// The LETKF from lists of what is seen at each place: any geometry and any operator. All components
+// at a place share its local problem.
 template <class T>
 void letkf_lists(const LetkfLists<T>& p) {
     constexpr index_t lanes = Blocks<T>::lanes, batch = 32;
@@ -249,14 +275,16 @@ void letkf_lists(const LetkfLists<T>& p) {
                 }
             }
         };
-        group.run(p.first + first, count, seen, LocalGroup<T>::needs_wide(largest),
-                  [&](auto&& add) {
-                      for (index_t from = 0; from < longest; from += batch) {
-                          const index_t slots = longest - from < batch ? longest - from : batch;
-                          fill(from, slots);
-                          add(LocalView<T>{local, lanes, slots, shift, ones});
-                      }
-                  });
+        group.run(
+            count, seen, LocalGroup<T>::needs_wide(largest),
+            [&](auto&& add) {
+                for (index_t from = 0; from < longest; from += batch) {
+                    const index_t slots = longest - from < batch ? longest - from : batch;
+                    fill(from, slots);
+                    add(LocalView<T>{local, lanes, slots, shift, ones});
+                }
+            },
+            [&](auto&& finish) { for_each_run(p, first, count, finish); });
     });
 }
 

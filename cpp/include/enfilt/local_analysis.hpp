@@ -47,6 +47,25 @@ struct LocalView {
     const double* rho;  // a taper the same for all lanes
 };
 
+// Components that are analysed side by side, one of each lane's place; -1: the place has no more.
+struct LaneColumns {
+    index_t count;  // of lanes
+    index_t column[simd<float>::lanes];
+    bool together;  // column[l] = column[0] + l
+
+    static LaneColumns from(index_t first, index_t n) {
+        LaneColumns c{n, {}, true};
+        for (index_t l = 0; l < n; ++l) c.column[l] = first + l;
+        return c;
+    }
+    // Those of lanes [lane, lane + n).
+    LaneColumns part(index_t lane, index_t n) const {
+        LaneColumns c{n, {}, together};
+        for (index_t l = 0; l < n; ++l) c.column[l] = column[lane + l];
+        return c;
+    }
+};
+
 // The local problems of one group, in the precision U.
 template <class T, class U>
 class LocalAnalysis {
@@ -91,20 +110,22 @@ class LocalAnalysis {
         }
     }
 
-    // Writes the analysis of components [first, first + n), n <= lanes; those not seen keep the
+    // Makes of the sums what finish() needs.
+    void reduce() const { solver_.reduce(); }
+
+    // Writes the analysis of components, for one run of them after another; those not seen keep the
     // forecast, turned by the rotation where there is one.
-    void finish(index_t first, index_t n, const bool* seen) const {
-        const vec_t<U> start = forecast(0, first, n);
+    void finish(const LaneColumns& to, const bool* seen) const {
+        const vec_t<U> start = forecast(0, to);
         vec_t<U> mean = {};
-        for (index_t j = 1; j < n_; ++j) mean += forecast(j, first, n) - start;
+        for (index_t j = 1; j < n_; ++j) mean += forecast(j, to) - start;
         mean = start + mean / static_cast<U>(n_);  // from a member: exact where the spread is small
-        for (index_t j = 0; j < n_; ++j)
-            store(solver_.vector(j), forecast(j, first, n) - mean);
+        for (index_t j = 0; j < n_; ++j) store(solver_.vector(j), forecast(j, to) - mean);
         solver_.solve(root_, inverse_);
         for (index_t j = 0; j < n_; ++j)
             mean += load(pull_ + j * lanes) * load(inverse_ + j * lanes);
-        bool whole = n == lanes;
-        for (index_t l = 0; l < n; ++l) whole = whole && (seen[l] || e_.rotation);
+        bool whole = to.together && to.count == lanes;
+        for (index_t l = 0; l < to.count; ++l) whole = whole && (seen[l] || e_.rotation);
         for (index_t j = 0; j < n_; ++j) {
             vec_t<U> value = mean;
             if (!e_.rotation) {
@@ -113,16 +134,17 @@ class LocalAnalysis {
                 for (index_t k = 0; k < n_; ++k)
                     value += static_cast<U>(e_.rotation[j * n_ + k]) * load(root_ + k * lanes);
             }
-            const T* from = e_.x + j * e_.dim + first;
-            T* to = e_.out + j * e_.dim + first;
             if (whole) {
-                store_as<U>(to, value);
+                store_as<U>(e_.out + j * e_.dim + to.column[0], value);
                 continue;
             }
-            for (index_t l = 0; l < n; ++l)
-                to[l] = seen[l] || e_.rotation
-                            ? static_cast<T>(value[static_cast<std::size_t>(l)])
-                            : from[l];
+            for (index_t l = 0; l < to.count; ++l) {
+                if (to.column[l] < 0) continue;
+                const index_t at = j * e_.dim + to.column[l];
+                e_.out[at] = seen[l] || e_.rotation
+                                 ? static_cast<T>(value[static_cast<std::size_t>(l)])
+                                 : e_.x[at];
+            }
         }
     }
 
@@ -170,11 +192,12 @@ class LocalAnalysis {
         }
     }
 
-    ENFILT_INLINE vec_t<U> forecast(index_t j, index_t first, index_t n) const {
-        const T* from = e_.x + j * e_.dim + first;
-        if (n >= lanes) return load_as<U>(from);
+    ENFILT_INLINE vec_t<U> forecast(index_t j, const LaneColumns& of) const {
+        const T* from = e_.x + j * e_.dim;
+        if (of.together && of.count >= lanes) return load_as<U>(from + of.column[0]);
         T lane[static_cast<std::size_t>(lanes)] = {};
-        std::memcpy(lane, from, static_cast<std::size_t>(n) * sizeof(T));
+        for (index_t l = 0; l < of.count; ++l)
+            if (of.column[l] >= 0) lane[l] = from[of.column[l]];
         return load_as<U>(lane);
     }
 };
@@ -206,23 +229,22 @@ class LocalGroup {
         return sizeof(T) == sizeof(float) && !(trace <= 512);
     }
 
-    // for_each_part(add) calls add(view) once or more for the observations of the group.
-    template <class Parts>
-    void run(index_t first, index_t n, const bool* seen, bool wide, Parts&& for_each_part) const {
+    // for_each_part(add) calls add(view) once or more for the observations of the group's `n`
+    // places; for_each_run(finish) calls finish(columns) for the components at them.
+    template <class Parts, class Runs>
+    void run(index_t n, const bool* seen, bool wide, Parts&& for_each_part,
+             Runs&& for_each_run) const {
         bool any = false;
         for (index_t l = 0; l < n; ++l) any = any || seen[l];
         if (!any && !e_.rotation) {
-            for (index_t j = 0; j < e_.members; ++j)
-                std::memcpy(e_.out + j * e_.dim + first, e_.x + j * e_.dim + first,
-                            static_cast<std::size_t>(n) * sizeof(T));
-            return;
-        }
-        if (!wide) {
-            analyse(narrow_, 0, first, n, seen, for_each_part);
+            for_each_run([&](const LaneColumns& columns) { keep(columns); });
+        } else if (!wide) {
+            analyse(narrow_, 0, n, seen, for_each_part, for_each_run);
         } else {
             constexpr index_t step = LocalAnalysis<T, double>::lanes;
             for (index_t l = 0; l < n; l += step)
-                analyse(wide_, l, first + l, n - l < step ? n - l : step, seen + l, for_each_part);
+                analyse(wide_, l, n - l < step ? n - l : step, seen + l, for_each_part,
+                        for_each_run);
         }
     }
 
@@ -231,15 +253,27 @@ class LocalGroup {
     LocalAnalysis<T, double> wide_;
     const LetkfEnsemble<T>& e_;
 
-    template <class Analysis, class Parts>
-    static void analyse(const Analysis& local, index_t lane, index_t first, index_t n,
-                        const bool* seen, Parts&& for_each_part) {
+    void keep(const LaneColumns& c) const {
+        for (index_t j = 0; j < e_.members; ++j) {
+            const T* from = e_.x + j * e_.dim;
+            T* to = e_.out + j * e_.dim;
+            for (index_t l = 0; l < c.count; ++l)
+                if (c.column[l] >= 0) to[c.column[l]] = from[c.column[l]];
+        }
+    }
+
+    template <class Analysis, class Parts, class Runs>
+    static void analyse(const Analysis& local, index_t lane, index_t n, const bool* seen,
+                        Parts&& for_each_part, Runs&& for_each_run) {
         local.clear();
         for_each_part([&](LocalView<T> view) {
             view.rows += lane;
             local.add(view);
         });
-        local.finish(first, n, seen);
+        local.reduce();
+        for_each_run([&](const LaneColumns& columns) {
+            local.finish(columns.part(lane, n), seen);
+        });
     }
 };
 

@@ -186,10 +186,13 @@ struct LetkfWindow : LetkfEnsemble<T> {
     const Observed<T>* observed = nullptr;           // never null
 };
 
-// From lists: component first + i sees observations indices[starts[i]] .. [starts[i + 1] - 1].
+// From lists: place i sees observations indices[starts[i]] .. [starts[i + 1] - 1]. Components
+// components[owners[i]] .. [owners[i + 1] - 1] are there; where these are null, first + i is.
 template <class T>
 struct LetkfLists : LetkfEnsemble<T> {
     index_t first = 0, count = 0;
+    const std::int64_t* owners = nullptr;   // (count + 1,)
+    const std::int64_t* components = nullptr;
     const std::int64_t* starts = nullptr;   // (count + 1,)
     const std::int64_t* indices = nullptr;
     const double* rho = nullptr;            // as indices, above zero

@@ -175,12 +175,12 @@ class CppBackend(Backend):
 
     def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
         out = np.empty(len(rows))
-        self.core.lenff_lists(rows, *lists[1:], anomalies, None, None, out)
+        self.core.lenff_lists(rows, *lists[1:4], anomalies, None, None, out)
         return out
 
     def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
         out = np.empty_like(rows)
-        self.core.lenff_lists(rows, *lists[1:], anomalies, gains, out, None)
+        self.core.lenff_lists(rows, *lists[1:4], anomalies, gains, out, None)
         return out
 
     def letkf_lists(

@@ -229,7 +229,7 @@ class CudaBackend(Backend):
             x,
             *(_address(x), *x.shape, _address(out), _address(rotation)),
             *(lists.first, len(lists.starts) - 1),
-            *map(_address, (*lists[1:], observations.rows)),
+            *map(_address, (*lists[1:4], observations.rows)),
         )
 
     def _check_letkf(self, x: Array) -> None:
@@ -264,7 +264,7 @@ class CudaBackend(Backend):
         )
 
     def resident(self, lists: LocalLists) -> LocalLists:
-        starts, indices, weights = map(self.xp.asarray, lists[1:])
+        starts, indices, weights = map(self.xp.asarray, lists[1:4])
         return LocalLists(lists.first, starts, indices, weights)
 
     def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
@@ -281,7 +281,7 @@ class CudaBackend(Backend):
         self._run(
             self.core.lenff_lists,
             rows,
-            *(_address(rows), *rows.shape, *map(_address, lists[1:]), *map(_address, arrays)),
+            *(_address(rows), *rows.shape, *map(_address, lists[1:4]), *map(_address, arrays)),
         )
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:

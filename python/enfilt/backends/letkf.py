@@ -37,21 +37,33 @@ class LocalWindow(NamedTuple):
 
 
 class LocalLists(NamedTuple):
-    """The observations that each of a run of components sees.
+    """The observations that places see, each for all components that are there.
 
-    Component ``first + i`` sees ``indices[starts[i]:starts[i + 1]]`` with the weights rho of the
-    same slice, above zero.
+    Place i sees ``indices[starts[i]:starts[i + 1]]`` with the weights rho of the same slice, above
+    zero. Components ``components[owners[i]:owners[i + 1]]`` are there; or, where these are None,
+    the component ``first + i`` alone.
     """
 
     first: int
     starts: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int64]
     weights: Matrix
+    owners: npt.NDArray[np.int64] | None = None
+    components: npt.NDArray[np.int64] | None = None
 
     @property
-    def places(self) -> slice:
-        """The run of components."""
-        return slice(self.first, self.first + len(self.starts) - 1)
+    def columns(self) -> slice | npt.NDArray[np.int64]:
+        """The components, those of one place after the other."""
+        if self.components is None:
+            return slice(self.first, self.first + len(self.starts) - 1)
+        return self.components
+
+    def of(self, places: npt.NDArray[np.int64]) -> LocalLists:
+        """Return the lists of some places, without their components."""
+        counts = np.diff(self.starts)[places]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        at = np.arange(starts[-1]) + np.repeat(self.starts[places] - starts[:-1], counts)
+        return LocalLists(0, starts, self.indices[at], self.weights[at])
 
 
 @dataclass(frozen=True)
@@ -101,15 +113,17 @@ def analyse_lists(
     rotation: Matrix | None,
     out: Array,
 ) -> None:
-    """Write the analysis of the components of `lists` to `out`, by one `eigh` each.
+    """Write the analysis of the components of `lists` to `out`, by one `eigh` a place.
 
     Hunt, Kostelich, Szunyogh (2007), eq. 20 to 24, with R^-1 times rho.
     """
-    members = len(x)
+    members, places = len(x), len(lists.starts) - 1
+    owners = np.arange(places + 1) if lists.owners is None else lists.owners
+    columns = np.arange(x.shape[1])[lists.columns]
     for i, (begin, end) in enumerate(zip(lists.starts[:-1], lists.starts[1:], strict=True)):
-        column = x[:, lists.first + i].astype(np.float64)
+        here = columns[owners[i] : owners[i + 1]]
         if begin == end and rotation is None:
-            out[:, lists.first + i] = x[:, lists.first + i]
+            out[:, here] = x[:, here]
             continue
         seen = lists.indices[begin:end]
         precision = lists.weights[begin:end] * observations.precision[seen].astype(np.float64)
@@ -121,5 +135,6 @@ def analyse_lists(
         transform = np.sqrt(members - 1) * (vectors / np.sqrt(values)) @ vectors.T
         if rotation is not None:
             transform = rotation @ transform
-        mean = column.mean()
-        out[:, lists.first + i] = mean + (shift + transform) @ (column - mean)
+        states = x[:, here].astype(np.float64)
+        mean = states.mean(axis=0)
+        out[:, here] = mean + (shift + transform) @ (states - mean)

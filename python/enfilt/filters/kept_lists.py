@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .._values import same
 from ..backends import LocalLists
-from ..grids import Grid
+from ..grids import Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn
 from . import neighbours
 from .neighbours import Indices, Places
@@ -56,36 +56,43 @@ class KeptLists:
         values: bool = False,
         blocks: Indices | None = None,
         at: tuple[Indices, Indices] | None = None,
+        each: bool = False,
         on_device: bool = False,
     ) -> Iterable[LocalLists]:
-        """Return lists as `neighbours.lists` does, of those of the places (m, k) that are `seen`.
+        """Return the lists of those of the places (m, k) that are `seen`.
 
-        With `values`, they are those of what is seen itself, which moves along, and not of
-        components. The other arguments are those of `neighbours.lists`, of which `blocks` and `at`
-        count what is seen.
+        Parameters
+        ----------
+        grid : Grid
+            Of the components.
+        places, seen
+            Where all observations lie, (m, k), and an index of those that are looked at.
+        localization : GaspariCohn or ByVariable
+            The taper.
+        values : bool
+            Whether the lists are those of what is seen itself, which moves along, and not of
+            components.
+        blocks : ndarray of int64, optional
+            The block that each observation seen belongs to. A block is seen as a whole, by the
+            weight of that of its observations which is nearest (the largest).
+        at : tuple of two ndarray of int64, optional
+            The components that the places, and the observations seen, stand at: on a regular grid
+            nothing is searched for then.
+        each : bool
+            Whether each component has a list of its own; on a GPU it has.
+        on_device : bool
+            Whether the lists are for a GPU, on which they are longer.
         """
         chosen = np.arange(len(places))[seen]
-        key = (grid, places[seen], localization, values, blocks, at, on_device)
+        key = (grid, places[seen], localization, values, blocks, at, each, on_device)
         for known, found in self._lists:
             if same(known, key):
                 return found
-        made: Iterator[LocalLists] | list[LocalLists] | None = None
-        if at is None or not neighbours.is_window(grid):
+        if at is not None and neighbours.is_window(grid):
+            made = _in_windows(grid, localization, at, blocks, each or on_device, on_device)
+        else:
             pairs = self._searched(grid, places, chosen, localization.cutoff, values)
-            if pairs is not None:
-                made = pairs.lists(chosen, localization, blocks, at, on_device)
-        if made is None:
-            made = _merged(
-                neighbours.lists(
-                    grid,
-                    places[seen],
-                    localization,
-                    of=places[seen] if values else None,
-                    blocks=blocks,
-                    at=at,
-                    on_device=on_device,
-                )
-            )
+            made = pairs.lists(chosen, localization, blocks, at, each or on_device, on_device)
         return self._kept(key, made)
 
     def _kept(self, key: tuple[Any, ...], made: Iterable[LocalLists]) -> Iterator[LocalLists]:
@@ -96,6 +103,7 @@ class KeptLists:
             if size <= KEPT:
                 base = part.indices if part.indices.base is None else part.indices.base
                 size += part.starts.nbytes + (0 if base is owner else 2 * base.nbytes)
+                size += sum(a.nbytes for a in part[4:] if a is not None)
                 owner = base
                 found.append(part)
                 if size > KEPT:
@@ -113,15 +121,15 @@ class KeptLists:
 
     def _searched(
         self, grid: Grid, places: Places, chosen: Indices, cutoff: float, values: bool
-    ) -> _Pairs | None:
-        """Return pairs that hold what is asked for, or None where they are too many."""
+    ) -> _Pairs:
+        """Return pairs that hold what is asked for; or none of them, where they are too many."""
         reach, looked_for = cutoff, chosen
         for i, known in enumerate(self._pairs):
             if not known.same_places(grid, places, values):
                 continue
             if not known.complete:
                 if known.reach <= cutoff and np.isin(known.observations, chosen).all():
-                    return None
+                    return known
             elif known.reach >= cutoff and np.isin(chosen, known.observations).all():
                 return known
             else:
@@ -134,7 +142,7 @@ class KeptLists:
             found = _Pairs.searched(grid, places, chosen, cutoff, values)
         # those of components, and those of values that move along
         self._pairs = [found, *self._pairs[:1]]
-        return found if found.complete else None
+        return found
 
 
 @dataclass(frozen=True)
@@ -149,11 +157,13 @@ class _Pairs:
         Those of `places` that were looked for.
     reach : float
         The distance.
-    complete : bool
-        Whether all pairs are here; they are not where they are too many.
-    row : ndarray of int64, (n,)
+    where : ndarray, (n, k)
+        The places, each once.
+    row : ndarray of int64
         The place of each component, or of each of `observations`.
-    starts : ndarray of int64, (places + 1,)
+    complete : bool
+        Whether all pairs are here; where they are too many, none is.
+    starts : ndarray of int64, (n + 1,)
     indices : ndarray of int32
         The observations of one place after the other, in order, as numbers of `places`.
     distances : ndarray
@@ -165,8 +175,9 @@ class _Pairs:
     values: bool
     observations: Indices
     reach: float
-    complete: bool
+    where: Places
     row: Indices
+    complete: bool
     starts: Indices
     indices: npt.NDArray[np.int32]
     distances: Places
@@ -175,47 +186,25 @@ class _Pairs:
     def searched(
         cls, grid: Grid, places: Places, observations: Indices, reach: float, values: bool
     ) -> _Pairs:
-        seen, place = _distinct(places[observations])
-        where, row = (seen, place) if values else _distinct(grid.coordinates(slice(None)))
-        copies = np.bincount(place)
-        order, before = np.argsort(place, kind="stable"), np.cumsum(copies) - copies
-        each = len(seen) == len(observations)
+        seen = places[observations]
+        where, row = _distinct(seen if values else grid.coordinates(slice(None)))
         counts = np.zeros(len(where), np.int64)
         indices, distances = [np.zeros(0, np.int32)], [np.zeros(0)]
         size, complete = 0, True
         for first, about, i, j, distance in neighbours.near(
             grid, seen, reach, where.__getitem__, len(where)
         ):
-            size += int(copies[j].sum())
+            size += len(i)
             if size * (4 + 8) > KEPT:
                 complete, indices, distances = False, indices[:1], distances[:1]
                 break
-            if not each:  # observations at one place
-                repeats = copies[j]
-                i, j = np.repeat(i, repeats), np.repeat(j, repeats)
-                distance = np.repeat(distance, repeats)
-                begins = np.flatnonzero(np.diff(i * len(seen) + j, prepend=-1))
-                number = np.diff(begins, append=len(i))
-                within = np.arange(len(i)) - np.repeat(begins, number)
-                j = order[before[j] + within]
-                sort = np.argsort(i * len(observations) + j)
-                j, distance = j[sort], distance[sort]
             counts[first : first + len(about)] = np.bincount(i, minlength=len(about))
             indices.append(observations[j].astype(np.int32))
             distances.append(distance)
         starts = np.concatenate([[0], np.cumsum(counts)])
-        return cls(
-            grid,
-            places,
-            values,
-            observations,
-            reach,
-            complete,
-            row,
-            starts,
-            np.concatenate(indices),
-            np.concatenate(distances),
-        )
+        found = np.concatenate(indices), np.concatenate(distances)
+        pairs = complete, starts, *found
+        return cls(grid, places, values, observations, reach, where, row, *pairs)
 
     def same_places(self, grid: Grid, places: Places, values: bool) -> bool:
         """Return whether these are pairs of the same places."""
@@ -227,74 +216,132 @@ class _Pairs:
         localization: GaspariCohn | ByVariable,
         blocks: Indices | None,
         at: tuple[Indices, Indices] | None,
+        each: bool,
         on_device: bool,
     ) -> Iterator[LocalLists]:
         """Yield the lists of components, of the observations `chosen`, with a shorter taper."""
-        variable = by = None
-        if isinstance(localization, ByVariable):
-            of = self.places[chosen] if self.values else self.grid.coordinates(slice(None))
-            stand = (None, None) if at is None else at
-            variable = neighbours.variables(self.grid, of, stand[0])
-            by = neighbours.variables(self.grid, self.places[chosen], stand[1])
-        length = max(_LONG, neighbours.length(on_device))
         rows = self.row
         if self.values and len(chosen) < len(rows):
             rows = rows[np.searchsorted(self.observations, chosen)]
-        new = np.zeros(len(rows), bool)
-        if variable is not None:
-            new = np.diff(variable, prepend=-1) != 0
-        step = new | (np.diff(rows, prepend=-1) != 1)
-        if np.count_nonzero(step) * _SHORT > len(step):
-            step, length = new, neighbours.length(on_device)
-        step[0] = True
-        begins = np.flatnonzero(step).tolist()
-        weighted, of_variable = None, -1
-        for begin, end in zip(begins, [*begins[1:], len(step)], strict=True):
-            now = -1 if variable is None else int(variable[begin])
-            if weighted is None or now != of_variable:
-                weight = functools.partial(self._weight, localization, now, by)
-                weighted, of_variable = self._weighted(chosen, weight, blocks), now
-            for first in range(begin, end, length):
-                yield _of_rows(weighted, first, rows[first : min(first + length, end)])
+        for here, weight in self._tapers(len(rows), chosen, localization, at):
+            place = rows[here]
+            near = functools.partial(self._near, chosen, localization.cutoff, weight, blocks)
+            if not each:
+                used = np.unique(place)
+                parts = near(None if len(used) == len(self.where) else used)
+                if self.complete:
+                    parts = iter([_joined(list(parts))])
+                for part in _shared(_merged(parts), np.searchsorted(used, place)):
+                    assert part.components is not None
+                    yield part._replace(components=here[part.components])
+                continue
+            every = _joined(list(near(None))) if self.complete else None
+            ends = np.flatnonzero(np.diff(here, append=-1) != 1) + 1
+            length = neighbours.length(on_device)
+            for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                for first in range(begin, end, length):
+                    run = place[first : min(first + length, end)]
+                    part = _joined(list(near(run))) if every is None else _of_rows(every, run)
+                    yield part._replace(first=int(here[first]))
 
-    @staticmethod
-    def _weight(
+    def _tapers(
+        self,
+        size: int,
+        chosen: Indices,
         localization: GaspariCohn | ByVariable,
-        of: int,
-        by: Indices | None,
-        distance: Places,
-        observation: Indices,
-    ) -> Places:
-        """Return the weights of components of a variable and observations at distances."""
+        at: tuple[Indices, Indices] | None,
+    ) -> Iterator[tuple[Indices, Callable[[Places, Indices], Places]]]:
+        """Yield components of one taper, and their weights at distances of some of `chosen`."""
         if isinstance(localization, GaspariCohn):
-            return localization.weight(distance)
-        assert by is not None
-        return localization.weight(distance, of, by[observation])
+            weight = localization.weight
+            yield np.arange(size), lambda distance, observation: weight(distance)
+            return
+        of = self.places[chosen] if self.values else self.grid.coordinates(slice(None))
+        stand = (None, None) if at is None else at
+        variable = neighbours.variables(self.grid, of, stand[0])
+        by = neighbours.variables(self.grid, self.places[chosen], stand[1])
+        for now in np.unique(variable).tolist():
+            yield (
+                np.flatnonzero(variable == now),
+                functools.partial(_between, localization, now, by),
+            )
 
-    def _weighted(
+    def _near(
         self,
         chosen: Indices,
+        cutoff: float,
         weight: Callable[[Places, Indices], Places],
         blocks: Indices | None,
-    ) -> LocalLists:
-        """Return the lists of all places."""
-        number = np.full(len(self.places), -1)
-        number[chosen] = np.arange(len(chosen))
-        parts, rows = [], len(self.starts) - 1
-        for first in range(0, rows, _ROWS):
-            last = min(first + _ROWS, rows)
-            inside = slice(self.starts[first], self.starts[last])
-            row = np.repeat(np.arange(last - first), np.diff(self.starts[first : last + 1]))
-            observation, distance = number[self.indices[inside]], self.distances[inside]
-            if len(chosen) < len(self.observations):
-                kept = observation >= 0
-                row, observation, distance = row[kept], observation[kept], distance[kept]
+        places: Indices | None,
+    ) -> Iterator[LocalLists]:
+        """Yield the lists of runs of places, or of some of them."""
+        for first, count, row, observation, distance in self._within(chosen, cutoff, places):
             weights = weight(distance, observation)
             if not (kept := weights > 0).all():
                 row, observation, weights = row[kept], observation[kept], weights[kept]
-            count = last - first
-            parts.append(neighbours.listed(first, count, row, observation, weights, blocks=blocks))
-        return _joined(parts)
+            yield neighbours.listed(first, count, row, observation, weights, blocks=blocks)
+
+    def _within(
+        self, chosen: Indices, cutoff: float, places: Indices | None
+    ) -> Iterator[tuple[int, int, Indices, Indices, Places]]:
+        """Yield pairs, with observations as numbers of `chosen`, of runs of places."""
+        if not self.complete:
+            where = self.where if places is None else self.where[places]
+            for first, about, i, j, distance in neighbours.near(
+                self.grid, self.places[chosen], cutoff, where.__getitem__, len(where)
+            ):
+                yield first, len(about), i, j, distance
+            return
+        number = np.full(len(self.places), -1)
+        number[chosen] = np.arange(len(chosen))
+        wanted = np.arange(len(self.where)) if places is None else places
+        for first in range(0, len(wanted), _ROWS):
+            run = wanted[first : first + _ROWS]
+            # they increase
+            inside = slice(self.starts[run[0]], self.starts[run[-1] + 1])
+            row = np.full(run[-1] + 1 - run[0], -1)
+            row[run - run[0]] = np.arange(len(run))
+            row = np.repeat(row, np.diff(self.starts[run[0] : run[-1] + 2]))
+            observation, distance = number[self.indices[inside]], self.distances[inside]
+            kept = (observation >= 0) & (row >= 0)
+            if not kept.all():
+                row, observation, distance = row[kept], observation[kept], distance[kept]
+            yield first, len(run), row, observation, distance
+
+
+def _between(
+    localization: ByVariable, of: int, by: Indices, distance: Places, observation: Indices
+) -> Places:
+    """Return the weights of components of one variable and observations of the variables `by`."""
+    return localization.weight(distance, of, by[observation])
+
+
+def _in_windows(
+    grid: RegularGrid,
+    localization: GaspariCohn | ByVariable,
+    at: tuple[Indices, Indices],
+    blocks: Indices | None,
+    each: bool,
+    on_device: bool,
+) -> Iterator[LocalLists]:
+    """Yield the lists of components of a regular grid; variables that see alike share them."""
+    of, seen = at
+    apart = isinstance(localization, ByVariable) or not grid.between_variables
+    rows = None
+    if not each and not apart and grid.variables > 1:
+        of, rows = np.unique(of % (grid.size // grid.variables), return_inverse=True)
+    parts = _merged(neighbours.in_windows(grid, localization, of, seen, blocks, on_device))
+    return parts if rows is None else _shared(parts, rows)
+
+
+def _shared(parts: Iterable[LocalLists], place: Indices) -> Iterator[LocalLists]:
+    """Yield lists of places with the components there; `place` is that of each component."""
+    components = np.argsort(place, kind="stable")
+    before = np.concatenate([[0], np.cumsum(np.bincount(place))])
+    for part in parts:
+        owners = before[part.first : part.first + len(part.starts)]
+        here = components[owners[0] : owners[-1]]
+        yield part._replace(first=0, owners=owners - owners[0], components=here)
 
 
 def _merged(parts: Iterable[LocalLists]) -> Iterator[LocalLists]:
@@ -313,7 +360,7 @@ def _merged(parts: Iterable[LocalLists]) -> Iterator[LocalLists]:
 
 
 def _joined(parts: list[LocalLists]) -> LocalLists:
-    """Return lists of one after the other as one."""
+    """Return lists of one after the other, of a component each, as one."""
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.starts) for part in parts])
@@ -325,17 +372,14 @@ def _joined(parts: list[LocalLists]) -> LocalLists:
     )
 
 
-def _of_rows(lists: LocalLists, first: int, rows: Indices) -> LocalLists:
-    """Return lists of components from `first` on, those of some rows; without a copy of a run."""
+def _of_rows(lists: LocalLists, rows: Indices) -> LocalLists:
+    """Return lists of some rows; without a copy of a run."""
     begin, end = int(rows[0]), int(rows[-1]) + 1
     if end - begin == len(rows) and (np.diff(rows) == 1).all():
         inside = slice(lists.starts[begin], lists.starts[end])
         starts = lists.starts[begin : end + 1] - lists.starts[begin]
-        return LocalLists(first, starts, lists.indices[inside], lists.weights[inside])
-    counts = np.diff(lists.starts)[rows]
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    at = np.arange(starts[-1]) + np.repeat(lists.starts[rows] - starts[:-1], counts)
-    return LocalLists(first, starts, lists.indices[at], lists.weights[at])
+        return LocalLists(0, starts, lists.indices[inside], lists.weights[inside])
+    return lists.of(rows)
 
 
 def _distinct(places: Places) -> tuple[Places, Indices]:

@@ -270,6 +270,7 @@ class _Lists(NamedTuple):
                 values=values,
                 at=at,
                 blocks=blocks,
+                each=True,
                 on_device=kernels.on_device,
             )
             return [kernels.resident(part) for part in parts]
@@ -304,12 +305,12 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
     def move(z: Array, parts: list[LocalLists], anomalies: Array, gains: Array) -> None:
         shifts = []
         for part in parts:
-            column = z[:, part.places].T
+            column = z[:, part.columns].T
             rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
             rows = xp.ascontiguousarray(rows, z.dtype)
             shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
         for part, shift in zip(parts, shifts, strict=True):
-            z[:, part.places] += shift.T
+            z[:, part.columns] += shift.T
 
     def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
         x[...] = forecast
@@ -322,7 +323,7 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
             anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
             bound = xp.concatenate(
                 [
-                    kernels.lenff_bounds(anomalies[p.places], p, anomalies)
+                    kernels.lenff_bounds(anomalies[p.columns], p, anomalies)
                     for p in lists.of_observations
                 ]
             )[:, None]

@@ -109,65 +109,26 @@ def variables(grid: Grid, places: Places, components: Indices | None = None) -> 
     return places[..., 0].astype(np.int64)
 
 
-def lists(
-    grid: Grid,
-    places: Places,
+def in_windows(
+    grid: RegularGrid,
     localization: GaspariCohn | ByVariable,
-    *,
-    of: Places | None = None,
+    of: Indices,
+    seen: Indices,
     blocks: Indices | None = None,
-    at: tuple[Indices, Indices] | None = None,
     on_device: bool = False,
 ) -> Iterator[LocalLists]:
-    """Yield, for runs of components, the observations that each of them sees.
+    """Yield the lists of components `of` a regular grid, where observations stand at `seen`.
 
-    They are found by a tree, unless all are within the cutoff or the grid measures distances its
-    own way: then all distances are looked at, some components at a time.
-
-    Parameters
-    ----------
-    grid : Grid
-        Of the components.
-    places : ndarray, (m, k)
-        Where the observations lie.
-    localization : GaspariCohn
-        The taper.
-    of : ndarray, (n, k), optional
-        Other places that observations are looked for about; default: those of the components.
-    blocks : ndarray of int64, (m,), optional
-        The block that each observation belongs to. A block is seen as a whole, by the weight of
-        that of its observations which is nearest (the largest).
-    at : tuple of two ndarray of int64, (n,) and (m,), optional
-        The components that the places, and the observations, stand at: on a regular grid nothing
-        is searched for then. Elsewhere tapers by variable need places that tell theirs.
-    on_device : bool
-        Whether the lists are for a GPU, on which they are longer.
+    Nothing is searched for. The other arguments are those of `KeptLists.of`.
     """
-    if at is not None and is_window(grid):
-        entries = _DEVICE_ENTRIES if on_device else _ENTRIES
-        for part in _on_grid(grid, localization, *at, entries):
-            if blocks is None:
-                yield part
-                continue
-            count = len(part.starts) - 1
-            row = np.repeat(np.arange(count), np.diff(part.starts))
-            yield listed(part.first, count, row, part.indices, part.weights, blocks=blocks)
-        return
-
-    size = grid.size if of is None else len(of)
-    about = grid.coordinates if of is None else of.__getitem__
-    for first, where, component, observation, distance in near(
-        grid, places, localization.cutoff, about, size, length(on_device)
-    ):
-        if isinstance(localization, GaspariCohn):
-            weight = localization.weight(distance)
-        else:
-            by = variables(grid, places)[observation]
-            weight = localization.weight(distance, variables(grid, where)[component], by)
-        kept = weight > 0
-        yield listed(
-            first, len(where), component[kept], observation[kept], weight[kept], blocks=blocks
-        )
+    entries = _DEVICE_ENTRIES if on_device else _ENTRIES
+    for part in _on_grid(grid, localization, of, seen, entries):
+        if blocks is None:
+            yield part
+            continue
+        count = len(part.starts) - 1
+        row = np.repeat(np.arange(count), np.diff(part.starts))
+        yield listed(part.first, count, row, part.indices, part.weights, blocks=blocks)
 
 
 def length(on_device: bool) -> int:

@@ -100,12 +100,13 @@ def _reflect(v: Array, over_h: float, x: Array) -> None:
 
 
 @serial
-def _reduce(s: Array, a: Array, diagonal: Array, beside: Array, over_h: Array, p: Array) -> None:
-    """S -> Q^T S Q tridiagonal, a -> Q^T a; the diagonal gets the 1 of I + S.
+def reduce(s: Array, scratch: tuple[Array, Array]) -> None:
+    """S -> Q^T S Q tridiagonal, for `solve`.
 
     Reflector i is left in row i of S, behind the diagonal.
     """
-    n = a.size
+    diagonal, beside, over_h, p = scratch[0][0], scratch[0][1], scratch[0][2], scratch[0][3]
+    n = diagonal.size
     for i in range(n - 2):
         v = s[i, i + 1 :]
         head = v[0]
@@ -124,7 +125,6 @@ def _reduce(s: Array, a: Array, diagonal: Array, beside: Array, over_h: Array, p
             row, vk, pk = s[i + 1 + k, i + 1 :], v[k], p[k]
             for j in range(row.size):
                 row[j] -= vk * p[j] + pk * v[j]
-        _reflect(v, over_h[i], a[i + 1 :])
     if n > 1:
         beside[n - 2] = s[n - 2, n - 1]
     beside[n - 1] = 0.0
@@ -161,11 +161,15 @@ def scratch_of(members: int, poles: Poles) -> tuple[Array, Array]:
 def solve(
     s: Array, a: Array, poles: Poles, scratch: tuple[Array, Array], root: Array, inverse: Array
 ) -> None:
-    """Write (I + S)^(-1/2) a to `root` and (I + S)^(-1) a to `inverse`; S and a are overwritten."""
+    """Write (I + S)^(-1/2) a to `root` and (I + S)^(-1) a to `inverse`; a is overwritten.
+
+    `s` and `scratch` are as `reduce` left them.
+    """
     vectors, chains = scratch
     diagonal, beside, over_h = vectors[0], vectors[1], vectors[2]
     n = a.size
-    _reduce(s, a, diagonal, beside, over_h, vectors[3])
+    for i in range(n - 2):
+        _reflect(s[i, i + 1 :], over_h[i], a[i + 1 :])
     number = _class_of(diagonal, beside)
     count = poles.size[number]
     shift, weight = poles.shift[number, :count], poles.weight[number, :count]

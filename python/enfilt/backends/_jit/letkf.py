@@ -66,9 +66,6 @@ def _turn(
         root[j] = a[j]
     mean += start
     if seen:
-        for k in range(n):
-            for j in range(k):
-                s[k, j] = s[j, k]
         inverse_root.solve(s, a, poles, scratch, root, inverse)
         for j in range(n):
             mean += pull[j] * inverse[j]
@@ -84,6 +81,7 @@ def _turn(
 @parallel
 def analyse(
     columns: Array,
+    owners: Array,
     starts: Array,
     indices: Array,
     rho: Array,
@@ -94,10 +92,11 @@ def analyse(
 ) -> None:
     """Overwrite forecasts of components, (n, N), with their analyses; all float64.
 
-    Component i sees ``rows[indices[starts[i]:starts[i + 1]]]``, rows as `LocalObservations.rows`.
+    Those of place i are ``columns[owners[i]:owners[i + 1]]`` and see
+    ``rows[indices[starts[i]:starts[i + 1]]]``, rows as `LocalObservations.rows`.
     """
     for worker in prange(workers):
-        count, members = columns.shape
+        count, members = owners.size - 1, columns.shape[1]
         s, vectors = np.empty((members, members)), np.empty((4, members))
         scratch = inverse_root.scratch_of(members, poles)
         pull = vectors[0]
@@ -111,12 +110,19 @@ def analyse(
                     s[j, k] = 0.0
             for k in range(starts[i], starts[i + 1]):
                 _see(rows[indices[k]], rho[k], s, pull)
-            _turn(columns[i], seen, s, vectors, rotation, poles, scratch)
+            if seen:
+                for k in range(members):
+                    for j in range(k):
+                        s[k, j] = s[j, k]
+                inverse_root.reduce(s, scratch)
+            for c in range(owners[i], owners[i + 1]):
+                _turn(columns[c], seen, s, vectors, rotation, poles, scratch)
 
 
 class _Seen(NamedTuple):
-    """What components see, as `LocalLists`, but by the names that all of them know."""
+    """What places see, as `LocalLists`, but by the names that all of them know."""
 
+    owners: Array
     starts: Array
     names: Array
     weights: Array
@@ -144,13 +150,14 @@ def _call(
     columns = np.array(x[:, components].T, dtype=np.float64, order="C")
     analyse(
         columns,
+        fixed(seen.owners),
         fixed(seen.starts),
         fixed(indices),
         fixed(seen.weights),
         fixed(rows.astype(np.float64, copy=False)),
         fixed(np.empty((0, 0)) if rotation is None else np.ascontiguousarray(rotation)),
         inverse_root.poles(),
-        min(threads(), len(columns)),
+        min(threads(), len(seen.owners) - 1),
     )
     out[:, components] = columns.T
 
@@ -160,9 +167,9 @@ def from_lists(
 ) -> None:
     """Write the analysis of the components of `lists` to their columns of `out`."""
     once, indices = _distinct(lists.indices, len(observations.rows))
-    run = slice(lists.first, lists.first + len(lists.starts) - 1)
-    seen = _Seen(lists.starts, lists.indices, lists.weights)
-    _call(x, run, seen, indices, observations.rows[once], rotation, out)
+    owners = np.arange(len(lists.starts)) if lists.owners is None else lists.owners
+    seen = _Seen(owners, lists.starts, lists.indices, lists.weights)
+    _call(x, lists.columns, seen, indices, observations.rows[once], rotation, out)
 
 
 def from_window(
@@ -204,7 +211,8 @@ def _in_window(window: LocalWindow, components: Array, number: Array) -> _Seen:
     kept = inside & (number[names] >= 0)
     starts = np.zeros(len(components) + 1, np.int64)
     np.cumsum(kept.sum(axis=1), out=starts[1:])
-    return _Seen(starts, names[kept], np.broadcast_to(window.weights, kept.shape)[kept])
+    each = np.arange(len(starts))
+    return _Seen(each, starts, names[kept], np.broadcast_to(window.weights, kept.shape)[kept])
 
 
 def _rows(x: Array, components: Array, observed: ObservedComponents, numbers: Array) -> Array:
