@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         models,
         operators,
         priors,
+        quality,
         state,
         testing,
     )
@@ -82,6 +83,7 @@ __all__ = [
     "operators",
     "presets",
     "priors",
+    "quality",
     "show_config",
     "state",
     "testing",
@@ -103,7 +105,16 @@ _MODULES = {
     name: name
     for name in (
         *("backends", "experiments", "filters", "geometry", "grids", "inflation", "kernels"),
-        *("localization", "metrics", "models", "operators", "priors", "state", "testing"),
+        *(
+            "localization",
+            "metrics",
+            "models",
+            "operators",
+            "priors",
+            "quality",
+            "state",
+            "testing",
+        ),
     )
 } | {"presets": "experiments.presets"}
 

@@ -17,6 +17,7 @@ from .error_statistics import ErrorStatistics
 from .grids import Grid, as_grid
 from .operators import Operator
 from .operators.base import Pointwise
+from .quality import Quality
 
 Array = npt.NDArray[Any]
 
@@ -42,6 +43,9 @@ class Observation(ErrorStatistics, Value):
         coordinates. A `TwinExperiment` passes its model's.
     locations : array_like, (m, k), optional
         Coordinates of the observations, where the operator does not choose components.
+    quality : Quality, optional
+        Which observations an analysis is not to believe, such as
+        ``ef.quality.GrossError(threshold=3)``. Default: it believes all.
 
     Raises
     ------
@@ -73,6 +77,7 @@ class Observation(ErrorStatistics, Value):
     covariance: Any = field(default=None, kw_only=True)
     grid: Any = field(default=None, kw_only=True)
     locations: Any = field(default=None, kw_only=True)
+    quality: Quality | None = field(default=None, kw_only=True)
     _error: ErrorCovariance | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +85,11 @@ class Observation(ErrorStatistics, Value):
             raise TypeError(
                 f"operator={self.operator!r}: expected an observation operator "
                 f"(a function h becomes one by enfilt.operators.Custom(h)), or None"
+            )
+        if not isinstance(self.quality, Quality | None):
+            raise TypeError(
+                f"quality={self.quality!r}: expected a check such as "
+                f"enfilt.quality.GrossError(threshold=3), or None"
             )
         if not isinstance(self.grid, Grid):
             object.__setattr__(self, "grid", _checks.plain("grid", self.grid))

@@ -86,14 +86,26 @@ class EnsembleFilter(Frozen, ABC):
     def facts(self) -> dict[str, float]:
         """What the last analysis says of itself, numbers by name; for most filters nothing.
 
-        ``steps`` where the filter chose their number, ``inflation`` where that is adaptive. The
-        result of a twin experiment holds them cycle by cycle.
+        ``steps`` where the filter chose their number, ``inflation`` where that is adaptive, and
+        how many observations were ``used``, ``missing`` and ``rejected`` where they have a
+        ``quality=``. The result of a twin experiment holds them cycle by cycle.
         """
         return dict(self._memory.facts)
+
+    @property
+    def flags(self) -> npt.NDArray[np.int8] | None:
+        """What became of each observation in the last analysis, (m,), or (B, m) of a batch.
+
+        The entries are those of `enfilt.quality.Flag`. None where observations have no
+        ``quality=``, or nothing was analysed yet.
+        """
+        flags = self._memory.flags
+        return None if flags is None else flags.copy()
 
     def reset(self) -> None:
         """Forget what earlier cycles left behind; a twin experiment calls it when a run begins."""
         self._memory.facts.clear()
+        self._memory.flags = None
         self._memory.tuning.clear()
 
     def _calls_back(self, cycle: Cycle) -> bool:
@@ -284,7 +296,7 @@ class EnsembleFilter(Frozen, ABC):
             rng=_checks.generator("rng", rng),
             backend=backend,
             given=batch(given),
-        )
+        ).screened(batched)
         return cycle, target, shape
 
     def _check_takes_observed(self, given: bool) -> None:
@@ -414,6 +426,7 @@ class EnsembleFilter(Frozen, ABC):
     def _remember(self, cycle: Cycle) -> None:
         """Keep what an analysis has left behind, once it has succeeded."""
         self._memory.facts = cycle.facts
+        self._memory.flags = cycle.flags
         self._memory.tuning |= cycle.tuning
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks, quality
 from ..backends import Backend, ObservedComponents
 from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
@@ -35,12 +36,15 @@ class Memory:
         What follows from the places of components and observations alone.
     lists : KeptLists
         Which observations components see.
+    flags : ndarray of int8, (m,) or (B, m), optional
+        What became of each observation in the last analysis, where `obs` has a quality control.
     """
 
     facts: dict[str, float] = field(default_factory=dict)
     tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
     geometry: self_tuning.Geometry | None = None
     lists: KeptLists = field(default_factory=KeptLists)
+    flags: npt.NDArray[np.int8] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # these are made again
@@ -70,6 +74,8 @@ class Cycle:
         Those found from the ensembles, by the index in the batch.
     tuning : dict
         What `Memory` keeps of this cycle.
+    flags : ndarray of int8, (m,), or (B, m) of a batch, or None
+        What became of each observation, where `obs` has a quality control.
     """
 
     forecast: Array
@@ -83,6 +89,29 @@ class Cycle:
     facts: dict[str, float] = field(default_factory=dict)
     tapers: dict[int, GaspariCohn | ByVariable] = field(default_factory=dict)
     tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
+    flags: npt.NDArray[np.int8] | None = None
+
+    def screened(self, batched: bool) -> Cycle:
+        """Return the cycle without the observations that the quality control of `obs` rejects.
+
+        `batched` tells whether the flags are to be those of a batch.
+        """
+        check = self.obs.quality
+        if check is None:
+            return self
+        pairs = []
+        for b, y in enumerate(self.y):
+            with np.errstate(over="ignore", invalid="ignore"):  # the filter says it better
+                h = self.values(b)
+                mean = h.mean(axis=0, dtype=np.float64)
+                # member by member: no second ensemble of float64 is made
+                square = sum((row - mean) ** 2 for row in h)
+                spread = (square / (len(h) - 1)) ** 0.5
+            pairs.append(quality.screened(check, y, mean, spread, self.obs.r))
+        flags = np.stack([flags for _, flags in pairs])
+        self.facts.update(quality.counts(flags))
+        y = _arrays.namespace(self.y).stack([y for y, _ in pairs])
+        return dataclasses.replace(self, y=y, flags=flags if batched else flags[0])
 
     @functools.cached_property
     def key(self) -> int:

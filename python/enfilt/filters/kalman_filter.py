@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _checks, quality
 from ..inflation import Inflation
 from ..observation import Observation
 from .base import EnsembleFilter
@@ -148,6 +148,7 @@ class KalmanFilter(EnsembleFilter):
         obs.check_seen(values)
         if np.isinf(values).any():
             raise ValueError("y is infinite: expected finite values, or NaN for missing")
+        values = self._screened(obs, values, m, p)
         h, values, r = _observed_matrix(obs, values, m.size)
         with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
             try:
@@ -161,6 +162,18 @@ class KalmanFilter(EnsembleFilter):
             keep = np.eye(m.size) - gain @ h
             updated = keep @ p @ keep.T + (gain * r**2) @ gain.T
             return _finite("y", (m + gain @ innovation).astype(m.dtype), updated)
+
+    def _screened(self, obs: Observation, y: Array, mean: Array, covariance: Matrix) -> Array:
+        """Return y without what the quality control rejects, and remember what that was."""
+        self._memory.flags, self._memory.facts = None, {}
+        if obs.quality is None:
+            return y
+        h = _matrix(obs, mean.size)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_finite` says it better
+            spread = np.sqrt(np.maximum(np.sum(h @ covariance * h, axis=1), 0))
+            y, flags = quality.screened(obs.quality, y, h @ mean, spread, obs.r)
+        self._memory.flags, self._memory.facts = flags, quality.counts(flags)
+        return y
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         for b, forecast in enumerate(cycle.forecast):

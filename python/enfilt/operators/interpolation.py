@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
+from .._values import by_content
 from ..geometry import Grid
 from ._lattice import Lattice, Vector
 from .linear import Linear
 
 
+@by_content
 class Interpolated(NamedTuple):
     """What observes the state at given places, and where that is.
 
