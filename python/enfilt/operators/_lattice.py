@@ -334,7 +334,7 @@ def _by_level(
     for name, n in levels.items():
         order, of_name = np.arange(n), axes
         if vertical is not None:
-            heights = np.asarray(vertical)[:n]
+            heights = np.asarray(vertical[name] if isinstance(vertical, Mapping) else vertical[:n])
             order = np.argsort(heights)
             if not np.diff(heights[order]).all():
                 raise ValueError(f"vertical={heights} of the geometry holds a height twice")
