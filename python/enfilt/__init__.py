@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         quality,
         state,
         testing,
+        transforms,
     )
     from ._config import cmake_dir, config, show_config
     from .experiments import presets
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         KalmanFilter,
         LEnFF,
         ScoreFilter,
+        Transformed,
     )
     from .observation import Observation
 
@@ -68,6 +70,7 @@ __all__ = [
     "Observation",
     "Result",
     "ScoreFilter",
+    "Transformed",
     "Tuning",
     "TwinExperiment",
     "__version__",
@@ -87,6 +90,7 @@ __all__ = [
     "show_config",
     "state",
     "testing",
+    "transforms",
     "tune",
 ]
 
@@ -105,16 +109,8 @@ _MODULES = {
     name: name
     for name in (
         *("backends", "experiments", "filters", "geometry", "grids", "inflation", "kernels"),
-        *(
-            "localization",
-            "metrics",
-            "models",
-            "operators",
-            "priors",
-            "quality",
-            "state",
-            "testing",
-        ),
+        *("localization", "metrics", "models", "operators", "priors", "quality", "state"),
+        *("testing", "transforms"),
     )
 } | {"presets": "experiments.presets"}
 

@@ -125,6 +125,19 @@ class Observation(ErrorStatistics, Value):
         """Return what components the operator chooses; None where it does not, or is none."""
         return None if self.operator is None else self.operator.pointwise(dim)
 
+    def stands_at(self, dim: int) -> Any:
+        """Return the components at whose places observations are, unless `locations` tell them.
+
+        None where the operator tells none.
+        """
+        return None if self.operator is None else self.operator.stands_at(dim)
+
+    def through(self, operator: Operator) -> Observation:
+        """Return the same observations by another operator, without checking again what was."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "operator", operator)
+        return changed
+
     def size(self, dim: int) -> int:
         """Return m, the number of observations of a state of `dim` components.
 
@@ -224,13 +237,13 @@ class Observation(ErrorStatistics, Value):
                 raise ValueError(f"locations has shape {where.shape}: expected {(m, axes)}")
             grid.check_places("locations", where)
             return grid, where
-        form = self.pointwise(dim)
-        if form is None:
+        components = self.stands_at(dim)
+        if components is None:
             raise ValueError(
                 "locations is missing: no operator chooses components, so localization needs "
                 "Observation(..., locations=...) of the observations"
             )
-        return grid, grid.coordinates(form.components)
+        return grid, grid.coordinates(components)
 
     def components(self, dim: int, y: Array) -> ObservedComponents | None:
         """Return observations y (..., m) of states of `dim` components as kernels take them.

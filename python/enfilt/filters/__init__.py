@@ -14,6 +14,7 @@ from .particle import BootstrapPF
 from .paths import PATHS, AffinePath
 from .score_filter import ScoreFilter
 from .ssls import SSLS
+from .transformed import Transformed
 
 __all__ = [
     "ETKF",
@@ -31,6 +32,7 @@ __all__ = [
     "KalmanFilter",
     "LEnFF",
     "ScoreFilter",
+    "Transformed",
 ]
 
 #: Filters by the name that the shell uses.

@@ -43,6 +43,7 @@ class EnsembleFilter(Frozen, ABC):
     _min_members: ClassVar[int] = 2
     _takes_cupy: ClassVar[bool] = False
     _takes_observed: ClassVar[bool] = False
+    _takes_transformed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)

@@ -86,6 +86,7 @@ class IEnKF(EnsembleFilter):
     method: str = "transform"
 
     _takes_observed: ClassVar[bool] = True
+    _takes_transformed: ClassVar[bool] = False
 
     def _check_options(self) -> None:
         if not isinstance(self.model, Model) and not callable(self.model):

@@ -211,14 +211,14 @@ class MASF(PriorFilter):
                 f"MASF carries each component to its own observation, expected std=, or a linear "
                 f"operator"
             )
-        form = obs.pointwise(dim)
-        if form is None and y.size != dim:
+        stand = obs.stands_at(dim)
+        if stand is None and y.size != dim:
             raise ValueError(
                 f"{obs.operator!r} makes {y.size} observations of {dim} components: MASF carries "
                 f"each component to its own, and expected one a component, or a component-wise "
                 f"operator of chosen ones"
             )
-        components = np.arange(dim) if form is None else np.arange(dim)[form.components]
+        components = np.arange(dim) if stand is None else np.arange(dim)[stand]
         gain, values, std = placed(obs, y, components, dim)
         seen = ~np.isnan(y)
         image = np.zeros_like(forecast)

@@ -37,7 +37,7 @@ def placed(
     """
     if not localization.is_none(obs.grid):
         return obs
-    known = obs.pointwise(dim) is not None
+    known = obs.stands_at(dim) is not None
     return obs.at(RegularGrid((dim,)), None if known else np.zeros((m, 1)))
 
 
@@ -96,10 +96,11 @@ def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> Loca
 
 def components(obs: Observation, dim: int) -> Indices | None:
     """Return the components (m,) that observations stand at; None where they have other places."""
-    form = obs.pointwise(dim)
-    if obs.locations is not None or form is None:
+    stand = obs.stands_at(dim)
+    if obs.locations is not None or stand is None:
         return None
-    return np.arange(dim)[form.components]
+    found: Indices = np.arange(dim)[stand]
+    return found
 
 
 def variables(grid: Grid, places: Places, components: Indices | None = None) -> Indices:

@@ -14,7 +14,7 @@ from .._values import same
 from ..grids import Grid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import ByVariable, FromEnsemble, GaspariCohn
-from . import one_factor, spread_factors, taper_range
+from . import neighbours, one_factor, spread_factors, taper_range
 from .one_factor import OneFactor
 from .places import Places
 from .spread_factors import Amounts, Innovations, LocalFactors, NearSums
@@ -91,10 +91,10 @@ class Geometry:
             self.places, self.candidates = before.places, before.candidates
         self.obs = obs
         self.between = not grid.apart
-        form = obs.pointwise(dim)
+        stand = neighbours.components(obs, dim)
         self.order = np.arange(0)
-        if obs.locations is None and form is not None:
-            self.components = np.arange(dim)[form.components]
+        if stand is not None:
+            self.components = stand
             self.order = np.argsort(self.components, kind="stable")
             self.variables = self.places.variables
         else:
@@ -109,7 +109,7 @@ def geometry(memory: Memory, cycle: Cycle) -> Geometry | None:
     obs = cycle.obs
     if obs.grid is None:
         return None
-    if obs.locations is None and obs.pointwise(cycle.forecast.shape[-1]) is None:
+    if obs.locations is None and obs.stands_at(cycle.forecast.shape[-1]) is None:
         return None
     if memory.geometry is None or memory.geometry.obs is not obs:
         memory.geometry = Geometry(cycle, memory.geometry)

@@ -111,6 +111,11 @@ class Operator(ABC):
         """Return the form that compiled kernels evaluate themselves, or None."""
         return None
 
+    def stands_at(self, dim: int) -> Components | None:
+        """Return the components at whose places observations are; None where it tells none."""
+        form = self.pointwise(dim)
+        return None if form is None else form.components
+
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64] | None:
         """Return H, dense (m, D), of an operator h(x) = H x; None for any other."""
         return None

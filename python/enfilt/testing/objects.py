@@ -83,6 +83,7 @@ def _names() -> dict[str, Any]:
     import enfilt as ef  # which imports this module
 
     found: dict[str, Any] = {"np": np, "array": np.array, "inf": np.inf, "nan": np.nan}
-    for module in (ef.operators, ef.grids, ef.inflation, ef.localization, ef.priors, ef.models, ef):
+    modules = (ef.operators, ef.grids, ef.inflation, ef.localization, ef.priors, ef.models)
+    for module in (*modules, ef.transforms, ef):
         found |= vars(module)
     return found
