@@ -79,6 +79,15 @@ VALUES = {
         ef.Observation(operators.Arctan(), 0.5, quality=ef.quality.GrossError(4.0)),
         ef.Observation(operators.Linear(X), 0.5, grid=X.T.copy(), locations=np.zeros((6, 6))),
     ],
+    "transforms": lambda: [
+        *(ef.transforms.Log(0.1), ef.transforms.Logit(0, 2), ef.transforms.RankGaussian(lower=0.0)),
+        ef.Transformed(ef.ETKF(), {"q": ef.transforms.Log()}, {"q": np.array([1, 3])}),
+    ],
+    "states": lambda: [
+        ef.state.Layout({"t": {"x": 8}}, coords={"x": ("x", np.arange(8.0))}),
+        ef.state.Layout({"t": {"x": 8}}).scores(X, X[0])["t"],
+        ef.metrics.of_components(X, X[0]),
+    ],
     "models": lambda: [
         MODEL,
         ef.models.Lorenz63(),
@@ -176,7 +185,8 @@ def test_one_number_of_an_array_makes_a_difference(make):
 def test_every_public_class_is_among_them():
     known = {type(value) for make in VALUES.values() for value in make()}
     homes = (ef, ef.operators, ef.grids, ef.geometry, ef.inflation, ef.localization, ef.models,
-             ef.priors, ef.presets, ef.quality, ef.metrics)  # fmt: skip
+             ef.priors, ef.presets, ef.quality, ef.metrics, ef.state,
+             ef.transforms)  # fmt: skip
     public = {
         value
         for home in homes
