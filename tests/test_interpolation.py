@@ -105,6 +105,17 @@ def test_a_variable_of_one_level_needs_no_height():
     assert np.array_equal(found.operator(STATE), [*without.operator(STATE), *other])
 
 
+def test_each_variable_may_have_heights_of_its_own():
+    heights = {"u": HEIGHTS, "ps": [0.1], "v": HEIGHTS + 1}
+    sphere = Sphere(LONGITUDE, LATITUDE[:, None], vertical=heights, variables=LEVELS)
+    places = RNG.uniform([0, -90, 1], [360, 80, 9], (50, 3))
+    found = interpolate(sphere, places + np.array([0, 0, 1.0]), variable="v").operator(STATE)
+    np.testing.assert_allclose(found, observed(SPHERE, places, variable="v"), atol=1e-12)
+    assert interpolate(sphere, [[0, 0]], variable="ps").locations.tolist() == [[0, 0, 0.1]]
+    with pytest.raises(ValueError, match=r"places\[0\] is .*expected height from 1 to 10"):
+        interpolate(sphere, [[0, 0, 0.5]], variable="v")
+
+
 def test_a_region_ends_where_its_meridians_do():
     region = Sphere(np.arange(350, 371, 5.0), np.arange(40, 61, 5.0)[:, None])
     state = region.coordinates()[:, 0]
@@ -210,6 +221,10 @@ RING = RegularGrid((10,), periodic=False)
         (SPHERE, [[0, 0]], {"variable": "ps", "vectors": ["w"]}, "vectors='w': expected one of"),
         (SPHERE, [[0, 0, 0, 0]], {"variable": "u"}, r"places has shape \(1, 4\): expected"),
         (Sphere(LONGITUDE, LATITUDE[:, None], variables={"u": 2}), [[0, 0]], {}, "2 levels: expec"),
+        (
+            Sphere(LONGITUDE, LATITUDE[:, None], variables={"u": 2}, vertical=[1, 1]),
+            [[0, 0, 1]], {}, "a height twice among the levels of 'u'",
+        ),
         (RING, [[9.0], [9.5]], {}, r"places\[1\] is \(9.5\).*expected coordinate 0 from 0 to 9"),
         (RING, [[-0.5]], {}, "outside the grid"),
         (RING, [[1, 1]], {}, r"places has shape \(1, 2\): expected \(m, 1\)"),

@@ -172,7 +172,7 @@ class Lattice:
         if levels is None:
             variables = range(sphere.size // count)
             return [Variable(k, axes, table + k * count) for k in variables]
-        return _by_level(levels, axes, table, sphere.vertical)
+        return _by_level(sphere, levels, axes, table)
 
     def _parallels(self, knots: Vector, closed: bool) -> Axis:
         """Return the latitudes, which go on to a pole that is as near as they are to each other."""
@@ -327,20 +327,23 @@ def _meridians(knots: Vector) -> tuple[Axis, int]:
 
 
 def _by_level(
-    levels: Mapping[str, int], axes: list[Axis], table: Indices, vertical: Any
+    sphere: Sphere, levels: Mapping[str, int], axes: list[Axis], table: Indices
 ) -> list[Variable]:
     """Return variables that have levels of their own, of which `table` is one."""
     variables, before = [], 0
     for name, n in levels.items():
         order, of_name = np.arange(n), axes
-        if vertical is not None:
-            heights = np.asarray(vertical[name] if isinstance(vertical, Mapping) else vertical[:n])
+        if sphere.vertical is not None:
+            heights = sphere.coordinates((before + order) * table.size)[:, 2]
             order = np.argsort(heights)
             if not np.diff(heights[order]).all():
-                raise ValueError(f"vertical={heights} of the geometry holds a height twice")
+                raise ValueError(
+                    f"geometry has a height twice among the levels of {name!r}, {heights}: "
+                    f"expected each once"
+                )
             of_name = [*axes, Axis("height", heights[order])]
         components = table[..., None] + (before + order) * table.size
-        if vertical is None and n == 1:
+        if sphere.vertical is None and n == 1:
             components = components[..., 0]
         variables.append(Variable(name, of_name, components))
         before += n
