@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,33 +202,30 @@ class Lattice:
             raise TypeError(f"{argument}={names!r}: expected some of {self.names}, in a tuple")
         return {self.code(argument, name) for name in names}
 
-    def located(self, places: Vector, codes: Indices, label: Callable[[int], str]) -> Vector:
-        """Check places (m, k) of variables, and return them.
+    def located(self, places: Vector, codes: Indices) -> tuple[Vector, Indices]:
+        """Return places (m, k) of variables, and which axis each of them is outside of, or -1.
 
         Heights that are missing, of variables of one level, are those of the levels.
-
-        Raises
-        ------
-        ValueError
-            If one is outside the grid; `label` tells how its number is called.
         """
-        places = places.copy()
+        places, off = places.copy(), np.full(len(places), -1)
         for variable, chosen in self._parts(codes):
-            for k, axis in enumerate(variable.axes):
+            for k, axis in reversed([*enumerate(variable.axes)]):
                 values = places[chosen, k]
                 if axis.is_one_level:
                     values[np.isnan(values)] = axis.knots[0]
-                bad = np.flatnonzero(axis.outside(values))
-                if bad.size:
-                    low, high = axis.ends
-                    where = ", ".join(f"{value:.10g}" for value in places[chosen[bad[0]]])
-                    wanted = "a finite number" if axis.closed else f"from {low:.10g} to {high:.10g}"
-                    raise ValueError(
-                        f"{label(int(chosen[bad[0]]))} is ({where}), which is outside the grid: "
-                        f"expected {axis.name} {wanted}"
-                    )
-                places[chosen, k] = values
-        return places
+                    places[chosen, k] = values
+                off[chosen[axis.outside(values)]] = k
+        return places, off
+
+    def refusal(self, label: str, place: Vector, code: int, axis: int) -> ValueError:
+        """Return the error of a place, called `label`, that is outside of an axis."""
+        of = self._variables[code].axes[axis]
+        low, high = of.ends
+        where = ", ".join(f"{value:.10g}" for value in place)
+        wanted = "a finite number" if of.closed else f"from {low:.10g} to {high:.10g}"
+        return ValueError(
+            f"{label} is ({where}), which is outside the grid: expected {of.name} {wanted}"
+        )
 
     def coordinates(self, codes: Indices) -> list[str]:
         """Return the names of the coordinates of places of variables.
@@ -248,8 +245,8 @@ class Lattice:
             names = [axis.name for axis in variable.axes]
         return names
 
-    def matrix(self, places: Vector, codes: Indices, vectors: set[int]) -> Any:
-        """Return H, sparse, of places that were located."""
+    def matrix(self, places: Vector, codes: Indices, vectors: Collection[int]) -> Any:
+        """Return H, sparse, of places that were located, and are not outside."""
         from scipy import sparse  # slow to import, and of no use to most analyses
 
         parts = [

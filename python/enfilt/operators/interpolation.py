@@ -123,7 +123,9 @@ def interpolate(
             f"places has shape {where.shape}: expected (m, {len(names)}), {', '.join(names)} of "
             f"each"
         )
-    where = lattice.located(where, codes, lambda k: f"places[{k}]")
+    where, off = lattice.located(where, codes)
+    for k in np.flatnonzero(off >= 0)[:1]:
+        raise lattice.refusal(f"places[{k}]", where[k], codes[k], off[k])
     of_vectors = lattice.vectors("vectors", vectors)
     return Interpolated(Linear(lattice.matrix(where, codes, of_vectors)), lattice.at(where, codes))
 
