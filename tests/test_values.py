@@ -77,6 +77,7 @@ VALUES = {
     "observations": lambda: [
         OBS,
         ef.Observation(operators.Arctan(), 0.5, quality=ef.quality.GrossError(4.0)),
+        ef.Observations.from_frame({"time": [0, 1], "value": X[0, :2], "error": [1.0, 2.0]}),
         ef.Observation(operators.Linear(X), 0.5, grid=X.T.copy(), locations=np.zeros((6, 6))),
     ],
     "transforms": lambda: [

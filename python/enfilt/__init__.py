@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Transformed,
     )
     from .observation import Observation
+    from .observations import Observations
 
     __version__: str
 
@@ -68,6 +69,7 @@ __all__ = [
     "KalmanFilter",
     "LEnFF",
     "Observation",
+    "Observations",
     "Result",
     "ScoreFilter",
     "Transformed",
@@ -97,6 +99,7 @@ __all__ = [
 # Names are imported when they are first asked for: no one uses all of the library at once.
 _HOMES = {
     "Observation": "observation",
+    "Observations": "observations",
     "Result": "experiments.result",
     "Tuning": "experiments.tuning",
     "TwinExperiment": "experiments.twin",

@@ -373,6 +373,25 @@ def place_calls(draw: Any) -> Call:
     grid = draw(grids(dim))
     name = grid.make.__name__
     if draw(st.booleans()):
+        columns = dict.fromkeys(("time", "value", "error", "x"), ((3,), "f8"))
+        arguments = given_as(draw, columns) | {
+            "geometry": draw(mostly(st.just(grid), st.none())),
+            "window": draw(mostly(numbers(1.0, 0.1), st.sampled_from([None, "6h"]))),
+            "places": draw(mostly(st.just(["x"]), st.sampled_from([None, "x", ["x", "x"], ["y"]]))),
+            "outside": draw(choices("error", "leave out")),
+            "align": draw(choices("centre", "end")),
+        }
+
+        def listed(time: Any, value: Any, error: Any, x: Any, geometry: Any, **options: Any) -> Any:
+            if getattr(error, "dtype", None) == np.float64:
+                error = np.abs(error)
+            frame = {"time": time, "value": value, "error": error, "x": x}
+            found = ef.Observations.from_frame(frame, geometry, **options)
+            return [(window.time, window.obs) for window in found]
+
+        words = ["frame", "window", "places", "outside", "align"]
+        return Call("Observations.from_frame", listed, "", arguments, words=words)
+    if draw(st.booleans()):
         arguments = given_as(draw, {"places": ((3, draw(st.sampled_from([1, 2, 3]))), "f8")})
         arguments["variable"] = draw(mostly(st.sampled_from([None, 0]), st.sampled_from([1, "u"])))
         arguments["geometry"] = grid

@@ -217,6 +217,13 @@ class Lattice:
                 off[chosen[axis.outside(values)]] = k
         return places, off
 
+    def impossible(self, places: Vector, off: Indices) -> Flags:
+        """Return which places that are off an axis are on none of any grid."""
+        value = np.take_along_axis(places, np.maximum(off, 0)[:, None], axis=1)[:, 0]
+        beyond = isinstance(self._geometry, Sphere) & (off == 1) & (np.abs(value) > 90)
+        found: Flags = (off >= 0) & (~np.isfinite(value) | beyond)
+        return found
+
     def refusal(self, label: str, place: Vector, code: int, axis: int) -> ValueError:
         """Return the error of a place, called `label`, that is outside of an axis."""
         of = self._variables[code].axes[axis]
