@@ -97,12 +97,6 @@ def test_a_variable_of_one_level_needs_no_height():
     np.testing.assert_array_equal(with_height.locations, [[10, 20, 5.0], [10, 20, 9.0]])
     without = interpolate(SPHERE, [[10, 20]], variable="ps")
     assert np.array_equal(with_height.operator(STATE), [without.operator(STATE)[0]] * 2)
-    heights = {name: HEIGHTS[:n] for name, n in LEVELS.items()} | {"ps": [1.5]}
-    own = Sphere(LONGITUDE, LATITUDE[:, None], vertical=heights, variables=LEVELS)
-    found = interpolate(own, [[10, 20, np.nan], [10, 20, 5.0]], variable=["ps", "v"])
-    np.testing.assert_array_equal(found.locations, [[10, 20, 1.5], [10, 20, 5.0]])
-    other = interpolate(SPHERE, [[10, 20, 5.0]], variable="v").operator(STATE)
-    assert np.array_equal(found.operator(STATE), [*without.operator(STATE), *other])
 
 
 def test_each_variable_may_have_heights_of_its_own():

@@ -68,6 +68,13 @@ class Observations(Value, Sequence[Window]):
         grid, or ``duplicate``.
     geometry, interpolate, vectors, quality
         As `from_frame` was given them.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> table = {"time": [0, 0, 6], "value": [1.0, 2.0, 0.5], "error": [0.1, 0.1, 0.2]}
+    >>> ef.Observations.from_frame(table)
+    Observations(3 from 0.0 to 6.0, in 2 windows)
     """
 
     times: Array
