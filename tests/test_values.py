@@ -56,6 +56,7 @@ VALUES = {
         ef.localization.ByVariable(((TAPER,),), ((0.5,),)),
         ef.grids.RegularGrid((2, 4), (False, True), (1.0, 2.0)),
         ef.geometry.Sphere([0, 90], [-5, 5], vertical=[1, 2], variables={"u": 2, "ps": 1}),
+        ef.geometry.WithParameters(RING, ["drag"], weight=0.5),
         ef.grids.RegularGrid((2, 4), variables=2, between_variables=False),
         ef.grids.Points(X),
         ef.inflation.Multiplicative(1.1),

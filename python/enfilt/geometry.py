@@ -21,8 +21,9 @@ from .grids import (
     chosen_components,
     places_of,
 )
+from .parameters import WithParameters
 
-__all__ = ["EARTH_RADIUS", "Grid", "Points", "RegularGrid", "Sphere"]
+__all__ = ["EARTH_RADIUS", "Grid", "Points", "RegularGrid", "Sphere", "WithParameters"]
 
 Array = npt.NDArray[Any]
 

@@ -243,7 +243,14 @@ class Observation(ErrorStatistics, Value):
                 "locations is missing: no operator chooses components, so localization needs "
                 "Observation(..., locations=...) of the observations"
             )
-        return grid, grid.coordinates(components)
+        where = grid.coordinates(components)
+        if np.isnan(where).any():
+            k = int(np.flatnonzero(np.isnan(where).any(axis=1))[0])
+            raise ValueError(
+                f"observation {k} is of a parameter, which has no place: localization needs "
+                f"Observation(..., locations=...), or observations of other components"
+            )
+        return grid, where
 
     def components(self, dim: int, y: Array) -> ObservedComponents | None:
         """Return observations y (..., m) of states of `dim` components as kernels take them.

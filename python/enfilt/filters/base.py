@@ -15,9 +15,9 @@ import numpy.typing as npt
 from .. import _arrays, _checks, _memory, backends
 from .._values import Frozen
 from ..backends import Backend
-from ..inflation import AdaptiveRTPS, Inflation, as_inflation
+from ..inflation import Adaptive, AdaptiveRTPS, FiniteSize, Inflation, as_inflation
 from ..observation import Observation
-from . import self_tuning
+from . import parameters, self_tuning
 from .cycle import Array, Cycle, Memory
 from .knobs import Knobs
 
@@ -35,6 +35,7 @@ class EnsembleFilter(Frozen, ABC):
     """
 
     inflation: float | Inflation | None = field(default=1.0, kw_only=True)
+    parameter_inflation: float | Inflation | None = field(default=None, kw_only=True)
     backend: str = field(default="auto", kw_only=True)
     _memory: Memory = field(
         default_factory=Memory, init=False, repr=False, compare=False, kw_only=True
@@ -49,11 +50,25 @@ class EnsembleFilter(Frozen, ABC):
         _checks.python_numbers(self)
         backends.check_name("backend", self.backend)
         self._inflation  # noqa: B018 - made here once, and checked
+        self._parameter_inflation  # noqa: B018
         self._check_options()
 
     @functools.cached_property
     def _inflation(self) -> Inflation:
         return as_inflation(1.0 if self.inflation is None else self.inflation)
+
+    @functools.cached_property
+    def _parameter_inflation(self) -> Inflation:
+        """That of parameters (`geometry.WithParameters`), which the other leaves out."""
+        inflation = as_inflation(
+            1.0 if self.parameter_inflation is None else self.parameter_inflation
+        )
+        if isinstance(inflation, Adaptive | AdaptiveRTPS | FiniteSize):
+            raise TypeError(
+                f"parameter_inflation={self.parameter_inflation!r} follows from innovations: "
+                f"expected a number, Multiplicative, RTPP or RTPS"
+            )
+        return inflation
 
     @abstractmethod
     def _check_options(self) -> None:
@@ -366,9 +381,13 @@ class EnsembleFilter(Frozen, ABC):
         unobserved = xp.isnan(cycle.y).all(axis=-1)
         if cycle.backend.on_device or not unobserved.all():
             with self._overflows(cycle):
-                started = self._adapted(cycle)
+                apart = parameters.count(cycle.obs, shape[-1])
+                started = parameters.not_widened(cycle, self._adapted(cycle), apart)
                 self._update(started, work)
+                kept = work[..., shape[-1] - apart :].copy()
                 self._inflate(started, work)
+                if apart:
+                    parameters.inflate(self._parameter_inflation, started, kept, work)
         cycle.backend.copy_where(unobserved, cycle.forecast, work)
         self._check_result(cycle, work)
         self._remember(cycle)

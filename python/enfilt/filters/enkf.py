@@ -11,6 +11,7 @@ from .. import _checks
 from ..inflation import Inflation
 from ..localization import ByVariable, FromEnsemble, GaspariCohn
 from ..observation import Observation
+from ..parameters import split
 from . import ensemble_space, knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
@@ -130,7 +131,8 @@ class EnKF(EnsembleFilter):
     ) -> None:
         x = cycle.forecast[b]
         members, dim = x.shape
-        grid, places = cycle.obs.places(dim, cycle.y.shape[-1])
+        whole, places = cycle.obs.places(dim, cycle.y.shape[-1])
+        grid, weight = split(whole)
         seen = np.flatnonzero(~np.isnan(cycle.y[b]))
         if seen.size == 0:  # of a batch, others of which hold observations
             out[...] = x
@@ -167,9 +169,13 @@ class EnKF(EnsembleFilter):
             covariance[np.diag_indices(count)] += std**2
         # not Cholesky: a taper on a short ring, or a step, need not be positive definite
         solved = np.linalg.solve(covariance, pull.T).T / (members - 1)
-        for part in ensemble_space.blocks(dim, max(count, members)):
+        parts = [*ensemble_space.blocks(grid.size, max(count, members)), slice(grid.size, dim)]
+        for part in parts:
             block = x[:, part].astype(np.float64)
             cross = values.T @ (block - block.mean(axis=0))
             components = np.arange(part.start, part.stop)
-            cross *= weights(grid.coordinates(components), components)
+            if part.start < grid.size:
+                cross *= weights(grid.coordinates(components), components)
+            else:  # parameters, which have no place
+                cross *= weight
             out[:, part] = block + solved @ cross

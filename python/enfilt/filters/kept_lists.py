@@ -7,6 +7,7 @@ an analysis. What is looked for is looked for once a place, however many compone
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,8 @@ from .._values import same
 from ..backends import LocalLists
 from ..grids import Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn
-from . import neighbours
+from ..parameters import WithParameters
+from . import neighbours, parameters
 from .neighbours import Indices, Places
 
 #: The most bytes that a filter keeps of lists, and as many of the pairs that they are chosen from.
@@ -83,6 +85,16 @@ class KeptLists:
         on_device : bool
             Whether the lists are for a GPU, on which they are longer.
         """
+        if isinstance(grid, WithParameters):
+            placed = at if at is None else (at[0][at[0] < grid.placed.size], at[1])
+            among: dict[str, Any] = {"values": values, "blocks": blocks, "at": placed}
+            parts = self.of(
+                grid.placed, places, seen, localization, **among, each=each, on_device=on_device
+            )
+            if values:
+                return parts
+            apart = parameters.lists(grid, len(places[seen]), each=each or on_device)
+            return itertools.chain(parts, [apart])
         chosen = np.arange(len(places))[seen]
         key = (grid, places[seen], localization, values, blocks, at, each, on_device)
         for known, found in self._lists:

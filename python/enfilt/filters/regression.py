@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays
+from .. import _arrays, parameters
 from ..grids import Grid
 from ..localization import GaspariCohn
 
@@ -109,7 +109,7 @@ def regress_locally(
     width = int(np.clip(_BLOCK // max(observed.size, members**2), 1, 256))
     for start in range(0, unobserved.size, width):
         chosen = unobserved[start : start + width]
-        rho = localization.weight(grid.distances(grid.coordinates(chosen), places))
+        rho = parameters.weights(localization, grid, chosen, places)
         near = np.flatnonzero(rho.any(axis=0))
         nearest, rho = xp.asarray(rho.max(axis=1)), xp.asarray(rho[:, near])
         chosen, seen = xp.asarray(chosen), xp.asarray(observed[near])

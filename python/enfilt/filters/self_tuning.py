@@ -14,6 +14,7 @@ from .._values import same
 from ..grids import Grid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import ByVariable, FromEnsemble, GaspariCohn
+from ..parameters import split
 from . import neighbours, one_factor, spread_factors, taper_range
 from .one_factor import OneFactor
 from .places import Places
@@ -83,7 +84,8 @@ class Geometry:
 
     def __init__(self, cycle: Cycle, before: Geometry | None) -> None:
         obs, dim = cycle.obs, cycle.forecast.shape[-1]
-        grid, where = obs.places(dim, cycle.y.shape[-1])
+        whole, where = obs.places(dim, cycle.y.shape[-1])
+        grid, _ = split(whole)
         if before is None or not same(before.places.grid, grid):
             self.places: Places = Places(grid)
             self.candidates: Candidates = Candidates(self.places)
@@ -246,7 +248,9 @@ class _Tuned:
         count[~astray] = 0
         cycle.tuning[b] = Tuning(places.grid, moments, None, amounts, scatter, count, outliers)
         factor = local.drawn(scatter).ravel()
-        return np.tile(factor, places.variables // known.variables)
+        factor = np.tile(factor, places.variables // known.variables)
+        # parameters, behind the others, are given back what they had: these keep the mean
+        return np.append(factor, np.full(cycle.forecast.shape[-1] - factor.size, factor.mean()))
 
     def _before(self, b: int) -> Tuning:
         """Return what is remembered of one ensemble in this geometry."""

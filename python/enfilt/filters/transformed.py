@@ -101,6 +101,10 @@ class Transformed(EnsembleFilter):
                 f"inflation={self.inflation!r}: expected that of filt, such as "
                 f"Transformed(LETKF(..., inflation=...), ...)"
             )
+        if self.parameter_inflation is not None:
+            raise ValueError(
+                f"parameter_inflation={self.parameter_inflation!r}: expected that of filt"
+            )
         if isinstance(self.transforms, Mapping):
             object.__setattr__(self, "transforms", dict(self.transforms))
             named = dict(self.transforms)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..localization import GaspariCohn
+from ..parameters import WithParameters
 from .base import Array, Estimate, FittedPrior, Noising, Prior, Setting, check_forecast
 
 
@@ -74,6 +75,11 @@ class GaussianPrior(Prior):
                 raise ValueError(
                     "grid is missing: a localized prior needs the places of the components; give "
                     "Observation(..., grid=model.grid), or their coordinates (D, k)"
+                )
+            if isinstance(setting.grid, WithParameters):
+                raise ValueError(
+                    f"grid={setting.grid!r}: expected a geometry without parameters, as a "
+                    f"localized prior has no covariance with what has no place"
                 )
             places = setting.grid.coordinates()
             taper = self.localization.weight(setting.grid.distances(places, places))

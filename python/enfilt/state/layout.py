@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from .. import _checks
 from .._values import Value
-from ..geometry import Grid
+from ..geometry import Grid, WithParameters
 from . import datasets, places, roles
 from .level_scores import LevelScores, by_level
 
@@ -336,7 +337,8 @@ class Layout(Value):
 
         With coordinates of longitude and latitude that is a `geometry.Sphere`, its variables by
         name; else a `geometry.RegularGrid`, for variables that all have the same one to three
-        dimensions.
+        dimensions. Variables without dimensions are parameters (`geometry.WithParameters`), and
+        have to be the last ones.
 
         Parameters
         ----------
@@ -354,14 +356,25 @@ class Layout(Value):
         Raises
         ------
         ValueError
-            If a variable has other dimensions than the sphere, or the grid, can have.
+            If a variable has other dimensions than the sphere, or the grid, can have, or a
+            parameter is not among the last ones.
         """
-        east, north, up = roles.names(self, longitude, latitude, vertical)
+        fields = {name: dims for name, dims in self.variables.items() if dims}
+        alone = [name for name, dims in self.variables.items() if not dims]
+        if alone != list(self.variables)[len(fields) :] or not fields:
+            raise ValueError(
+                f"variables {list(self.variables)}: expected {alone}, which have no dimensions and "
+                f"are parameters, behind others (Layout.from_dataset(dataset, [...]) orders them)"
+            )
+        layout = dataclasses.replace(self, variables=fields) if alone else self
+        east, north, up = roles.names(layout, longitude, latitude, vertical)
+        grid: Grid
         if east is None or north is None:
-            return places.regular(self, periodic)
-        return places.sphere(
-            self, east, north, up, surface, vertical_scale=vertical_scale, distance=distance
-        )
+            grid = places.regular(layout, periodic)
+        else:
+            options = {"vertical_scale": vertical_scale, "distance": distance}
+            grid = places.sphere(layout, east, north, up, surface, **options)
+        return WithParameters(grid, alone) if alone else grid
 
     def _state(self, argument: str, value: npt.ArrayLike) -> Array:
         """Check that an argument is a state (D,), or an ensemble (N, D) of such."""
