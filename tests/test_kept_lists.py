@@ -100,6 +100,20 @@ def test_lists_are_what_distances_say(name, bound, each, monkeypatch):
     assert sum(12 * len(pairs.indices) for pairs in kept._pairs) <= 2 * bound
 
 
+@pytest.mark.parametrize("bound", [kept_lists.KEPT, 100])
+def test_a_taper_by_variable_where_places_do_not_tell_it(bound, monkeypatch):
+    monkeypatch.setattr(kept_lists, "KEPT", bound)
+    grid = ef.geometry.Sphere(
+        np.arange(0, 360, 30), np.array([[-40.0], [10.0], [50.0]]), variables=2
+    )
+    seen, everyone = RNG.permutation(72)[:30], np.arange(72)
+    places, taper = grid.coordinates(seen), by_variable(6000.0, 3500.0)
+    weights = grid.distances(grid.coordinates(), places)
+    wanted = taper.weight(weights, everyone[:, None] // 36, seen // 36)
+    found = KeptLists().of(grid, places, slice(None), taper, at=(everyone, seen))
+    np.testing.assert_allclose(table(found, 72, 30), wanted, atol=1e-14)
+
+
 @pytest.mark.parametrize(("components", "pairs"), [(50, 10**6), (10**6, 300)])
 def test_lists_are_long(components, pairs, monkeypatch):
     monkeypatch.setattr(kept_lists, "_LONG", components)

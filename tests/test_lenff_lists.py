@@ -10,6 +10,7 @@ from pairs import pairs
 from scipy import sparse
 
 import enfilt as ef
+from enfilt.filters import kept_lists
 from enfilt.grids import Points, RegularGrid
 from enfilt.localization import GaspariCohn
 from enfilt.operators import Arctan, Custom, Linear
@@ -55,6 +56,29 @@ def test_coordinates_of_the_user(other_backend, dtype, members, dim, cutoff):
 def test_several_variables(other_backend, dtype, members, together):
     grid = RegularGrid((6, 7), variables=3, between_variables=together)
     compare(other_backend, members, ef.Observation(Arctan(), std=0.3, grid=grid), 2.5, dtype)
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("bound", [kept_lists.KEPT, 2000])
+def test_components_at_one_place(other_backend, dtype, given, bound, monkeypatch):
+    """They share a list, however many there are and wherever they stand; also in several parts."""
+    monkeypatch.setattr(kept_lists, "KEPT", bound)
+    monkeypatch.setattr(kept_lists, "_PAIRS", bound)
+    rng = np.random.default_rng(2)
+    at = rng.permutation(np.repeat(np.arange(60), rng.integers(1, 20, 60)))
+    grid = Points(rng.uniform(0, 12, (60, 2))[at])
+    chosen = rng.permutation(grid.size)[:70]
+    obs = ef.Observation(Arctan() @ ef.operators.Subset(chosen), 0.3, grid=grid)
+    x = rng.standard_normal((21, grid.size)).astype(dtype)
+    y = rng.standard_normal(70).astype(dtype)
+    y[::9] = np.nan
+    options = {"observed": np.arctan(x[:, chosen])} if given else {}
+    found, wanted = (
+        ef.LEnFF(GaspariCohn(1.5), steps=STEPS, backend=b).analysis(x, y, obs, **options)
+        for b in (other_backend, "numpy")
+    )
+    assert np.abs(found - wanted).max() <= tolerance(21, 70, dtype) * np.abs(wanted).max()
+    assert 0 < (found == x).all(axis=0).sum() < grid.size
 
 
 @pytest.mark.parametrize("kind", ["linear", "custom"])

@@ -8,6 +8,8 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <tuple>
+#include <vector>
 
 namespace enfilt::bindings {
 
@@ -57,6 +59,31 @@ struct ObservedArrays {
         return one;
     }
 };
+
+// (first, starts, indices, weights, owners or None, components or None), as LocalLists in
+// python/enfilt/backends/letkf.py
+using ListArrays =
+    std::tuple<index_t, array<std::int64_t>, array<std::int64_t>, array<double>,
+               optional_array<std::int64_t>, optional_array<std::int64_t>>;
+
+inline PlaceLists view(const ListArrays& lists) {
+    const auto& [first, starts, indices, rho, owners, components] = lists;
+    PlaceLists p;
+    p.first = first;
+    p.count = starts.size() - 1;
+    p.starts = starts.data();
+    p.indices = indices.data();
+    p.rho = rho.data();
+    p.owners = data_or_null(owners);
+    p.components = data_or_null(components);
+    return p;
+}
+
+inline std::vector<PlaceLists> views(const std::vector<ListArrays>& parts) {
+    std::vector<PlaceLists> all;
+    for (const ListArrays& part : parts) all.push_back(view(part));
+    return all;
+}
 
 // Points a sampler's problem, made for a batch, to the arrays of ensemble b.
 template <class Problem>

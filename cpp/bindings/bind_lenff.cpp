@@ -34,27 +34,40 @@ void add_lenff(py::module_& m) {
         py::arg("rho").noconvert(), py::arg("observed"));
     m.def(
         "lenff_lists",
-        [](const array<T>& rows, const array<std::int64_t>& starts,
-           const array<std::int64_t>& indices, const array<double>& rho, const array<T>& anomalies,
-           const optional_array<T>& gains, std::optional<array<T>>& moves,
-           std::optional<array<double>>& bounds) {
+        [](array<T>& x, const array<double>& pseudo_times, const array<T>& y,
+           const array<double>& precision, const optional_array<T>& values,
+           std::optional<array<T>>& moved, const std::optional<py::tuple>& operation,
+           const optional_array<std::int64_t>& columns, const std::vector<ListArrays>& of_state,
+           const std::vector<ListArrays>& of_moved,
+           const std::vector<ListArrays>& of_observations) {
             LenffLists<T> p;
-            p.members = rows.shape(1);
-            p.count = rows.shape(0);
-            p.observations = anomalies.shape(0);
-            p.rows = rows.data();
-            p.starts = starts.data();
-            p.indices = indices.data();
-            p.rho = rho.data();
-            p.anomalies = anomalies.data();
-            p.gains = data_or_null(gains);
-            if (moves) p.moves = moves->mutable_data();
-            if (bounds) p.bounds = bounds->mutable_data();
+            p.members = x.shape(0);
+            p.dim = x.shape(1);
+            p.observations = y.size();
+            p.steps = pseudo_times.size();
+            p.x = x.mutable_data();
+            p.pseudo_times = pseudo_times.data();
+            p.y = y.data();
+            p.precision = precision.data();
+            p.values = data_or_null(values);
+            if (moved) p.moved = moved->mutable_data();
+            std::optional<ObservedArrays<T>> observed;
+            if (operation) p.operation = &observed.emplace(*operation).view;
+            p.columns = data_or_null(columns);
+            const auto state = views(of_state), along = views(of_moved),
+                       observations = views(of_observations);
+            p.of_state = state.data();
+            p.of_moved = along.data();
+            p.of_observations = observations.data();
+            p.state_parts = static_cast<index_t>(state.size());
+            p.moved_parts = static_cast<index_t>(along.size());
+            p.observation_parts = static_cast<index_t>(observations.size());
             released([&] { kernels<T>().lenff_lists(p); });
         },
-        py::arg("rows").noconvert(), py::arg("starts").noconvert(), py::arg("indices").noconvert(),
-        py::arg("rho").noconvert(), py::arg("anomalies").noconvert(), py::arg("gains").noconvert(),
-        py::arg("moves").noconvert(), py::arg("bounds").noconvert());
+        py::arg("x").noconvert(), py::arg("pseudo_times").noconvert(), py::arg("y").noconvert(),
+        py::arg("precision").noconvert(), py::arg("values").noconvert(),
+        py::arg("moved").noconvert(), py::arg("operation"), py::arg("columns").noconvert(),
+        py::arg("of_state"), py::arg("of_moved"), py::arg("of_observations"));
 }
 
 }  // namespace

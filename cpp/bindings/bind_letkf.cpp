@@ -47,29 +47,17 @@ void add_letkf(py::module_& m) {
         py::arg("rho").noconvert(), py::arg("observed"));
     m.def(
         "letkf_lists",
-        [](const array<T>& x, array<T>& out, const optional_array<double>& rotation, index_t first,
-           const array<std::int64_t>& starts, const array<std::int64_t>& indices,
-           const array<double>& rho, const optional_array<std::int64_t>& owners,
-           const optional_array<std::int64_t>& components, const array<T>& rows,
-           const array<double>& power) {
+        [](const array<T>& x, array<T>& out, const optional_array<double>& rotation,
+           const ListArrays& lists, const array<T>& rows, const array<double>& power) {
             LetkfLists<T> p;
             set_ensemble<T>(p, x, out, rotation);
-            p.first = first;
-            p.count = starts.size() - 1;
-            p.starts = starts.data();
-            p.indices = indices.data();
-            p.rho = rho.data();
-            p.owners = data_or_null(owners);
-            p.components = data_or_null(components);
+            static_cast<PlaceLists&>(p) = view(lists);
             p.rows = rows.data();
             p.power = power.data();
             released([&] { kernels<T>().letkf_lists(p); });
         },
         py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("rotation").noconvert(),
-        py::arg("first"), py::arg("starts").noconvert(), py::arg("indices").noconvert(),
-        py::arg("rho").noconvert(), py::arg("owners").noconvert(),
-        py::arg("components").noconvert(), py::arg("rows").noconvert(),
-        py::arg("power").noconvert());
+        py::arg("lists"), py::arg("rows").noconvert(), py::arg("power").noconvert());
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ void register_localized(py::module_& m) {
                             address indices, address rho, address rows, const Place& place) {
         return with_type(is_double, [&](auto zero) {
             using T = decltype(zero);
-            LetkfLists<T> p{ensemble_of<T>(x, members, dim, out, rotation)};
+            LetkfLists<T> p{ensemble_of<T>(x, members, dim, out, rotation), {}};
             p.first = first, p.count = count;
             p.starts = at<std::int64_t>(starts), p.indices = at<std::int64_t>(indices);
             p.rho = at<double>(rho), p.rows = at<T>(rows);
@@ -71,7 +71,7 @@ void register_localized(py::module_& m) {
              address bounds, const Place& place) {
               return with_type(is_double, [&](auto zero) {
                   using T = decltype(zero);
-                  LenffLists<T> p;
+                  LenffSums<T> p;
                   p.count = count, p.members = members;
                   p.rows = at<T>(rows);
                   p.starts = at<std::int64_t>(starts), p.indices = at<std::int64_t>(indices);

@@ -204,28 +204,6 @@ void letkf_window(const LetkfWindow<T>& p) {
     });
 }
 
-// Calls body(columns) for runs of the components at `count` places, one of each place a run.
-template <class T, class Body>
-void for_each_run(const LetkfLists<T>& p, index_t place, index_t count, Body&& body) {
-    if (!p.owners) return body(LaneColumns::from(p.first + place, count));
-    index_t most = 0;
-    for (index_t l = 0; l < count; ++l) {
-        const index_t here = p.owners[place + l + 1] - p.owners[place + l];
-        if (here > most) most = here;
-    }
-    for (index_t k = 0; k < most; ++k) {
-        check_interrupt();
-        LaneColumns columns{count, {}, true};
-        for (index_t l = 0; l < count; ++l) {
-            const std::int64_t at = p.owners[place + l] + k;
-            columns.column[l] = at < p.owners[place + l + 1] ? p.components[at] : -1;
-            columns.together = columns.together && columns.column[l] >= 0 &&
-                               columns.column[l] == columns.column[0] + l;
-        }
-        body(columns);
-    }
-}
-
 // The LETKF from lists of what is seen at each place: any geometry and any operator. All components
 // at a place share its local problem.
 template <class T>
@@ -284,7 +262,13 @@ void letkf_lists(const LetkfLists<T>& p) {
                     add(LocalView<T>{local, lanes, slots, shift, ones});
                 }
             },
-            [&](auto&& finish) { for_each_run(p, first, count, finish); });
+            [&](auto&& finish) {
+                const index_t most = most_components(p, first, count);
+                for (index_t k = 0; k < most; ++k) {
+                    check_interrupt();
+                    finish(LaneColumns::at(p, first, count, k));
+                }
+            });
     });
 }
 

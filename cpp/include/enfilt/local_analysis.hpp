@@ -7,7 +7,7 @@
 #pragma once
 
 #include "inverse_root.hpp"
-#include "problem.hpp"
+#include "lane_columns.hpp"
 #include "tiles.hpp"
 
 ENFILT_OPEN
@@ -45,25 +45,6 @@ struct LocalView {
     index_t count;
     const std::int64_t* shift;
     const double* rho;  // a taper the same for all lanes
-};
-
-// Components that are analysed side by side, one of each lane's place; -1: the place has no more.
-struct LaneColumns {
-    index_t count;  // of lanes
-    index_t column[simd<float>::lanes];
-    bool together;  // column[l] = column[0] + l
-
-    static LaneColumns from(index_t first, index_t n) {
-        LaneColumns c{n, {}, true};
-        for (index_t l = 0; l < n; ++l) c.column[l] = first + l;
-        return c;
-    }
-    // Those of lanes [lane, lane + n).
-    LaneColumns part(index_t lane, index_t n) const {
-        LaneColumns c{n, {}, together};
-        for (index_t l = 0; l < n; ++l) c.column[l] = column[lane + l];
-        return c;
-    }
 };
 
 // The local problems of one group, in the precision U.

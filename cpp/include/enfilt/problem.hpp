@@ -186,19 +186,22 @@ struct LetkfWindow : LetkfEnsemble<T> {
     const Observed<T>* observed = nullptr;           // never null
 };
 
-// From lists: place i sees observations indices[starts[i]] .. [starts[i + 1] - 1]. Components
+// Place i sees observations indices[starts[i]] .. [starts[i + 1] - 1]. Components
 // components[owners[i]] .. [owners[i + 1] - 1] are there; where these are null, first + i is.
-template <class T>
-struct LetkfLists : LetkfEnsemble<T> {
+struct PlaceLists {
     index_t first = 0, count = 0;
-    const std::int64_t* owners = nullptr;   // (count + 1,)
-    const std::int64_t* components = nullptr;
-    const std::int64_t* starts = nullptr;   // (count + 1,)
+    const std::int64_t* starts = nullptr;  // (count + 1,)
     const std::int64_t* indices = nullptr;
-    const double* rho = nullptr;            // as indices, above zero
+    const double* rho = nullptr;               // as indices, above zero
+    const std::int64_t* owners = nullptr;      // (count + 1,)
+    const std::int64_t* components = nullptr;  // no component twice
+};
+
+template <class T>
+struct LetkfLists : LetkfEnsemble<T>, PlaceLists {
     // (m, N + 1): anomalies of h, then the innovation, each over r sqrt(N - 1); no missing ones
     const T* rows = nullptr;
-    const double* power = nullptr;          // (m,): sum of squares of a row's anomalies
+    const double* power = nullptr;  // (m,): sum of squares of a row's anomalies
 };
 
 // The localized flow filter on a regular grid: each component sees the same window about it.
@@ -217,18 +220,24 @@ struct LenffWindow {
     const Observed<T>* observed = nullptr;  // never null
 };
 
-// One step's sums of the localized flow filter over the lists of a run of places.
+// The localized flow filter from lists; several of each kind, one for some of the places each.
 template <class T>
 struct LenffLists {
-    index_t members = 0, observations = 0, count = 0;
-    const T* rows = nullptr;                // (count, N): anomalies of x, or of h(x), at the places
-    const std::int64_t* starts = nullptr;   // (count + 1,)
-    const std::int64_t* indices = nullptr;
-    const double* rho = nullptr;            // as indices, above zero
-    const T* anomalies = nullptr;           // (m, N), of h(x)
-    const T* gains = nullptr;               // (m, N): innovations over b + r^2/w; or null
-    T* moves = nullptr;                     // (count, N), given gains
-    double* bounds = nullptr;               // (count,), without them
+    index_t members = 0, dim = 0, observations = 0, steps = 0;
+    T* x = nullptr;                        // (N, D): the forecast, which becomes the analysis
+    const double* pseudo_times = nullptr;  // (steps,) w_k
+    const T* y = nullptr;                  // (m,), none missing
+    const double* precision = nullptr;     // (m,): 1/r^2
+
+    // h(x), (N, m), of the only step; or where it is null, `moved`; or h of the components
+    // `columns` of x.
+    const T* values = nullptr;
+    T* moved = nullptr;  // (N, m): h(x), which moves along; or null
+    const Observed<T>* operation = nullptr;   // of which only the function is used
+    const std::int64_t* columns = nullptr;    // (m,)
+
+    const PlaceLists *of_state = nullptr, *of_moved = nullptr, *of_observations = nullptr;
+    index_t state_parts = 0, moved_parts = 0, observation_parts = 0;
 };
 
 // How an ensemble is widened about its mean; inflation.hpp has the formulas.

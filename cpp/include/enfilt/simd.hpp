@@ -180,6 +180,32 @@ ENFILT_INLINE To bit_cast_vec(From x) {
     return y;
 }
 
+// The first halves of a and b, a lane of each in turn; the second halves.
+#if defined(__clang__)
+template <class T, std::size_t... l>
+ENFILT_INLINE vec_t<T> in_turn_(vec_t<T> a, vec_t<T> b, std::index_sequence<l...>, std::size_t from) {
+    constexpr int lanes = static_cast<int>(sizeof...(l)), half = lanes / 2;
+    if (from == 0)
+        return __builtin_shufflevector(a, b, static_cast<int>(l / 2 + l % 2 * lanes)...);
+    return __builtin_shufflevector(a, b, static_cast<int>(half + l / 2 + l % 2 * lanes)...);
+}
+#else
+template <class T, std::size_t... l>
+ENFILT_INLINE vec_t<T> in_turn_(vec_t<T> a, vec_t<T> b, std::index_sequence<l...>, std::size_t from) {
+    constexpr std::size_t lanes = sizeof...(l), half = lanes / 2;
+    if (from == 0) return __builtin_shuffle(a, b, ivec_t<T>{static_cast<int>(l / 2 + l % 2 * lanes)...});
+    return __builtin_shuffle(a, b, ivec_t<T>{static_cast<int>(half + l / 2 + l % 2 * lanes)...});
+}
+#endif
+template <class T>
+ENFILT_INLINE vec_t<T> first_in_turn(vec_t<T> a, vec_t<T> b) {
+    return in_turn_<T>(a, b, std::make_index_sequence<simd<T>::lanes>{}, 0);
+}
+template <class T>
+ENFILT_INLINE vec_t<T> second_in_turn(vec_t<T> a, vec_t<T> b) {
+    return in_turn_<T>(a, b, std::make_index_sequence<simd<T>::lanes>{}, 1);
+}
+
 // 64-bit words, and the products of the low halves of theirs: one instruction, where a product of
 // whole words, which compilers make of it, is several.
 typedef std::uint64_t words64 __attribute__((vector_size(ENFILT_VECTOR_BYTES)));

@@ -30,6 +30,20 @@ struct LenffGroups {
     Observed<T> observed;
 };
 
+// One step's sums of the localized flow filter over the lists of a run of places.
+template <class T>
+struct LenffSums {
+    index_t members = 0, count = 0;
+    const T* rows = nullptr;  // (count, N): anomalies of x, or of h(x), at the places
+    const std::int64_t* starts = nullptr;  // (count + 1,)
+    const std::int64_t* indices = nullptr;
+    const double* rho = nullptr;   // as indices, above zero
+    const T* anomalies = nullptr;  // (m, N), of h(x)
+    const T* gains = nullptr;      // (m, N): innovations over b + r^2/w; or null
+    T* moves = nullptr;            // (count, N), given gains
+    double* bounds = nullptr;      // (count,), without them
+};
+
 // How an operation is run: scratch memory, and where its kernels are written down.
 struct Run {
     Workspace& workspace;
@@ -61,7 +75,7 @@ struct Kernels {
     static index_t lenff_group();
 
     // All on the device.
-    static void lenff_lists(const LenffLists<T>&, Run);
+    static void lenff_lists(const LenffSums<T>&, Run);
 
     static void misfit(const T* x, index_t members, index_t dim, const Observed<T>&, double* out,
                        Run);

@@ -4,6 +4,7 @@
 //     c_dl = rho_dl (a_d . Y_l) / (N - 1):    b_d = sum_l |c_dl|,    dx_d = sum_l c_dl g_l.
 #pragma once
 
+#include "kernels.hpp"
 #include "platform.hpp"
 
 namespace enfilt::cuda {
@@ -13,7 +14,7 @@ struct LenffListsPass {
     static constexpr unsigned threads = 64;
     static constexpr std::size_t shared_bytes = threads * sizeof(double);
 
-    LenffLists<T> p;  // all of it on the device
+    LenffSums<T> p;  // all of it on the device
 
     Grid grid() const { return {count_of(smaller(p.count, 1 << 20)), 1}; }
 

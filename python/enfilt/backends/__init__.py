@@ -21,6 +21,7 @@ from .base import (
     ScoreSums,
     Stage,
 )
+from .lenff import ListedFlow
 from .letkf import LocalLists, LocalObservations, LocalWindow
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "DiffusionProblem",
     "DiffusionStep",
     "FlowProblem",
+    "ListedFlow",
     "LocalLists",
     "LocalObservations",
     "LocalWindow",

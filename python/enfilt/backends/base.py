@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from . import lenff, letkf
 from .block_function import BlockFunction
+from .lenff import ListedFlow
 from .letkf import LocalLists, LocalObservations, LocalWindow
 
 if TYPE_CHECKING:
@@ -286,12 +287,16 @@ class Backend(ABC):
         return lists
 
     def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
-        """Return b of the places of `lists` in a step of the LEnFF, (n,) in float64."""
+        """Return b of the columns of `lists` in a step of the LEnFF, (n,) in float64."""
         return lenff.bounds(rows, lists, anomalies)
 
     def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
-        """Return how far a step of the LEnFF moves the places of `lists`, (n, N)."""
+        """Return how far a step of the LEnFF moves the columns of `lists`, (n, N)."""
         return lenff.moves(rows, lists, anomalies, gains)
+
+    def lenff_lists(self, problem: ListedFlow, x: Array) -> None:
+        """Move states x (N, D) from the forecast to the LEnFF's analysis, before inflation."""
+        lenff.analyse_lists(problem, x, self)
 
     def letkf_lists(
         self,

@@ -20,6 +20,7 @@ from .base import (
     Stage,
 )
 from .inflation import KINDS, InflationProblem, InnovationSums
+from .lenff import ListedFlow
 from .letkf import LocalLists, LocalObservations, LocalWindow
 from .reduced import ReducedProblem
 
@@ -173,15 +174,25 @@ class CppBackend(Backend):
     ) -> None:
         self.core.lenff_window(x, out, pseudo_times, *window, _parts(observed))
 
-    def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
-        out = np.empty(len(rows))
-        self.core.lenff_lists(rows, *lists[1:4], anomalies, None, None, out)
-        return out
+    def lenff_lists(self, problem: ListedFlow, x: Array) -> None:
+        p, y = problem, problem.y.astype(x.dtype, copy=False)
+        moving = None if p.values is None else p.values.copy(order="C")
 
-    def lenff_moves(self, rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
-        out = np.empty_like(rows)
-        self.core.lenff_lists(rows, *lists[1:4], anomalies, gains, out, None)
-        return out
+        def steps(
+            weights: Array, values: Array | None, observed: ObservedComponents | None
+        ) -> None:
+            self.core.lenff_lists(
+                *(x, weights, y, p.precision, values, moving, _parts(observed), p.components),
+                *(list(p.of_state), [] if moving is None else list(p.of_values)),
+                list(p.of_observations),
+            )
+
+        if p.decorrelate is None and (moving is not None or p.observed is not None):
+            steps(p.pseudo_times, None, None if moving is not None else p.observed)
+            return
+        for k in range(len(p.pseudo_times)):  # h is Python's
+            values = np.ascontiguousarray(p.seen(x, moving), x.dtype)
+            steps(p.pseudo_times[k : k + 1], values, None)
 
     def letkf_lists(
         self,
@@ -191,7 +202,7 @@ class CppBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        self.core.letkf_lists(x, out, rotation, *lists, observations.rows, observations.power)
+        self.core.letkf_lists(x, out, rotation, lists, observations.rows, observations.power)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         out = np.empty(x.shape[0])

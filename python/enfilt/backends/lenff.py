@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .letkf import LocalLists, LocalWindow
+
+if TYPE_CHECKING:
+    from .base import Backend, ObservedComponents
 
 Array = npt.NDArray[Any]
 
@@ -30,41 +36,120 @@ def grouped(window: LocalWindow, size: int) -> LocalWindow:
     return window._replace(offsets=places.astype(np.int64), weights=weights)
 
 
-def products(a: Array, b: Array, lists: LocalLists) -> Array:
-    """Return rho_dl (a_d . b_l)/(N-1) for each pair of `lists`, in float64.
+@dataclass(frozen=True)
+class ListedFlow:
+    """An analysis of the LEnFF where each place has a list of observations.
 
-    Rows d of `a` (n, N) are those the lists are of, rows l of `b` (m, N) those they see.
+    Attributes
+    ----------
+    pseudo_times : ndarray of float64, (steps,)
+        w_k.
+    y : ndarray, (m,)
+        What holds a value; on a GPU, where the host does not know which does, with NaN.
+    precision : ndarray of float64, (m,)
+        1/r^2.
+    of_state, of_values, of_observations : sequence of LocalLists
+        What components see; what values of h(x) that move along see; and what the observations
+        see that these became where correlated errors were taken apart.
+    observe : callable
+        From states (N, D), h(x) of what holds a value, (N, m).
+    values : ndarray, (N, m), optional
+        h(x) that moves along, and is not evaluated.
+    decorrelate : callable, optional
+        Takes values (N, m) apart.
+    observed : ObservedComponents, optional
+        How a kernel evaluates h itself, where it can; in another order, and with what is missing.
+    components : ndarray of int64, (m,), optional
+        Of which components what holds a value is h.
     """
-    first = np.repeat(np.arange(len(lists.starts) - 1), np.diff(lists.starts))
-    members = a.shape[1]
-    dot = np.einsum("ej,ej->e", a[first].astype(np.float64), b[lists.indices].astype(np.float64))
-    result: Array = lists.weights * dot / (members - 1)
-    return result
+
+    pseudo_times: npt.NDArray[np.float64]
+    y: Array
+    precision: npt.NDArray[np.float64]
+    of_state: Sequence[LocalLists]
+    of_values: Sequence[LocalLists]
+    of_observations: Sequence[LocalLists]
+    observe: Callable[[Array], Array]
+    values: Array | None = None
+    decorrelate: Callable[[Array], Array] | None = None
+    observed: ObservedComponents | None = None
+    components: npt.NDArray[np.int64] | None = None
+
+    def seen(self, x: Array, moving: Array | None) -> Array:
+        """Return what is compared with y, (N, m)."""
+        values = self.observe(x) if moving is None else moving
+        return values if self.decorrelate is None else self.decorrelate(values)
 
 
-def sums(values: Array, starts: npt.NDArray[np.int64]) -> Array:
-    """Return the sums of runs ``values[starts[i]:starts[i + 1]]`` along the first axis."""
-    total = np.zeros((len(starts) - 1, *values.shape[1:]))
-    # reduceat takes an empty run for one of its first element
-    filled = np.flatnonzero(np.diff(starts))
-    if filled.size:
-        total[filled] = np.add.reduceat(values, starts[filled], axis=0)
-    return total
+def analyse_lists(problem: ListedFlow, x: Array, kernels: Backend) -> None:
+    """Move states x (N, D) from the forecast to the analysis, with the sums of a backend."""
+    xp = _arrays.namespace(x)
+    y, least = problem.y[:, None], 4 * np.finfo(x.dtype).tiny
+    missing = xp.isnan(y)  # on a GPU; elsewhere none
+    moving = None if problem.values is None else problem.values.copy(order="C")
+
+    def move(z: Array, parts: Sequence[LocalLists], anomalies: Array, gains: Array) -> None:
+        for part in parts:
+            column = xp.ascontiguousarray(z[:, part.columns].T)  # sums go by how numbers lie
+            rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
+            rows = xp.ascontiguousarray(rows, z.dtype)
+            z[:, part.columns] += kernels.lenff_moves(rows, part, anomalies, gains).T
+
+    for w in problem.pseudo_times:
+        values = xp.ascontiguousarray(problem.seen(x, moving).T)
+        mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
+        anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
+        bound = xp.empty((len(values), 1))
+        for part in problem.of_observations:
+            rows = xp.ascontiguousarray(anomalies[part.columns])
+            bound[part.columns, 0] = kernels.lenff_bounds(rows, part, anomalies)
+        with np.errstate(divide="ignore"):  # r^2 is infinite where it is not known, nor y
+            share = bound + 1 / (problem.precision * w)[:, None]
+            innovations = (y - 0.5 * (values + mean)) / share
+        # where the bound is no normal number Y is zero to rounding, and nothing moves
+        gains = xp.where(missing | (bound <= least), 0, innovations).astype(x.dtype)
+        move(x, problem.of_state, anomalies, gains)
+        if moving is not None:
+            move(moving, problem.of_values, anomalies, gains)
+
+
+def covariances(
+    rows: Array, lists: LocalLists, anomalies: Array
+) -> Iterator[tuple[slice, npt.NDArray[np.int64], Array]]:
+    """Yield c_dl = rho_dl (a_d . Y_l)/(N-1), place by place, in float64.
+
+    With it, which of `rows` (n, N) are of the place (d), and which of `anomalies` (m, N) it sees
+    (l). `rows` are those of `lists.columns`.
+    """
+    places = len(lists.starts) - 1
+    owners = np.arange(places + 1) if lists.owners is None else lists.owners
+    for i in range(places):
+        here, pairs = slice(owners[i], owners[i + 1]), slice(lists.starts[i], lists.starts[i + 1])
+        seen = lists.indices[pairs]
+        # no product of matrices: values that stand where a component does move as that, bit for bit
+        a, b = rows[here].astype(np.float64), anomalies[seen].astype(np.float64)
+        products = np.einsum("dj,lj->dl", a, b)
+        yield here, seen, lists.weights[pairs] * products / (rows.shape[1] - 1)
 
 
 def bounds(rows: Array, lists: LocalLists, anomalies: Array) -> Array:
-    """Return b_d = sum_l |rho_dl (Y_d . Y_l)/(N-1)| of the places of `lists`, (n,) in float64.
+    """Return b_d = sum_l |rho_dl (Y_d . Y_l)/(N-1)| of `lists.columns`, (n,) in float64.
 
     `rows` (n, N) are their anomalies of h(x), `anomalies` (m, N) those of all observations.
     """
-    return sums(np.abs(products(rows, anomalies, lists)), lists.starts)
+    result = np.zeros(len(rows))
+    for here, _, covariance in covariances(rows, lists, anomalies):
+        result[here] = np.abs(covariance).sum(axis=1)
+    return result
 
 
 def moves(rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
-    """Return dx_d = sum_l rho_dl (A_d . Y_l)/(N-1) g_l of the places of `lists`, (n, N).
+    """Return dx_d = sum_l rho_dl (A_d . Y_l)/(N-1) g_l of `lists.columns`, (n, N).
 
     `rows` (n, N) are their anomalies of x; `anomalies` Y and `gains` (m, N) are of all
     observations, these (y_l - (h_il + mean_l)/2) / (b_l + r_l^2/w).
     """
-    covariance = products(rows, anomalies, lists)
-    return sums(covariance[:, None] * gains.astype(np.float64)[lists.indices], lists.starts)
+    result = np.zeros(rows.shape)
+    for here, seen, covariance in covariances(rows, lists, anomalies):
+        result[here] = np.einsum("dl,lj->dj", covariance, gains[seen].astype(np.float64))
+    return result

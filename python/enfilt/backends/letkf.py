@@ -58,6 +58,14 @@ class LocalLists(NamedTuple):
             return slice(self.first, self.first + len(self.starts) - 1)
         return self.components
 
+    def each(self) -> LocalLists:
+        """Return a list for each of `columns`."""
+        if self.owners is None:
+            return self
+        place = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.owners))
+        one = np.arange(len(place) + 1)
+        return self.of(place)._replace(owners=one, components=self.components)
+
     def of(self, places: npt.NDArray[np.int64]) -> LocalLists:
         """Return the lists of some places, without their components."""
         counts = np.diff(self.starts)[places]

@@ -243,9 +243,7 @@ class _Pairs:
                 parts = near(None if len(used) == len(self.where) else used)
                 if self.complete:
                     parts = iter([_joined(list(parts))])
-                for part in _shared(_merged(parts), np.searchsorted(used, place)):
-                    assert part.components is not None
-                    yield part._replace(components=here[part.components])
+                yield from _shared(_merged(parts), np.searchsorted(used, place), here)
                 continue
             every = _joined(list(near(None))) if self.complete else None
             ends = np.flatnonzero(np.diff(here, append=-1) != 1) + 1
@@ -343,17 +341,20 @@ def _in_windows(
     if not each and not apart and grid.variables > 1:
         of, rows = np.unique(of % (grid.size // grid.variables), return_inverse=True)
     parts = _merged(neighbours.in_windows(grid, localization, of, seen, blocks, on_device))
-    return parts if rows is None else _shared(parts, rows)
+    return parts if rows is None else _shared(parts, rows, np.arange(len(rows)))
 
 
-def _shared(parts: Iterable[LocalLists], place: Indices) -> Iterator[LocalLists]:
-    """Yield lists of places with the components there; `place` is that of each component."""
-    components = np.argsort(place, kind="stable")
+def _shared(parts: Iterable[LocalLists], place: Indices, here: Indices) -> Iterator[LocalLists]:
+    """Yield lists of places with the components `here`, of each of which `place` is the place."""
+    if all(np.array_equal(numbers, np.arange(len(numbers))) for numbers in (place, here)):
+        yield from parts  # a component is each place's own
+        return
+    components = here[np.argsort(place, kind="stable")]
     before = np.concatenate([[0], np.cumsum(np.bincount(place))])
     for part in parts:
         owners = before[part.first : part.first + len(part.starts)]
-        here = components[owners[0] : owners[-1]]
-        yield part._replace(first=0, owners=owners - owners[0], components=here)
+        there = components[owners[0] : owners[-1]]
+        yield part._replace(first=0, owners=owners - owners[0], components=there)
 
 
 def _merged(parts: Iterable[LocalLists]) -> Iterator[LocalLists]:

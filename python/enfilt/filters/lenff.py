@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks
-from ..backends import LocalLists, LocalWindow
+from ..backends import ListedFlow, LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..inflation import Adaptive, Inflation, as_inflation
 from ..localization import ByVariable, FromEnsemble, GaspariCohn
@@ -270,7 +270,6 @@ class _Lists(NamedTuple):
                 values=values,
                 at=at,
                 blocks=blocks,
-                each=True,
                 on_device=kernels.on_device,
             )
             return [kernels.resident(part) for part in parts]
@@ -286,54 +285,35 @@ class _Lists(NamedTuple):
 
 
 def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
-    """Return the flow of one ensemble where each component has a list of observations."""
-    obs, y, forecast = cycle.obs, cycle.y[b], cycle.forecast[b]
-    kernels, least = cycle.backend, 4 * np.finfo(forecast.dtype).tiny
-    xp = _arrays.namespace(forecast)
-    given = None if cycle.given is None else cycle.given[b][:, lists.seen]
-    precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[lists.seen]
-    m = y.size
+    """Return the flow of one ensemble where each place has a list of observations."""
+    obs, y, forecast, m = cycle.obs, cycle.y[b], cycle.forecast[b], cycle.y.shape[-1]
+    xp, seen = _arrays.namespace(forecast), lists.seen
+    precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[seen]
     # symmetric: no step depends on the order of observations
     decorrelation = obs.decorrelation(y, symmetric=True)
-    y = y[lists.seen]
+    y = y[seen]
     if decorrelation is not None:
-        decorrelation = decorrelation.among(lists.seen, m)
+        decorrelation = decorrelation.among(seen, m)
         y = decorrelation(y)
-    y = y[:, None]
-    missing = xp.isnan(y)  # on a GPU; elsewhere none
-
-    def move(z: Array, parts: list[LocalLists], anomalies: Array, gains: Array) -> None:
-        shifts = []
-        for part in parts:
-            column = z[:, part.columns].T
-            rows = column - column.mean(axis=1, keepdims=True, dtype=np.float64)
-            rows = xp.ascontiguousarray(rows, z.dtype)
-            shifts.append(kernels.lenff_moves(rows, part, anomalies, gains))
-        for part, shift in zip(parts, shifts, strict=True):
-            z[:, part.columns] += shift.T
+    observed, form = cycle.observed, obs.pointwise(forecast.shape[-1])
+    problem = ListedFlow(
+        pseudo_times=np.ones(1),
+        y=xp.ascontiguousarray(y),
+        precision=xp.ascontiguousarray(precision),
+        of_state=lists.of_state,
+        of_values=lists.of_values,
+        of_observations=lists.of_observations,
+        observe=lambda x: obs.observe(x, m)[:, seen],
+        values=None if cycle.given is None else cycle.given[b][:, seen],
+        decorrelate=decorrelation,
+        observed=None if observed is None else observed.of(b),
+        components=None if form is None else np.arange(forecast.shape[-1])[form.components][seen],
+    )
 
     def flow(weights: npt.NDArray[np.float64], x: Array) -> None:
         x[...] = forecast
-        moving = None if given is None else given.copy(order="C")
-        for w in weights if lists.of_state else ():
-            seen = obs.observe(x, m)[:, lists.seen] if moving is None else moving
-            seen = seen if decorrelation is None else decorrelation(seen)
-            values = xp.ascontiguousarray(seen.T)
-            mean = values.mean(axis=1, keepdims=True, dtype=np.float64)
-            anomalies = xp.where(missing, 0, values - mean).astype(x.dtype)
-            bound = xp.concatenate(
-                [
-                    kernels.lenff_bounds(anomalies[p.columns], p, anomalies)
-                    for p in lists.of_observations
-                ]
-            )[:, None]
-            with np.errstate(divide="ignore"):  # r^2 is infinite where it is not known, nor y
-                innovations = (y - 0.5 * (values + mean)) / (bound + 1 / (precision * w)[:, None])
-            # where the bound is no normal number Y is zero to rounding, and nothing moves
-            gains = xp.where(missing | (bound <= least), 0, innovations).astype(x.dtype)
-            move(x, lists.of_state, anomalies, gains)
-            if moving is not None:
-                move(moving, lists.of_values, anomalies, gains)
+        if lists.of_state:
+            cycle.backend.lenff_lists(dataclasses.replace(problem, pseudo_times=weights), x)
 
     return flow
 

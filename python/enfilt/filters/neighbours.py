@@ -187,7 +187,8 @@ def near(
 
 def between_blocks(parts: list[LocalLists], blocks: Indices) -> list[LocalLists]:
     """Return the lists of observations, rows of one block being alike: by their largest weights."""
-    rows = [p.first + np.repeat(np.arange(len(p.starts) - 1), np.diff(p.starts)) for p in parts]
+    parts = [part.each() for part in parts]
+    rows = [np.repeat(np.arange(len(blocks))[p.columns], np.diff(p.starts)) for p in parts]
     row, column = np.concatenate(rows), np.concatenate([p.indices for p in parts])
     weight = np.concatenate([p.weights for p in parts])
     column, row, weight = _whole_blocks(column, row, weight, blocks)

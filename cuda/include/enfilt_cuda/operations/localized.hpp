@@ -56,7 +56,7 @@ void Kernels<T>::lenff_window(const LenffGroups<T>& p, Run run) {
 }
 
 template <class T>
-void Kernels<T>::lenff_lists(const LenffLists<T>& p, Run run) {
+void Kernels<T>::lenff_lists(const LenffSums<T>& p, Run run) {
     if (run.workspace.counts_only()) return;
     const LenffListsPass<T> pass{p};
     run.launch(pass.grid(), pass.shared_bytes, pass);

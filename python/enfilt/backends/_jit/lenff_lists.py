@@ -17,6 +17,7 @@ _PAIRS = 512
 @parallel
 def _bounds(
     rows: Array,
+    owners: Array,
     starts: Array,
     indices: Array,
     rho: Array,
@@ -25,19 +26,21 @@ def _bounds(
     out: Array,
 ) -> None:
     share = 1.0 / (rows.shape[1] - 1)
-    for d in prange(len(rows)):
-        total = 0.0
-        for k in range(starts[d], starts[d + 1]):
-            a, b, dot = rows[d], anomalies[indices[k]], 0.0
-            for j in range(a.size):
-                dot += a[j] * b[j]
-            total += rho[k] * share * abs(dot)
-        out[d] = total
+    for place in prange(len(starts) - 1):
+        for d in range(owners[place], owners[place + 1]):
+            total = 0.0
+            for k in range(starts[place], starts[place + 1]):
+                a, b, dot = rows[d], anomalies[indices[k]], 0.0
+                for j in range(a.size):
+                    dot += a[j] * b[j]
+                total += rho[k] * share * abs(dot)
+            out[d] = total
 
 
 @parallel
 def _moves(
     rows: Array,
+    owners: Array,
     starts: Array,
     indices: Array,
     rho: Array,
@@ -47,17 +50,18 @@ def _moves(
     out: Array,
 ) -> None:
     share = 1.0 / (rows.shape[1] - 1)
-    for d in prange(len(rows)):
-        dx = out[d]
-        dx[:] = 0
-        for k in range(starts[d], starts[d + 1]):
-            a, b, dot = rows[d], anomalies[indices[k]], 0.0
-            for j in range(a.size):
-                dot += a[j] * b[j]
-            factor = dx.dtype.type(rho[k] * share * dot)
-            gain = gains[indices[k]]
-            for j in range(dx.size):
-                dx[j] += factor * gain[j]
+    for place in prange(len(starts) - 1):
+        for d in range(owners[place], owners[place + 1]):
+            dx = out[d]
+            dx[:] = 0
+            for k in range(starts[place], starts[place + 1]):
+                a, b, dot = rows[d], anomalies[indices[k]], 0.0
+                for j in range(a.size):
+                    dot += a[j] * b[j]
+                factor = dx.dtype.type(rho[k] * share * dot)
+                gain = gains[indices[k]]
+                for j in range(dx.size):
+                    dx[j] += factor * gain[j]
 
 
 def bounds(rows: Array, lists: LocalLists, anomalies: Array) -> Array:
@@ -74,8 +78,9 @@ def moves(rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Arr
     return out
 
 
-def _of(lists: LocalLists) -> tuple[Array, Array, Array]:
-    return fixed(lists.starts), fixed(lists.indices), fixed(lists.weights)
+def _of(lists: LocalLists) -> tuple[Array, Array, Array, Array]:
+    owners = np.arange(len(lists.starts)) if lists.owners is None else lists.owners
+    return fixed(owners), fixed(lists.starts), fixed(lists.indices), fixed(lists.weights)
 
 
 def _workers(lists: LocalLists) -> int:
