@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-#: So near to the end of a window, of its length, a time is at it: float64 rounds 0.3 / 0.1.
+#: So near to the end of a window, of its length, a time is at it: (0.4 - 0.1) / 0.1 is beyond 3.
 _AT_END = 1e-9
 
 
