@@ -207,6 +207,15 @@ def test_all_options_reach_the_observations():
         plain[len(plain)]
 
 
+def test_parameters_behind_a_geometry_are_not_interpolated():
+    frame = table(20)
+    behind = made(frame, ef.geometry.WithParameters(SPHERE, ["drag"]))
+    for (_, _, obs), (_, _, plain) in zip(behind, made(frame), strict=True):
+        found = obs.operator(np.append(STATE, 1e9))
+        assert np.array_equal(found, plain.operator(STATE))
+        assert np.array_equal(obs.locations, plain.locations)
+
+
 def test_neither_pandas_nor_xarray_is_imported_for_columns(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "xarray", None)

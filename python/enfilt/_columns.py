@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import _checks
 from .geometry import Grid, Sphere
-from .operators._lattice import Lattice
+from .operators._lattice import Lattice, whole
 
 Array = npt.NDArray[Any]
 Vector = npt.NDArray[np.float64]
@@ -114,6 +114,7 @@ def of_places(geometry: Grid | None, places: Sequence[str] | None) -> list[str]:
         if isinstance(places, str) or not all(isinstance(name, str) for name in places):
             raise TypeError(f"places={places!r}: expected names of columns, such as ['x', 'y']")
         return list(places)
+    geometry = whole(geometry)
     if isinstance(geometry, Sphere):
         return ["longitude", "latitude", "vertical"][: 2 + (geometry.vertical is not None)]
     if geometry is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..geometry import RegularGrid, Sphere
+from ..parameters import split
 
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -109,12 +110,18 @@ class Variable:
     table: Indices
 
 
+def whole(geometry: Any) -> Any:
+    """Return the geometry itself of one that has parameters."""
+    return split(geometry)[0]
+
+
 class Lattice:
     """A geometry of which the places are all crossings of its axes.
 
     Parameters
     ----------
     geometry : RegularGrid or Sphere
+        It may have parameters behind it.
 
     Raises
     ------
@@ -123,7 +130,8 @@ class Lattice:
     """
 
     def __init__(self, geometry: Any) -> None:
-        self._geometry = geometry
+        self._size = getattr(geometry, "size", 0)
+        geometry = self._geometry = whole(geometry)
         #: How far from the pole the last parallels are, by 0 and -1, where the grid goes on.
         self._caps: dict[int, float] = {}
         if isinstance(geometry, RegularGrid):
@@ -261,7 +269,7 @@ class Lattice:
             for variable, chosen in self._parts(codes)
         ]
         rows, columns, values = map(np.concatenate, zip(*itertools.chain(*parts), strict=True))
-        shape = len(places), self._geometry.size
+        shape = len(places), self._size
         matrix = sparse.coo_array((values, (rows, columns)), shape=shape).tocsr()
         matrix.eliminate_zeros()
         return matrix

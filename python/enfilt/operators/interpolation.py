@@ -11,7 +11,6 @@ import numpy.typing as npt
 from .. import _checks
 from .._values import by_content
 from ..geometry import Grid
-from ..parameters import WithParameters, split
 from ._lattice import Lattice, Vector
 from .linear import Linear
 
@@ -113,7 +112,7 @@ def interpolate(
     [[-5.0, 5.0, 0.0], [12.0, 50.0, 7.0]]
     >>> obs = ef.Observation(h, std=[1.0, 0.5], grid=sphere, locations=where)
     """
-    lattice = Lattice(split(geometry)[0])
+    lattice = Lattice(geometry)
     where = _checks.coordinates("places", places)
     codes = _codes(lattice, variable, len(where))
     names = lattice.coordinates(codes)
@@ -128,10 +127,7 @@ def interpolate(
     for k in np.flatnonzero(off >= 0)[:1]:
         raise lattice.refusal(f"places[{k}]", where[k], codes[k], off[k])
     of_vectors = lattice.vectors("vectors", vectors)
-    matrix = lattice.matrix(where, codes, of_vectors)
-    if isinstance(geometry, WithParameters):
-        matrix.resize((len(where), geometry.size))
-    return Interpolated(Linear(matrix), lattice.at(where, codes))
+    return Interpolated(Linear(lattice.matrix(where, codes, of_vectors)), lattice.at(where, codes))
 
 
 def _codes(lattice: Lattice, variable: Any, m: int) -> npt.NDArray[np.int64]:
