@@ -274,6 +274,11 @@ def test_weights_that_do_not_fit():
             layout.scores(x, x[0], weights=weights)
 
 
+def test_squares_that_overflow_are_an_error():
+    with pytest.raises(FloatingPointError, match="squares overflow"):
+        metrics.of_components(np.array([[1e200], [-2e200]]), np.zeros(1))
+
+
 def test_fair_crps_does_not_depend_on_how_many_members():
     """Of members and truths from N(0, 1): E|x - y| - E|x - x'|/2 = 1/sqrt(pi).
 

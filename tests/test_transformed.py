@@ -264,6 +264,20 @@ def test_values_of_a_batch_remember_apart():
     np.testing.assert_allclose(together[1], wanted, rtol=1e-12)
 
 
+def test_gross_errors_are_those_of_the_values_as_they_are():
+    x = ensemble()
+    quality = ef.quality.GrossError(threshold=4)
+    obs = ef.Observation(Every(2), std=0.5, grid=RING, quality=quality)
+    y = np.ones(6)
+    y[2] = 40.0
+    filt = ef.Transformed(ef.LETKF(TAPER), Log())
+    found = filt.analysis(x, y, obs)
+    assert filt.facts["rejected"] == 1
+    assert filt.flags.tolist() == [0, 0, filt.flags[2], 0, 0, 0]
+    y[2] = np.nan
+    np.testing.assert_array_equal(found, filt.analysis(x, y, obs))
+
+
 def test_in_a_twin_experiment():
     model = ef.models.Lorenz96(dim=12, dt=0.05)
 

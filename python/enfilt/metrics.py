@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 
+_OVERFLOW = "ensemble and truth hold numbers whose squares overflow: expected smaller ones"
 # Numbers in a temporary array: small beside an ensemble.
 _BLOCK = 1 << 20
 
@@ -147,9 +148,7 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     if not np.isfinite([*found[:4], deviation]).all():
         _checks.finite("ensemble", x, kernels.all_finite)
         _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
-        raise FloatingPointError(
-            "ensemble and truth hold numbers whose squares overflow: expected smaller ones"
-        )
+        raise FloatingPointError(_OVERFLOW)
     return found._replace(nrmse=found.rmse / deviation) if deviation > 0 else found
 
 
@@ -204,6 +203,8 @@ def of_components(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> ComponentSco
     ------
     TypeError, ValueError
         If an argument does not fit; the message names it.
+    FloatingPointError
+        If the squares of finite numbers overflow.
 
     Examples
     --------
@@ -225,10 +226,13 @@ def of_components(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> ComponentSco
     step = max(1, _BLOCK // members)
     for first in range(0, dim, step):
         part = slice(first, first + step)
-        z = np.sort(x[:, part].astype(np.float64) - reference[part], axis=0)
-        absolute, apart = np.abs(z).mean(axis=0), factor @ z / members
-        found[0, part] = z.mean(axis=0) ** 2
-        found[1, part] = z.var(axis=0, ddof=1) if members > 1 else 0.0
-        found[2, part] = absolute - apart / members
-        found[3, part] = absolute - apart / (members - 1) if members > 1 else np.nan
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
+            z = np.sort(x[:, part].astype(np.float64) - reference[part], axis=0)
+            absolute, apart = np.abs(z).mean(axis=0), factor @ z / members
+            found[0, part] = z.mean(axis=0) ** 2
+            found[1, part] = z.var(axis=0, ddof=1) if members > 1 else 0.0
+            found[2, part] = absolute - apart / members
+            found[3, part] = absolute - apart / (members - 1) if members > 1 else np.nan
+    if not np.isfinite(found[:3]).all():
+        raise FloatingPointError(_OVERFLOW)
     return ComponentScores(*found)

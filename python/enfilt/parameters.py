@@ -139,7 +139,10 @@ class WithParameters(Value, Grid):
 
     def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
         """Return the distances (n, m) between places; 0 to a parameter, wherever."""
-        a, b = np.asarray(a), np.asarray(b)
+        a, b = _checks.numbers("a", a), _checks.numbers("b", b)
+        for name, where in (("a", a), ("b", b)):
+            if where.ndim != 2:
+                raise ValueError(f"{name} has shape {where.shape}: expected (n, k)")
         one, other = (np.flatnonzero(~np.isnan(x).any(axis=-1)) for x in (a, b))
         result: npt.NDArray[np.float64] = np.zeros((len(a), len(b)))
         result[np.ix_(one, other)] = self.placed.distances(a[one], b[other])

@@ -123,7 +123,11 @@ def observed(operator: Spec, dim: int) -> int:
 @st.composite
 def grids(draw: Any, dim: int) -> Any:
     """Draw the places of `dim` components."""
-    kind = draw(st.sampled_from(["ring", "ring", "line", "plane", "points", "odd"]))
+    kind = draw(st.sampled_from(["ring", "ring", "line", "plane", "points", "odd", "more"]))
+    if kind == "more":
+        ring = Spec(ef.grids.RegularGrid, (max(1, dim - 2),))
+        names = mostly(st.sampled_from([2, ["a", "b"]]), st.sampled_from([0, text, None, [2, 2]]))
+        return Spec(ef.geometry.WithParameters, ring, draw(names), draw(numbers(1.0, 0.3)))
     if kind == "points":
         return Spec(ef.grids.Points, draw(mostly(recipes((dim, 2)), odd((dim, 2)))))
     if kind == "odd":
@@ -241,6 +245,7 @@ OPTIONS: dict[str, st.SearchStrategy] = {
     "iterations": counts(1, 3),
     "wtol": numbers(1e-5, 0.1),
     "inflation": inflations(),
+    "parameter_inflation": mostly(st.none(), inflations(), 3),
 }
 
 
@@ -264,6 +269,33 @@ def filters(draw: Any, dim: int, chosen: list[str], kind: Any = None) -> Spec:
         elif (needed and not optional) or draw(st.integers(0, 3)) == 0:
             options[name] = draw(OPTIONS[name])
     return Spec(kind, **options)
+
+
+@st.composite
+def transformed(draw: Any, dim: int, chosen: list[str]) -> Spec:
+    """Draw a filter of transformed variables, most of them such that any number has a transform."""
+    kinds = ef.transforms
+    usual = st.sampled_from(
+        [
+            Spec(kinds.RankGaussian),
+            Spec(kinds.RankGaussian, -1e300, 1e300),
+            Spec(kinds.Logit, -1e4, 1e4),
+            Spec(kinds.Log),
+        ]
+    )
+    transform = draw(mostly(usual, st.sampled_from([None, "log", 1.0])))
+    if draw(st.booleans()):
+        return Spec(ef.Transformed, draw(filters(dim, chosen)), transform)
+    variables = mostly(
+        st.just({"q": slice(0, max(1, dim // 2))}), st.sampled_from([None, {"q": [dim]}, {}])
+    )
+    transforms = Spec(of_q, transform)
+    return Spec(ef.Transformed, draw(filters(dim, chosen)), transforms, draw(variables))
+
+
+def of_q(transform: Any) -> dict[str, Any]:
+    """Return the transform of one variable."""
+    return {"q": transform}
 
 
 def every_backend() -> list[str]:

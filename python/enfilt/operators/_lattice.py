@@ -110,18 +110,13 @@ class Variable:
     table: Indices
 
 
-def whole(geometry: Any) -> Any:
-    """Return the geometry itself of one that has parameters."""
-    return split(geometry)[0]
-
-
 class Lattice:
     """A geometry of which the places are all crossings of its axes.
 
     Parameters
     ----------
     geometry : RegularGrid or Sphere
-        It may have parameters behind it.
+        Also `WithParameters`, which have no place between which anything is.
 
     Raises
     ------
@@ -131,7 +126,7 @@ class Lattice:
 
     def __init__(self, geometry: Any) -> None:
         self._size = getattr(geometry, "size", 0)
-        geometry = self._geometry = whole(geometry)
+        self._geometry = geometry = split(geometry)[0]
         #: How far from the pole the last parallels are, by 0 and -1, where the grid goes on.
         self._caps: dict[int, float] = {}
         if isinstance(geometry, RegularGrid):

@@ -116,9 +116,9 @@ def interpolate(
     where = _checks.coordinates("places", places)
     codes = _codes(lattice, variable, len(where))
     names = lattice.coordinates(codes)
-    if where.shape[1] == len(names) - 1 and names[-1] == "height":
+    if where.shape[1:] == (len(names) - 1,) and names[-1] == "height":
         where = np.column_stack([where, np.full(len(where), np.nan)])
-    if not len(where) or where.shape[1] != len(names):
+    if not len(where) or where.shape[1:] != (len(names),):
         raise ValueError(
             f"places has shape {where.shape}: expected (m, {len(names)}), {', '.join(names)} of "
             f"each"
