@@ -89,7 +89,8 @@ def test_at_grid_points_values_are_theirs_to_the_last_bit():
     assert np.array_equal(h(STATE), STATE)
     assert np.array_equal(where, SPHERE.coordinates())
     grid = RegularGrid((7, 6), spacing=(0.1, 0.3))
-    assert np.array_equal(observed(grid, grid.coordinates()), STATE[:42])
+    for turns in (0, 3):  # which are rounded
+        assert np.array_equal(observed(grid, grid.coordinates() - turns * grid.period), STATE[:42])
 
 
 def test_a_variable_of_one_level_needs_no_height():
@@ -118,6 +119,21 @@ def test_a_region_ends_where_its_meridians_do():
     for place in ([349.0, 50], [10.1, 50], [180, 50], [0, 61], [0, 39.9]):
         with pytest.raises(ValueError, match=r"places\[1\] is .* outside the grid"):
             interpolate(region, [[0, 50], place])
+
+
+def test_a_belt_does_not_reach_the_pole():
+    belt = Sphere(LONGITUDE, np.arange(-60, 61, 10.0)[:, None])
+    for latitude in (65, -61):
+        with pytest.raises(ValueError, match=r"expected latitude from -60 to 60"):
+            interpolate(belt, [[0, latitude]])
+
+
+def test_beyond_the_last_parallel_heights_count_as_elsewhere():
+    state = np.repeat(np.concatenate([HEIGHTS, [0], HEIGHTS]), 72)
+    places = np.column_stack([[0, 70, -200], [75.0, 90, -87], [0.5, 3.3, 8.9]])
+    np.testing.assert_allclose(
+        interpolate(SPHERE, places, variable="v").operator(state), places[:, 2]
+    )
 
 
 def in_space(places):

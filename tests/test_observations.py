@@ -82,16 +82,20 @@ def test_windows_are_what_a_loop_over_the_rows_finds():
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({}, {0.0: [0], 0.1: [1], 0.15: [2], 0.3: [3], 0.7: [4]}),
-        ({"window": 0.1}, {0.0: [0], 0.1: [1, 2], 0.3: [3], 0.7: [4]}),
-        ({"window": 0.1, "align": "end"}, {0.0: [0], 0.1: [1], 0.2: [2], 0.3: [3], 0.7: [4]}),
-        ({"window": 0.2, "start": 0.2}, {0.2: [2, 3], 0.6: [4]}),
-        ({"start": 0.1}, {0.1: [1], 0.15: [2], 0.3: [3], 0.7: [4]}),
+        ({}, {0.0: [0], 0.1: [1], 0.15: [2], 0.3: [3], 0.4: [4]}),
+        ({"window": 0.1}, {0.0: [0], 0.1: [1, 2], 0.3: [3], 0.4: [4]}),
+        ({"window": 0.1, "align": "end"}, {0.0: [0], 0.1: [1], 0.2: [2], 0.3: [3], 0.4: [4]}),
+        (
+            {"window": 0.1, "align": "end", "start": 0.1},
+            {0.1: [1], 0.2: [2], 0.3: [3], 0.4: [4]},
+        ),
+        ({"window": 0.2, "start": 0.2}, {0.2: [2, 3], 0.4: [4]}),
+        ({"start": 0.1}, {0.1: [1], 0.15: [2], 0.3: [3], 0.4: [4]}),
     ],
 )
 def test_a_window_ends_with_its_end(options, wanted):
-    # at 0.3 / 0.1 float64 is beyond the end
-    frame = {"time": [0.0, 0.1, 0.15, 0.3, 0.7], "value": np.arange(5.0), "error": np.ones(5)}
+    # (0.4 - 0.1) / 0.1 is beyond 3
+    frame = {"time": [0.0, 0.1, 0.15, 0.3, 0.4], "value": np.arange(5.0), "error": np.ones(5)}
     found = ef.Observations.from_frame(frame, **options)
     assert {round(time, 10): y.tolist() for time, y, _ in found} == wanted
     assert found.facts["early"] == 5 - sum(map(len, wanted.values()))
@@ -201,6 +205,15 @@ def test_all_options_reach_the_observations():
     assert [window.time for window in plain[-2:]] == [*plain.times[-2:]]
     with pytest.raises(IndexError):
         plain[len(plain)]
+
+
+def test_parameters_behind_a_geometry_are_not_interpolated():
+    frame = table(20)
+    behind = made(frame, ef.geometry.WithParameters(SPHERE, ["drag"]))
+    for (_, _, obs), (_, _, plain) in zip(behind, made(frame), strict=True):
+        found = obs.operator(np.append(STATE, 1e9))
+        assert np.array_equal(found, plain.operator(STATE))
+        assert np.array_equal(obs.locations, plain.locations)
 
 
 def test_neither_pandas_nor_xarray_is_imported_for_columns(monkeypatch):

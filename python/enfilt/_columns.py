@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from . import _checks
 from .geometry import Grid, Sphere
-from .operators._lattice import Lattice
+from .operators._lattice import Lattice, whole
 
 Array = npt.NDArray[Any]
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-#: So near to the end of a window, of its length, a time is at it: float64 rounds 0.3 / 0.1.
+#: So near to the end of a window, of its length, a time is at it: (0.4 - 0.1) / 0.1 is beyond 3.
 _AT_END = 1e-9
 
 
@@ -114,6 +114,7 @@ def of_places(geometry: Grid | None, places: Sequence[str] | None) -> list[str]:
         if isinstance(places, str) or not all(isinstance(name, str) for name in places):
             raise TypeError(f"places={places!r}: expected names of columns, such as ['x', 'y']")
         return list(places)
+    geometry = whole(geometry)
     if isinstance(geometry, Sphere):
         return ["longitude", "latitude", "vertical"][: 2 + (geometry.vertical is not None)]
     if geometry is not None:

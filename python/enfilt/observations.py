@@ -15,7 +15,7 @@ from ._values import Value, by_content, same
 from .geometry import Grid
 from .observation import Observation
 from .operators import Linear
-from .operators._lattice import Lattice
+from .operators._lattice import Lattice, whole
 from .quality import Quality
 
 Array = npt.NDArray[Any]
@@ -338,7 +338,7 @@ def _located(
     if geometry is None or not len(places):
         _checks.finite("places", places)
         return places, np.zeros(len(places), bool)
-    k = geometry.coordinates([0]).shape[1]
+    k = whole(geometry).coordinates([0]).shape[1]
     if lattice is not None:
         names = lattice.coordinates(variable)
         k = len(names)

@@ -110,13 +110,18 @@ class Variable:
     table: Indices
 
 
+def whole(geometry: Any) -> Any:
+    """Return the geometry itself of one that has parameters."""
+    return split(geometry)[0]
+
+
 class Lattice:
     """A geometry of which the places are all crossings of its axes.
 
     Parameters
     ----------
     geometry : RegularGrid or Sphere
-        Also `WithParameters`, which have no place between which anything is.
+        It may have parameters behind it.
 
     Raises
     ------
@@ -126,7 +131,7 @@ class Lattice:
 
     def __init__(self, geometry: Any) -> None:
         self._size = getattr(geometry, "size", 0)
-        self._geometry = geometry = split(geometry)[0]
+        geometry = self._geometry = whole(geometry)
         #: How far from the pole the last parallels are, by 0 and -1, where the grid goes on.
         self._caps: dict[int, float] = {}
         if isinstance(geometry, RegularGrid):
