@@ -8,6 +8,7 @@ import pytest
 from conftest import DTYPES
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special, stats
 
 import enfilt as ef
 from enfilt.localization import FromEnsemble, GaspariCohn
@@ -108,6 +109,8 @@ def test_equal_members_stay_equal_and_bounds_are_kept(values):
     for a in range(len(x)):
         for b in range(len(x)):
             assert np.sign(z[a, 0] - z[b, 0]) == np.sign(x[a, 0] - x[b, 0])
+    rank = stats.rankdata(x, axis=0)
+    np.testing.assert_allclose(z, special.ndtri((rank - 0.5) / len(x)), atol=1e-15)
     np.testing.assert_allclose(t.inverse(z), x, rtol=1e-12)
     assert (t.inverse(z - 50) >= 0).all()
     assert np.isfinite(t.inverse(z + 5)).all()
