@@ -4,8 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from pairs import pairs
 
 import enfilt as ef
+from enfilt import backends
 from enfilt.filters import kept_lists, neighbours
 from enfilt.filters.kept_lists import KeptLists
 from enfilt.grids import Points, RegularGrid
@@ -13,6 +15,8 @@ from enfilt.localization import ByVariable, GaspariCohn
 
 RNG = np.random.default_rng(5)
 CLOUD = RNG.uniform(0, 6, (90, 2))
+ROUND = RNG.uniform(-180, 180, 90), np.append(RNG.uniform(-90, 90, 88), [-90, 90])
+SPHERE = ef.geometry.Sphere(*ROUND)
 APART = RegularGrid((9, 10), variables=2, between_variables=False)
 
 
@@ -63,21 +67,35 @@ GRIDS = {
     "all apart": Points(np.vstack([CLOUD, CLOUD + 0.01])),
     "distances of its own": Doubled(np.tile(CLOUD, (2, 1))),
     "a torus": RegularGrid((9, 10), variables=2),
+    "a channel": RegularGrid((9, 10), periodic=(False, True), spacing=(0.3, 0.9)),
+    "a sphere": SPHERE,
+    "heights": ef.geometry.Sphere(*ROUND, vertical=RNG.uniform(0, 3, 90), vertical_scale=3000.0),
+    "five axes": Points(RNG.uniform(0, 2, (90, 5))),
     "variables apart": APART,
 }
 
 
-@pytest.mark.parametrize("bound", [kept_lists.KEPT, 20_000, 100])
-@pytest.mark.parametrize("name", GRIDS)
-@pytest.mark.parametrize("each", [True, False])
-def test_lists_are_what_distances_say(name, bound, each, monkeypatch):
+CORES = [None] if backends.core() is None else [None, backends.core()]
+
+
+@pairs(
+    {
+        "core": CORES,
+        "bound": [kept_lists.KEPT, 20_000, 100],
+        "name": list(GRIDS),
+        "each": [True, False],
+    }
+)
+def test_lists_are_what_distances_say(core, bound, name, each, monkeypatch):
     monkeypatch.setattr(kept_lists, "KEPT", bound)
+    monkeypatch.setattr(backends, "core", lambda: core)
     grid, kept = GRIDS[name], KeptLists()
     everywhere = grid.coordinates()
     places = np.repeat(grid.coordinates(RNG.integers(0, grid.size, 20)), 2, axis=0)
     places = RNG.permutation(places)
     everything, some, other = np.arange(40), np.arange(0, 40, 3), np.arange(1, 36, 5)
     blocks = RNG.integers(0, 30, 40)
+    unit = 3000.0 if isinstance(grid, ef.geometry.Sphere) else 1.0  # km
     for cutoff, seen, values, blocked in [
         (2.0, some, False, False),
         (2.0, some, False, False),
@@ -87,7 +105,7 @@ def test_lists_are_what_distances_say(name, bound, each, monkeypatch):
         (2.5, everything, True, True),
         (2.5, some, False, False),
     ]:
-        tapers = [GaspariCohn(cutoff)]
+        tapers = [GaspariCohn(unit * cutoff), GaspariCohn(unit * cutoff, taper="step")]
         if grid is APART:
             tapers.append(by_variable(cutoff, 1.2))
         for taper in tapers:
@@ -98,6 +116,47 @@ def test_lists_are_what_distances_say(name, bound, each, monkeypatch):
     held = sum(kept_lists._bytes(parts) for _, parts in kept._lists)
     assert held <= bound
     assert sum(12 * len(pairs.indices) for pairs in kept._pairs) <= 2 * bound
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("reach", [1e-3, 0.3, 1.0, 4.0, 50.0])
+@pytest.mark.parametrize("name", ["line", "far off", "ring", "box", "apart", "sphere", "heights"])
+def test_pairs_are_those_that_all_distances_say(name, reach, core, monkeypatch):
+    """Of thousands of observations, some in one place, about places that may be far from all."""
+    monkeypatch.setattr(backends, "core", lambda: core)
+    draw = np.random.default_rng(1).uniform
+    grid, m = Points(np.zeros((1, 3))), 5000
+    seen = draw(0, 5, (m, 3))
+    if name == "line":
+        grid, seen = Points(np.zeros(1)), draw(0, 3000, (m, 1))
+    elif name == "far off":
+        seen += 1e7
+    elif name == "ring":
+        grid, seen = RegularGrid((40,), spacing=0.3), draw(-9, 30, (m, 1))
+    elif name == "box":
+        grid = RegularGrid((9, 8, 7), periodic=(True, False, True))
+    elif name == "apart":
+        grid = RegularGrid((9, 8), variables=3, between_variables=False)
+        seen[:, 0] //= 2
+    elif name in ("sphere", "heights"):
+        seen[:, 0], seen[:, 1] = draw(-180, 180, m), np.degrees(np.arcsin(draw(-1, 1, m)))
+        seen[:9, 1] = 90
+        heights = {"vertical": [0.0], "vertical_scale": 1e3} if name == "heights" else {}
+        grid, seen = ef.geometry.Sphere([0.0], [0.0], **heights), seen[:, : 2 + len(heights) // 2]
+        reach *= 400
+    seen[40:60] = seen[:20]
+    where = np.vstack([seen[::40], seen[:9]])
+    where[-9:, -1] *= 0.9 if name == "sphere" else 1.7
+    starts, indices, distances = neighbours.pairs(grid, seen, reach, where, 10**9)
+    found = np.full((len(where), m), np.inf)
+    found[np.repeat(np.arange(len(where)), np.diff(starts)), indices] = distances
+    wanted = grid.distances(where, seen)
+    rounding = 1e-9 * max(reach, 1.0)
+    assert (np.isfinite(found) == (wanted < reach))[np.abs(wanted - reach) > rounding].all()
+    inside = np.isfinite(found)
+    np.testing.assert_allclose(found[inside], wanted[inside], atol=rounding)
+    assert inside.any(axis=1).sum() >= 125
+    assert neighbours.pairs(grid, seen, reach, where, len(indices) - 1) is None
 
 
 @pytest.mark.parametrize("bound", [kept_lists.KEPT, 100])
@@ -134,14 +193,14 @@ def test_lists_are_long(components, pairs, monkeypatch):
 @pytest.mark.parametrize("taper", [GaspariCohn(2.0), ef.localization.FromEnsemble()])
 def test_nothing_is_searched_for_twice(make, taper, monkeypatch):
     searches = []
-    near = neighbours.near
+    search = neighbours.pairs
     monkeypatch.setattr(
-        neighbours, "near", lambda *args: (searches.append(args[2]), near(*args))[1]
+        neighbours, "pairs", lambda *args: (searches.append(args[2]), search(*args))[1]
     )
     grid = Points(np.tile(CLOUD, (2, 1)))
     obs = ef.Observation(ef.operators.Every(3), std=0.5, grid=grid)
     filt, y = make(taper), RNG.standard_normal((4, 60))
-    y[2, [3, 5, 8]] = np.nan  # fewer are seen of the same
+    y[0, 7], y[2, [3, 5, 8]] = np.nan, np.nan  # some are missing, and others later
     for values in y:
         forecast = RNG.standard_normal((6, 180)) + 3 * np.sin(np.tile(CLOUD.sum(axis=1), 2))
         analysis = filt.analysis(forecast, values, obs)

@@ -108,5 +108,6 @@ void register_scores(py::module_&);
 void register_models(py::module_&);
 void register_letkf(py::module_&);
 void register_lenff(py::module_&);
+void register_neighbours(py::module_&);
 
 }  // namespace enfilt::bindings

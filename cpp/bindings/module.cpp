@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     enfilt::bindings::register_models(m);
     enfilt::bindings::register_letkf(m);
     enfilt::bindings::register_lenff(m);
+    enfilt::bindings::register_neighbours(m);
 }

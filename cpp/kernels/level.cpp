@@ -52,6 +52,9 @@ void triad(const T* a, const T* b, T k, index_t n, T* c);
 template <class T>
 bool elementary(const char* name, const T* x, index_t n, T* out);
 
+void near_pairs(const NearPairs&);
+void taper_pairs(const TaperPairs&);
+
 template <class T>
 constexpr Kernels<T> kernels = {
     squared_distances<T>,  pairwise_field<T>, flow_analysis<T>,
@@ -89,6 +92,8 @@ const Level ENFILT_JOIN(level_, ENFILT_LEVEL) = {
     kernels<double>,
     available_threads,
     interruptible,
+    near_pairs,
+    taper_pairs,
     share_out,
 };
 

@@ -43,6 +43,8 @@ struct Level {
     int (*threads)();
     // Calls body(context); `interrupt`, or null, can stop the kernels that it calls.
     void (*interruptible)(Interrupt* interrupt, void (*body)(void*), void* context);
+    void (*near_pairs)(const NearPairs&);
+    void (*taper_pairs)(const TaperPairs&);
     // Calls body(context, b) for all b below count, on several threads where that is worth more.
     void (*share_out)(index_t count, bool worth, void (*body)(void*, index_t), void* context);
 };

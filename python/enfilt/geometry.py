@@ -225,7 +225,11 @@ class Sphere(Value, Grid):
         return result
 
     def embedding(self) -> Embedding | None:
-        return Embedding(self._inside, None, self._measured) if type(self) is Sphere else None
+        if type(self) is not Sphere:  # distances of its own
+            return None
+        if self.distance == "chord":
+            return Embedding(self._inside)
+        return Embedding(self._inside, None, self._measured, EARTH_RADIUS)
 
     def _inside(self, places: Array) -> npt.NDArray[np.float64]:
         """Return the coordinates (n, 3) of places in space, and the height as a fourth."""
@@ -242,7 +246,7 @@ class Sphere(Value, Grid):
 
     def _measured(self, a: Array, b: Array, euclidean: Array) -> npt.NDArray[np.float64]:
         """Return the distances of pairs of such coordinates."""
-        if self.distance == "chord" or a.shape[1] == 3:
+        if a.shape[1] == 3:
             return self._along(euclidean)
         chord = np.sqrt(np.sum((a[:, :3] - b[:, :3]) ** 2, axis=1))
         result: npt.NDArray[np.float64] = np.hypot(self._along(chord), a[:, 3] - b[:, 3])

@@ -34,11 +34,15 @@ class Embedding:
     measured : callable, optional
         From coordinates (n, j) of both ends of pairs, and their Euclidean distances (n,), to
         their distances; None: these are.
+    radius : float
+        Of the sphere that the first three coordinates lie on, where distances are along its great
+        circles; or 0.
     """
 
     inside: Callable[[Array], Array]
     period: Array | None = None
     measured: Callable[[Array, Array, Array], Array] | None = None
+    radius: float = 0.0
 
     def tree(self, coordinates: Array) -> Any:
         """Return the tree of coordinates (n, j)."""

@@ -12,6 +12,7 @@
 #include "letkf.hpp"
 #include "lorenz96.hpp"
 #include "navier_stokes.hpp"
+#include "neighbours.hpp"
 #include "reduced.hpp"
 #include "scores.hpp"
 #include "triad.hpp"

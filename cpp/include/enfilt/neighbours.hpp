@@ -80,6 +80,10 @@ class Cells {
     explicit Cells(const NearPairs& p)
         : p_(p), number_(static_cast<std::size_t>(p.observations)),
           where_(static_cast<std::size_t>(p.observations * p.axes)) {
+        if (p.radius > 0) {
+            const double chord = p.reach < 2 * p.radius ? p.reach : 2 * p.radius;
+            longest_ = arc(chord) / chord * (arc(chord) / chord);
+        }
         choose_axes();
         double size = 0.5 * p.reach;
         for (;; size *= 1.25) {  // not many more cells than observations
@@ -101,24 +105,48 @@ class Cells {
         sort(all);
     }
 
-    // Calls body(observation, distance) for those less than the reach from a place.
+    // Calls body(observation) for those less than the reach from a place.
+    template <class Body>
+    void count(const double* x, Body&& body) const {
+        const double most = p_.reach * p_.reach, surely = most * (1 - 1e-9);
+        look(x, [&](index_t s, Apart squares) {
+            if (squares.chord + squares.other >= most * (1 + 1e-9)) return;
+            if (longest_ * squares.chord + squares.other < surely || distance(squares) < p_.reach)
+                body(number_[static_cast<std::size_t>(s)]);
+        });
+    }
+    // Calls body(observation, distance).
     template <class Body>
     void near(const double* x, Body&& body) const {
+        const double most = p_.reach * p_.reach * (1 + 1e-9);
+        look(x, [&](index_t s, Apart squares) {
+            if (squares.chord + squares.other >= most) return;  // chords are shorter than arcs
+            const double d = distance(squares);
+            if (d < p_.reach) body(number_[static_cast<std::size_t>(s)], d);
+        });
+    }
+
+  private:
+    // Squares of the distance along the axes of a sphere, a chord, and along the others.
+    struct Apart {
+        double chord = 0, other = 0;
+    };
+
+    template <class Body>
+    void look(const double* x, Body&& body) const {
         axes_[0].within(x[axes_[0].axis], p_.reach, [&](index_t i) {
             axes_[1].within(x[axes_[1].axis], p_.reach, [&](index_t j) {
                 axes_[2].within(x[axes_[2].axis], p_.reach, [&](index_t k) {
                     const index_t cell = (i * axes_[1].count + j) * axes_[2].count + k;
-                    for (index_t s = begins_[cell]; s < begins_[cell + 1]; ++s) {
-                        const double d = distance(x, where_.get() + s * p_.axes);
-                        if (d < p_.reach) body(number_[static_cast<std::size_t>(s)], d);
-                    }
+                    for (index_t s = begins_[cell]; s < begins_[cell + 1]; ++s)
+                        body(s, apart(x, where_.get() + s * p_.axes));
                 });
             });
         });
     }
 
-  private:
     const NearPairs& p_;
+    double longest_ = 1;  // the square of an arc over its chord's is at most this, within reach
     CellAxis axes_[3];  // the longest; fewer have one cell
     Buffer<index_t> number_;
     Buffer<double> where_;  // as number_
@@ -178,30 +206,33 @@ class Cells {
         begins_[cells] = p_.observations;
     }
 
-    double distance(const double* a, const double* b) const {
-        double square = 0;
+    Apart apart(const double* a, const double* b) const {
+        Apart squares;
         const index_t round = p_.radius > 0 ? 3 : 0;  // axes of a sphere
-        for (index_t k = 0; k < round; ++k) square += (a[k] - b[k]) * (a[k] - b[k]);
-        if (round > 0) {
-            if (!(square < p_.reach * p_.reach)) return p_.reach;  // chords are shorter than arcs
-            const double half = std::sqrt(square) / (2 * p_.radius);
-            const double along = 2 * p_.radius * std::asin(half < 1 ? half : 1);
-            square = along * along;
-        }
+        for (index_t k = 0; k < round; ++k) squares.chord += (a[k] - b[k]) * (a[k] - b[k]);
         for (index_t k = round; k < p_.axes; ++k) {
-            double apart = std::fabs(a[k] - b[k]);
-            if (p_.period && p_.period[k] > 0 && apart > 0.5 * p_.period[k])
-                apart = p_.period[k] - apart;
-            square += apart * apart;
+            double along = std::fabs(a[k] - b[k]);
+            if (p_.period && p_.period[k] > 0 && along > 0.5 * p_.period[k])
+                along = p_.period[k] - along;
+            squares.other += along * along;
         }
-        return std::sqrt(square);
+        return squares;
+    }
+    double distance(Apart squares) const {
+        if (!(p_.radius > 0)) return std::sqrt(squares.other);
+        const double along = arc(std::sqrt(squares.chord));
+        return std::sqrt(along * along + squares.other);
+    }
+    double arc(double chord) const {
+        const double half = chord / (2 * p_.radius);
+        return 2 * p_.radius * std::asin(half < 1 ? half : 1);
     }
 };
 
 }  // namespace neighbours_detail
 
 // Counts, or fills in, the observations near each place, in order.
-inline void near_pairs(const NearPairs& p) {
+inline void find_near(const NearPairs& p) {
     const neighbours_detail::Cells cells(p);
     constexpr index_t run = 64;
     const index_t runs = (p.places + run - 1) / run;
@@ -211,7 +242,7 @@ inline void near_pairs(const NearPairs& p) {
         if (!p.indices) {
             for (index_t i = r * run; i < end; ++i) {
                 std::int64_t count = 0;
-                cells.near(p.where + i * p.axes, [&](index_t, double) { ++count; });
+                cells.count(p.where + i * p.axes, [&](index_t) { ++count; });
                 p.starts[i + 1] = count;
             }
             return;
@@ -233,7 +264,7 @@ inline void near_pairs(const NearPairs& p) {
 }
 
 // Counts, or fills in, which of the pairs weigh something, and how much.
-inline void taper_pairs(const TaperPairs& p) {
+inline void taper_near(const TaperPairs& p) {
     constexpr index_t run = 64;
     const index_t runs = (p.places + run - 1) / run;
     const Team team(runs, p.places > 64);

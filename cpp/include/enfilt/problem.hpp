@@ -204,6 +204,38 @@ struct LetkfLists : LetkfEnsemble<T>, PlaceLists {
     const double* power = nullptr;  // (m,): sum of squares of a row's anomalies
 };
 
+// Which observations are less than a distance from places. Euclidean, with axes whose ends may be
+// joined; or with a radius, of which the first three axes are a sphere's: along great circles.
+struct NearPairs {
+    index_t places = 0, observations = 0, axes = 0;
+    const double* where = nullptr;   // (places, axes)
+    const double* seen = nullptr;    // (observations, axes)
+    const double* period = nullptr;  // (axes,): the length of joined ones, where x lies in [0, it)
+    double radius = 0;               // 0: none
+    double reach = 0;
+
+    std::int64_t* starts = nullptr;   // (places + 1,); counted into [1:], or given and summed up
+    std::int32_t* indices = nullptr;  // in order; null: they are counted
+    double* distances = nullptr;      // as indices
+};
+
+// Which of such pairs weigh something: lists of places, of some of the observations.
+struct TaperPairs {
+    index_t places = 0;
+    const std::int64_t* chosen = nullptr;        // (places,) of the pairs' places; null: all
+    const std::int64_t* begins = nullptr;        // as NearPairs::starts
+    const std::int32_t* observations = nullptr;  // as NearPairs::indices
+    const double* distances = nullptr;
+    const std::int64_t* numbers = nullptr;  // of each observation in the lists, or -1; they increase
+    bool step = false;                      // one within the cutoff; else Gaspari and Cohn's
+    bool varies = false;                    // over observations, by their numbers
+    const double *cutoffs = nullptr, *amplitudes = nullptr;
+
+    std::int64_t* starts = nullptr;   // (places + 1,), as NearPairs::starts
+    std::int64_t* indices = nullptr;  // null: they are counted
+    double* rho = nullptr;
+};
+
 // The localized flow filter on a regular grid: each component sees the same window about it.
 template <class T>
 struct LenffWindow {

@@ -39,6 +39,7 @@ __all__ = [
     "Stage",
     "available",
     "check_name",
+    "core",
     "get",
     "missing",
     "of_arrays",
@@ -132,6 +133,11 @@ def get(name: str = "auto", argument: str = "backend") -> Backend:
     if isinstance(found, ImportError):
         raise found
     return found
+
+
+def core() -> Any:
+    """Return the compiled core's module, None where it is not there."""
+    return getattr(_load("cpp"), "core", None)
 
 
 def of_arrays(name: str, **arrays: object) -> Backend:

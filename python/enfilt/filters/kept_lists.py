@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import backends
 from .._values import same
 from ..backends import LocalLists
 from ..grids import Grid, RegularGrid
@@ -135,7 +136,9 @@ class KeptLists:
         self, grid: Grid, places: Places, chosen: Indices, cutoff: float, values: bool
     ) -> _Pairs:
         """Return pairs that hold what is asked for; or none of them, where they are too many."""
-        reach, looked_for = cutoff, chosen
+        # all, where few are missing: others will be the next time
+        everything = np.arange(len(places))
+        reach, looked_for = cutoff, everything if 2 * len(chosen) > len(places) else chosen
         for i, known in enumerate(self._pairs):
             if not known.same_places(grid, places, values):
                 continue
@@ -146,7 +149,7 @@ class KeptLists:
                 return known
             else:
                 reach = known.reach if known.reach >= cutoff else _HEADROOM * cutoff
-                looked_for = np.union1d(known.observations, chosen)
+                looked_for = np.union1d(known.observations, looked_for)
             del self._pairs[i]
             break
         found = _Pairs.searched(grid, places, looked_for, reach, values)
@@ -200,23 +203,15 @@ class _Pairs:
     ) -> _Pairs:
         seen = places[observations]
         where, row = _distinct(seen if values else grid.coordinates(slice(None)))
-        counts = np.zeros(len(where), np.int64)
-        indices, distances = [np.zeros(0, np.int32)], [np.zeros(0)]
-        size, complete = 0, True
-        for first, about, i, j, distance in neighbours.near(
-            grid, seen, reach, where.__getitem__, len(where)
-        ):
-            size += len(i)
-            if size * (4 + 8) > KEPT:
-                complete, indices, distances = False, indices[:1], distances[:1]
-                break
-            counts[first : first + len(about)] = np.bincount(i, minlength=len(about))
-            indices.append(observations[j].astype(np.int32))
-            distances.append(distance)
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        found = np.concatenate(indices), np.concatenate(distances)
-        pairs = complete, starts, *found
-        return cls(grid, places, values, observations, reach, where, row, *pairs)
+        found = neighbours.pairs(grid, seen, reach, where, KEPT // (4 + 8))
+        if found is None:
+            nothing = np.zeros(len(where) + 1, np.int64), np.zeros(0, np.int32), np.zeros(0)
+            return cls(grid, places, values, observations, reach, where, row, False, *nothing)
+        starts, indices, distances = found
+        if len(observations) < len(places):
+            indices = observations.astype(np.int32)[indices]
+        pairs = starts, indices, distances
+        return cls(grid, places, values, observations, reach, where, row, True, *pairs)
 
     def same_places(self, grid: Grid, places: Places, values: bool) -> bool:
         """Return whether these are pairs of the same places."""
@@ -235,15 +230,14 @@ class _Pairs:
         rows = self.row
         if self.values and len(chosen) < len(rows):
             rows = rows[np.searchsorted(self.observations, chosen)]
-        for here, weight in self._tapers(len(rows), chosen, localization, at):
+        for here, taper in self._tapers(len(rows), chosen, localization, at):
             place = rows[here]
-            near = functools.partial(self._near, chosen, localization.cutoff, weight, blocks)
+            near = functools.partial(self._near, chosen, localization.cutoff, taper, blocks)
             if not each:
                 used = np.unique(place)
                 parts = near(None if len(used) == len(self.where) else used)
-                if self.complete:
-                    parts = iter([_joined(list(parts))])
-                yield from _shared(_merged(parts), np.searchsorted(used, place), here)
+                parts = iter([_joined(list(parts))]) if self.complete else _merged(parts)
+                yield from _shared(parts, np.searchsorted(used, place), here)
                 continue
             every = _joined(list(near(None))) if self.complete else None
             ends = np.flatnonzero(np.diff(here, append=-1) != 1) + 1
@@ -260,36 +254,50 @@ class _Pairs:
         chosen: Indices,
         localization: GaspariCohn | ByVariable,
         at: tuple[Indices, Indices] | None,
-    ) -> Iterator[tuple[Indices, Callable[[Places, Indices], Places]]]:
+    ) -> Iterator[tuple[Indices, _Taper]]:
         """Yield components of one taper, and their weights at distances of some of `chosen`."""
         if isinstance(localization, GaspariCohn):
-            weight = localization.weight
-            yield np.arange(size), lambda distance, observation: weight(distance)
+            yield np.arange(size), _Taper([localization], [1.0], None)
             return
         of = self.places[chosen] if self.values else self.grid.coordinates(slice(None))
         stand = (None, None) if at is None else at
         variable = neighbours.variables(self.grid, of, stand[0])
         by = neighbours.variables(self.grid, self.places[chosen], stand[1])
         for now in np.unique(variable).tolist():
-            yield (
-                np.flatnonzero(variable == now),
-                functools.partial(_between, localization, now, by),
-            )
+            taper = _Taper(localization.tapers[now], localization.amplitudes[now], by)
+            yield np.flatnonzero(variable == now), taper
 
     def _near(
         self,
         chosen: Indices,
         cutoff: float,
-        weight: Callable[[Places, Indices], Places],
+        taper: _Taper,
         blocks: Indices | None,
         places: Indices | None,
     ) -> Iterator[LocalLists]:
         """Yield the lists of runs of places, or of some of them."""
+        core = backends.core()
+        if self.complete and core is not None and taper.form is not None:
+            numbers = self._numbers(chosen)
+            pairs = self.starts, self.indices, self.distances
+            found = LocalLists(0, *core.taper_pairs(places, *pairs, numbers, *taper.form))
+            if blocks is not None:
+                count = len(found.starts) - 1
+                row = np.repeat(np.arange(count), np.diff(found.starts))
+                found = neighbours.listed(0, count, row, *found[2:4], blocks=blocks)
+            yield found
+            return
         for first, count, row, observation, distance in self._within(chosen, cutoff, places):
-            weights = weight(distance, observation)
+            weights = taper.weight(distance, observation)
             if not (kept := weights > 0).all():
                 row, observation, weights = row[kept], observation[kept], weights[kept]
             yield neighbours.listed(first, count, row, observation, weights, blocks=blocks)
+
+    def _numbers(self, chosen: Indices) -> Indices:
+        """Return the number of each place among those chosen, or -1."""
+        number = np.full(len(self.places), -1)
+        number[chosen] = np.arange(len(chosen))
+        return number
 
     def _within(
         self, chosen: Indices, cutoff: float, places: Indices | None
@@ -302,8 +310,7 @@ class _Pairs:
             ):
                 yield first, len(about), i, j, distance
             return
-        number = np.full(len(self.places), -1)
-        number[chosen] = np.arange(len(chosen))
+        number = self._numbers(chosen)
         wanted = np.arange(len(self.where)) if places is None else places
         for first in range(0, len(wanted), _ROWS):
             run = wanted[first : first + _ROWS]
@@ -319,11 +326,47 @@ class _Pairs:
             yield first, len(run), row, observation, distance
 
 
-def _between(
-    localization: ByVariable, of: int, by: Indices, distance: Places, observation: Indices
-) -> Places:
-    """Return the weights of components of one variable and observations of the variables `by`."""
-    return localization.weight(distance, of, by[observation])
+@dataclass(frozen=True)
+class _Taper:
+    """The weights of components of one variable, and observations of any.
+
+    Attributes
+    ----------
+    tapers, amplitudes : sequence
+        By the variable of an observation; one where all are alike.
+    by : ndarray of int64, (m,), optional
+        The variables of observations.
+    """
+
+    tapers: Sequence[GaspariCohn]
+    amplitudes: Sequence[float]
+    by: Indices | None
+
+    def weight(self, distance: Places, observation: Indices) -> Places:
+        """Return the weights at distances of observations, by their numbers."""
+        if self.by is None:
+            return self.tapers[0].weight(distance)
+        weights, by = np.zeros_like(distance), self.by[observation]
+        for v, (taper, amplitude) in enumerate(zip(self.tapers, self.amplitudes, strict=True)):
+            of = by == v
+            weights[of] = amplitude * taper.weight(distance[of])
+        return weights
+
+    @functools.cached_property
+    def form(self) -> tuple[bool, Places, Places] | None:
+        """Whether weights are one within the cutoff; cutoffs, and weights at distance 0.
+
+        These are of each observation, or of all; None where there is a taper of the user's.
+        """
+        kinds = {type(taper) for taper in self.tapers}
+        forms = {"step" if t.cutoff == np.inf else t.taper for t in self.tapers}
+        if kinds != {GaspariCohn} or forms not in ({"step"}, {"gaspari-cohn"}):
+            return None
+        cutoffs = np.array([float(taper.cutoff) for taper in self.tapers])
+        amplitudes = np.array(self.amplitudes, np.float64)
+        if self.by is not None:
+            cutoffs, amplitudes = cutoffs[self.by], amplitudes[self.by]
+        return forms == {"step"}, cutoffs, amplitudes
 
 
 def _in_windows(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import backends
 from ..backends import LocalLists, LocalWindow
-from ..grids import Grid, RegularGrid
+from ..grids import Embedding, Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
 
@@ -169,7 +171,7 @@ def near(
     most : int
         At most so many at a time.
     """
-    search = _tree(grid, places, reach)
+    search = _search(grid, places, reach)
     if search is None:
         most = max(1, min(most, _PAIRS // len(places)))
     for first in range(0, size, most):
@@ -179,10 +181,32 @@ def near(
             i, j = np.nonzero(table < reach)
             yield first, where, i, j, table[i, j]
             continue
-        i, j, distance = search(where)
-        inside = np.flatnonzero(distance < reach)
-        inside = inside[np.argsort(i[inside] * np.int64(len(places)) + j[inside])]
-        yield first, where, i[inside], j[inside], distance[inside]
+        starts, indices, distances = search.pairs(where)
+        i = np.repeat(np.arange(len(where)), np.diff(starts))
+        yield first, where, i, indices.astype(np.int64), distances
+
+
+def pairs(grid: Grid, places: Places, reach: float, where: Places, most: int) -> Any:
+    """Return pairs as `near` does, of all of `where` (n, k); None where they are more than `most`.
+
+    Where the pairs of each place begin (n + 1,); then the places that were looked for, and their
+    distances.
+    """
+    search = _search(grid, places, reach)
+    if search is not None and search.core is not None:
+        return search.pairs(where, most)
+    counts = np.zeros(len(where), np.int64)
+    indices, distances = [np.zeros(0, np.int32)], [np.zeros(0)]
+    size = 0
+    for first, about, i, j, distance in near(grid, places, reach, where.__getitem__, len(where)):
+        size += len(i)
+        if size > most:
+            return None
+        counts[first : first + len(about)] = np.bincount(i, minlength=len(about))
+        indices.append(j.astype(np.int32))
+        distances.append(distance)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return starts, np.concatenate(indices), np.concatenate(distances)
 
 
 def between_blocks(parts: list[LocalLists], blocks: Indices) -> list[LocalLists]:
@@ -317,32 +341,49 @@ def _in_windows(
     return LocalLists(first, starts, observations[kept], weight[chosen[kept]])
 
 
-def _tree(grid: Grid, places: Places, reach: float) -> Any:
-    """Return a search for pairs within the cutoff, or None where a tree is of no use."""
-    found = grid.embedding()
-    if reach == np.inf or found is None:
-        return None
-    embedding, apart = found, grid.apart
-    if apart:
-        # variables farther from each other than any places that are looked for; they are no ring
-        period = None if found.period is None else np.append(found.period, 0.0)
-        embedding = dataclasses.replace(found, period=period)
+class _Search:
+    """Looks for places within a distance: in the compiled core, or by SciPy's tree."""
 
-    def coordinates(points: Places) -> Places:
-        inside = found.inside(points)
-        return np.column_stack([inside, 2 * reach * points[:, 0]]) if apart else inside
+    def __init__(self, grid: Grid, embedding: Embedding, places: Places, reach: float) -> None:
+        self._embedding, self._reach, self._apart = embedding, reach, grid.apart
+        self._places, self._seen = places, self._coordinates(places)
+        self.core = backends.core()
+        if self.core is None:
+            self._tree = self._periodic.tree(self._seen)
 
-    seen = coordinates(places)
-    observations = embedding.tree(seen)
+    @functools.cached_property
+    def _periodic(self) -> Embedding:
+        """With an axis more where variables are apart; it is no ring."""
+        period = self._embedding.period
+        if not self._apart or period is None:
+            return self._embedding
+        return dataclasses.replace(self._embedding, period=np.append(period, 0.0))
 
-    def search(where: Places) -> tuple[Any, Any, Any]:
-        about = coordinates(where)
-        pairs = embedding.tree(about).sparse_distance_matrix(
-            observations, reach, output_type="ndarray"
+    def _coordinates(self, points: Places) -> Places:
+        inside = self._embedding.inside(points)
+        if self._apart:
+            # variables farther from each other than any places that are looked for
+            inside = np.column_stack([inside, 2 * self._reach * points[:, 0]])
+        return np.ascontiguousarray(inside)
+
+    def pairs(self, where: Places, most: int = 1 << 62) -> Any:
+        """Return pairs as the function does."""
+        about, embedding = self._coordinates(where), self._periodic
+        if self.core is not None:
+            period, radius = embedding.period, embedding.radius
+            return self.core.near_pairs(about, self._seen, period, radius, self._reach, most)
+        found = embedding.tree(about).sparse_distance_matrix(
+            self._tree, self._reach, output_type="ndarray"
         )
-        if apart:
-            pairs = pairs[where[pairs["i"], 0] == places[pairs["j"], 0]]
-        i, j = pairs["i"], pairs["j"]
-        return i, j, embedding.distances(about[i], seen[j], pairs["v"])
+        i, j = found["i"], found["j"]
+        distance = embedding.distances(about[i], self._seen[j], found["v"])
+        inside = np.flatnonzero(distance < self._reach)
+        inside = inside[np.argsort(i[inside] * np.int64(len(self._seen)) + j[inside])]
+        starts = np.searchsorted(i[inside], np.arange(len(where) + 1))
+        return starts, j[inside].astype(np.int32), distance[inside]
 
-    return search
+
+def _search(grid: Grid, places: Places, reach: float) -> _Search | None:
+    """Return a search for pairs within the cutoff, or None where one is of no use."""
+    found = grid.embedding()
+    return None if reach == np.inf or found is None else _Search(grid, found, places, reach)
