@@ -475,7 +475,8 @@ def test_metrics(cuda, dtype, size):
     found = ef.metrics.score(cuda.asarray(x), cuda.asarray(truth.astype(dtype)))
     expected = ef.metrics.score(x, truth.astype(dtype), backend="numpy")
     assert np.array_equal(found.rank_histogram, expected.rank_histogram)
-    for name in ("rmse", "spread", "crps", "energy_score"):
+    pairs_of_members = ("fair_crps",) if size[0] > 1 else ()
+    for name in ("rmse", "spread", "crps", "energy_score", *pairs_of_members):
         assert abs(getattr(found, name) - getattr(expected, name)) <= 20 * eps(dtype) * (
             1 + abs(getattr(expected, name))
         )
@@ -630,6 +631,10 @@ LISTS = {
     ),
     "Linear": (ef.operators.Linear(PAIRS), {"grid": LINE, "locations": BETWEEN}),
     "Custom": (ef.operators.Custom(pairs_of_neighbours), {"grid": LINE, "locations": BETWEEN}),
+    "parameters": (
+        ef.operators.Tanh() @ ef.operators.Subset(np.arange(0, 66, 3)),
+        {"grid": ef.geometry.WithParameters(ef.grids.RegularGrid((66,)), 4)},
+    ),
 }
 
 

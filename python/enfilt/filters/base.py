@@ -384,9 +384,9 @@ class EnsembleFilter(Frozen, ABC):
                 apart = parameters.count(cycle.obs, shape[-1])
                 started = parameters.not_widened(cycle, self._adapted(cycle), apart)
                 self._update(started, work)
-                kept = work[..., shape[-1] - apart :].copy()
+                kept = work[..., -apart:].copy() if apart else None
                 self._inflate(started, work)
-                if apart:
+                if kept is not None:
                     parameters.inflate(self._parameter_inflation, started, kept, work)
         cycle.backend.copy_where(unobserved, cycle.forecast, work)
         self._check_result(cycle, work)

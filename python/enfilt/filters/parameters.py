@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import _checks
 from ..backends import LocalLists
 from ..inflation import Inflation
 from ..observation import Observation
@@ -30,7 +31,7 @@ def inflate(inflation: Inflation, cycle: Cycle, kept: Array, analysis: Array) ->
     """Give an inflated analysis the parameters that were `kept`, with an inflation of their own."""
     parameters = kept.shape[-1]
     if not inflation.is_identity:
-        forecast = np.ascontiguousarray(cycle.forecast[..., -parameters:])
+        forecast = _checks.contiguous(cycle.forecast[..., -parameters:])
         if type(inflation).apply is not Inflation.apply:  # one of the user's
             inflation.apply(kept, forecast)
         else:
