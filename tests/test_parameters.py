@@ -208,7 +208,7 @@ def test_places_and_names():
         (lambda: WithParameters(WithParameters(RING, 1), 1), ValueError, "already"),
         (lambda: WithParameters(RING, ["a"]).components("b"), ValueError, "variable='b'"),
         (lambda: ef.ETKF(parameter_inflation=Adaptive()), TypeError, "parameter_inflation=Adapt"),
-        (lambda: ef.ETKF(parameter_inflation=-1), ValueError, "inflation=-1"),
+        (lambda: ef.ETKF(parameter_inflation=-1), ValueError, "parameter_inflation=-1"),
         (
             lambda: ef.LETKF(TAPER).analysis(
                 ensemble(), np.zeros(2), observing(WithParameters(RING, 2), Subset([3, 13]))

@@ -29,6 +29,19 @@ RandomState: TypeAlias = "np.random.Generator | int | None"
 class EnsembleFilter(Frozen, ABC):
     """Base of all ensemble filters: frozen options and one method, `analysis`.
 
+    Parameters
+    ----------
+    inflation : float or Inflation
+        Widens the analysis about its mean, or where it is adaptive the forecast; a number is a
+        factor.
+    parameter_inflation : float or Inflation, optional
+        That of parameters of the model (`geometry.WithParameters`), which `inflation` leaves out: a
+        number, `Multiplicative`, `RTPP` or `RTPS`. Default: none.
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
+        Where the kernels run.
+
+    Notes
+    -----
     A new filter defines `_update` and, where it takes them, `_noise_shape` and `_needs_previous`.
     One that evaluates h by `Cycle.values`, `Cycle.seen` and `Cycle.misfit` alone says so by
     `_takes_observed`.
@@ -60,9 +73,10 @@ class EnsembleFilter(Frozen, ABC):
     @functools.cached_property
     def _parameter_inflation(self) -> Inflation:
         """That of parameters (`geometry.WithParameters`), which the other leaves out."""
-        inflation = as_inflation(
-            1.0 if self.parameter_inflation is None else self.parameter_inflation
-        )
+        given = 1.0 if self.parameter_inflation is None else self.parameter_inflation
+        if not isinstance(given, Inflation):
+            _checks.number("parameter_inflation", given, above=0)
+        inflation = as_inflation(given)
         if isinstance(inflation, Adaptive | AdaptiveRTPS | FiniteSize):
             raise TypeError(
                 f"parameter_inflation={self.parameter_inflation!r} follows from innovations: "
