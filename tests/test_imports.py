@@ -44,7 +44,7 @@ def test_a_first_analysis_brings_the_backend_that_it_runs_on():
     packages, ours = loaded(ANALYSES)
     assert not packages & HEAVY
     assert "enfilt._core" in ours
-    assert "enfilt.backends.jit" not in ours
+    assert "enfilt.backends.numba.backend" not in ours
 
 
 def test_public_names_are_there_all_the_same():

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 import enfilt as ef
 from enfilt import backends
-from enfilt.backends.inflation import InflationProblem
+from enfilt.backends.problems import InflationProblem
 from enfilt.inflation import RTPP, RTPS, Inflation, Multiplicative, as_inflation
 
 BLOCK = 1 << 14  # components that the package works on at a time

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import enfilt as ef
-from enfilt.backends.inflation import InnovationSums
+from enfilt.backends.problems import InnovationSums
 from enfilt.inflation import AdaptiveRTPS, FiniteSize, factor_after
 from enfilt.localization import FromEnsemble, GaspariCohn
 from enfilt.operators import Arctan, Custom, Every, Identity

@@ -36,8 +36,8 @@ def _cpp(name: str, file: str, old: str, new: str, tests: str) -> Mutant:
     return Mutant(f"cpp: {name}", f"cpp/include/enfilt/{file}", old, new, _tests(tests, "cpp"))
 
 
-def _jit(name: str, file: str, old: str, new: str, tests: str) -> Mutant:
-    path = f"python/enfilt/backends/_jit/{file}"
+def _numba(name: str, file: str, old: str, new: str, tests: str) -> Mutant:
+    path = f"python/enfilt/backends/numba/{file}"
     return Mutant(f"numba: {name}", path, old, new, _tests(tests, "numba"))
 
 
@@ -311,77 +311,77 @@ _CPP = [
 ]
 
 _JIT = [
-    _jit(
+    _numba(
         "Heun's corrector is Euler's second step",
         "flow.py",
         "row[d] = half * (state[d] + row[d])",
         "row[d] = row[d]",
         "enff_backends",
     ),
-    _jit(
+    _numba(
         "the corrector has the weights of the predictor",
         "flow.py",
         "weights.append(self._weigh(k + 1))",
         "weights.append(weights[0])",
         "enff_backends",
     ),
-    _jit(
+    _numba(
         "the gain moves the ensemble's mean twice",
         "flow.py",
         "w + change - change.mean(axis=1, keepdims=True)",
         "w + change",
         "enff_backends",
     ),
-    _jit(
+    _numba(
         "what is not observed pulls where h overflows",
         "flow.py",
         "f[d] += g if weight[d] > 0 else kind(0)",
         "f[d] += g",
         "filter_backends enff_backends",
     ),
-    _jit(
+    _numba(
         "noise of the step before",
         "diffusion.py",
         "draw = np.uint64(k + 1)",
         "draw = np.uint64(k)",
         "ensf",
     ),
-    _jit(
+    _numba(
         "an observation at the beginning of a block is passed over",
         "observed.py",
         "(first - offset + stride - 1) // stride",
         "(first - offset + stride) // stride",
         "enff_backends ensf",
     ),
-    _jit(
+    _numba(
         "the last group of a block has no normals",
         "philox.py",
         "(first + n + _GROUP - 1) // _GROUP):",
         "(first + n) // _GROUP):",
         "ensf",
     ),
-    _jit(
+    _numba(
         "the last rows of a mixture are left out",
         "blocks.py",
         "for j in range(0, weights.shape[1], 4):",
         "for j in range(0, weights.shape[1] - 3 - (weights.shape[1] > 8), 4):",
         "kernels_pairwise enff_backends",
     ),
-    _jit(
+    _numba(
         "what is not observed is not rotated",
         "letkf.py",
         "if not seen and rotation.size == 0:",
         "if not seen:",
         "letkf",
     ),
-    _jit(
+    _numba(
         "a band knows a unit too few of the one before",
         "lenff.py",
         "size, away = 2 * halo * cut.stride, cut.length * cut.stride",
         "size, away = (2 * halo - 1) * cut.stride, cut.length * cut.stride",
         "lenff_backends lenff",
     ),
-    _jit(
+    _numba(
         "sums over lists take N for N - 1",
         "lenff_lists.py",
         "    workers: int,\n    out: Array,\n) -> None:\n    share = 1.0 / (rows.shape[1] - 1)\n"
@@ -390,21 +390,21 @@ _JIT = [
         "    for d in prange(len(rows)):\n        dx",
         "lenff_lists lenff_options",
     ),
-    _jit(
+    _numba(
         "a tile's halo is too short behind it",
         "lorenz96.py",
         "before, behind = BELOW * steps, ABOVE * steps",
         "before, behind = BELOW * steps, ABOVE * steps - 1",
         "lorenz96",
     ),
-    _jit(
+    _numba(
         "an odd number of iterations leaves the one before",
         "navier_stokes.py",
         "if iterations % 2 == 1:",
         "if iterations % 2 == 2:",
         "navier_stokes",
     ),
-    _jit(
+    _numba(
         "reduced form: the second ensemble loses its mean to the first",
         "reduced.py",
         "row[k] -= kind(mean0[k])",
@@ -589,28 +589,28 @@ _PYTHON = [
     ),
     _python(
         "a chain of functions differentiates the outer one at x",
-        "operators/compose.py",
+        "operators/base.py",
         "value, pull_outer = self.outer.linearize(between)",
         "value, pull_outer = self.outer.linearize(x[..., : between.shape[-1]])",
         "operators",
     ),
     _python(
         "the oracle's normals of all batches are those of the first",
-        "backends/reference.py",
+        "backends/numpy/plain.py",
         "np.uint64(step), np.uint64(batch))",
         "np.uint64(step), np.uint64(0 * batch))",
         "kernels_pairwise",
     ),
     _python(
         "the oracle's covariances of lists take N for N - 1",
-        "backends/lenff.py",
+        "backends/numpy/lenff.py",
         "result: Array = lists.weights * dot / (members - 1)",
         "result: Array = lists.weights * dot / members",
         "lenff lenff_lists",
     ),
     _python(
         "RTPP relaxes away from the forecast",
-        "backends/inflation.py",
+        "backends/numpy/inflation.py",
         "return f - a\n",
         "return a - f\n",
         "inflation",

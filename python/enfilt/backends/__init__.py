@@ -5,24 +5,27 @@ A backend is one file with a `Backend` and one line in `_BACKENDS`.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import importlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import _arrays, _checks
-from .base import (
-    Backend,
+from .base import Backend
+from .problems import (
     DiffusionProblem,
     DiffusionStep,
     FlowProblem,
+    ListedFlow,
+    LocalLists,
+    LocalObservations,
+    LocalWindow,
     ObservedComponents,
     ProjectionScheme,
     ScoreSums,
     Stage,
 )
-from .lenff import ListedFlow
-from .letkf import LocalLists, LocalObservations, LocalWindow
 
 __all__ = [
     "Backend",
@@ -56,13 +59,13 @@ class _Entry(NamedTuple):
 # The best first: "auto" takes the first that is there and runs on such arrays.
 _BACKENDS = {
     "cpp": _Entry(
-        "compiled",
+        "cpp",
         "CppBackend",
         "the compiled core can't be used; an install is pure Python where there is no C++ compiler "
         "that can be used, or ENFILT_PURE is set",
     ),
-    "numba": _Entry("jit", "NumbaBackend", "it needs Numba: pip install 'enfilt[numba]'"),
-    "numpy": _Entry("reference", "NumpyBackend", ""),
+    "numba": _Entry("numba.backend", "NumbaBackend", "it needs Numba: pip install 'enfilt[numba]'"),
+    "numpy": _Entry("numpy.backend", "NumpyBackend", ""),
     "cuda": _Entry("cuda", "CudaBackend", "it runs on an NVIDIA GPU", on_device=True),
 }
 
@@ -75,7 +78,13 @@ def _load(name: str) -> Backend | ImportError:
         backend: Backend = getattr(module, entry.type)()
     except ImportError as error:
         return error
+    # the backend of that name there, where it is unpickled
+    copyreg.pickle(type(backend), _by_name)
     return backend
+
+
+def _by_name(backend: Backend) -> tuple[Any, ...]:
+    return get, (backend.name,)
 
 
 def available(*, on_device: bool = False) -> list[str]:

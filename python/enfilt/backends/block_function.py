@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ._jit.scalar_functions import Block
+    from .numba.scalar_functions import Block
 
 Array = npt.NDArray[Any]
 Scalar = Callable[[Any], Any]
@@ -40,7 +40,7 @@ class BlockFunction(NamedTuple):
         TypeError
             If Numba can't compile them.
         """
-        from ._jit.scalar_functions import block  # Numba is an extra
+        from .numba.scalar_functions import block  # Numba is an extra
 
         return block(self.h, self.dh, np.dtype(dtype))
 

@@ -15,19 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _memory
-from . import lenff, reference
-from .base import (
+from .base import Backend
+from .numpy import lenff, plain
+from .numpy.backend import NumpyBackend
+from .problems import (
     Array,
-    Backend,
     DiffusionProblem,
     FlowProblem,
+    LocalLists,
+    LocalObservations,
+    LocalWindow,
     ObservedComponents,
     ProjectionScheme,
+    ReducedProblem,
     ScoreSums,
     Stage,
 )
-from .letkf import LocalLists, LocalObservations, LocalWindow
-from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
 _KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
@@ -297,7 +300,7 @@ class CudaBackend(Backend):
             block = x[:, first : first + _BLOCK].astype(np.float64)
             block -= block.mean(axis=0)
             states += block @ block.T
-        values = reference.observe(x, observed)
+        values = plain.observe(x, observed)
         precision = self.xp.asarray(observed.precision).astype(np.float64)
         seen = self.xp.where(self.xp.isnan(observed.y), 0.0, precision)
         grams = self.xp.zeros_like(states)
@@ -330,7 +333,7 @@ class CudaBackend(Backend):
     def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
         # NumPy's functions are CuPy's on CuPy arrays
         on_device = scheme._replace(forcing=self.xp.asarray(scheme.forcing))
-        reference.NumpyBackend().navier_stokes(x, out, on_device, steps)
+        NumpyBackend().navier_stokes(x, out, on_device, steps)
 
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         self._run(self.core.normals, out, key, batch, step, *out.shape, _address(out))

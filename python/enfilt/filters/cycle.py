@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,7 @@ from ..backends import Backend, ObservedComponents
 from ..localization import ByVariable, GaspariCohn
 from ..observation import Observation
 from .kept_lists import KeptLists
-
-if TYPE_CHECKING:
-    from . import self_tuning
+from .tuned import Geometry, Tuning
 
 Array = npt.NDArray[Any]
 
@@ -41,8 +39,8 @@ class Memory:
     """
 
     facts: dict[str, float] = field(default_factory=dict)
-    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
-    geometry: self_tuning.Geometry | None = None
+    tuning: dict[int, Tuning] = field(default_factory=dict)
+    geometry: Geometry | None = None
     lists: KeptLists = field(default_factory=KeptLists)
     flags: npt.NDArray[np.int8] | None = None
 
@@ -88,7 +86,7 @@ class Cycle:
     given: Array | None = None
     facts: dict[str, float] = field(default_factory=dict)
     tapers: dict[int, GaspariCohn | ByVariable] = field(default_factory=dict)
-    tuning: dict[int, self_tuning.Tuning] = field(default_factory=dict)
+    tuning: dict[int, Tuning] = field(default_factory=dict)
     flags: npt.NDArray[np.int8] | None = None
 
     def screened(self, batched: bool) -> Cycle:

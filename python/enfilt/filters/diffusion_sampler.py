@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends import Backend, DiffusionStep, Stage
-from ..backends.reference import standardized
+from ..backends.numpy.plain import standardized
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _arrays
 from ..backends import ObservedComponents
-from ..backends.reference import observe
+from ..backends.numpy.plain import observe
 from .cycle import Array, Cycle
 
 Matrix = npt.NDArray[np.float64]

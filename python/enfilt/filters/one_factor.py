@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
-from ..backends.inflation import InflationProblem
+from ..backends.problems import InflationProblem
 from ..inflation import Adaptive, AdaptiveRTPS, FiniteSize, Inflation, factor_after
 from . import ensemble_space
 from .cycle import Array, Cycle

@@ -1,7 +1,7 @@
 """When the reduced form of a sampler is taken, and what a streaming problem is in it.
 
-`enfilt.backends.reduced` has the form itself. It is exact where steps are linear in the state: with
-observations that pick components, in as many groups as they have distinct errors.
+The form itself stands in `enfilt.backends.numpy.reduced`. It is exact where steps are linear in the
+state: with observations that pick components, in as many groups as they have distinct errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from .. import _checks
 from ..backends import Backend, DiffusionProblem, FlowProblem, ObservedComponents, Stage
-from ..backends.reduced import ReducedMap, ReducedProblem, ReducedStage, StartFrom, distinct
+from ..backends.numpy.reduced import distinct
+from ..backends.problems import ReducedMap, ReducedProblem, ReducedStage, StartFrom
 
 #: Values of the option `algorithm`.
 ALGORITHMS = ("auto", "streaming", "reduced")

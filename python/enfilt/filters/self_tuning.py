@@ -3,107 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
 from .._values import same
-from ..grids import Grid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import ByVariable, FromEnsemble, GaspariCohn
-from ..parameters import split
-from . import neighbours, one_factor, spread_factors, taper_range
+from . import one_factor, spread_factors, taper_range
+from .cycle import Array, Cycle, Memory
 from .one_factor import OneFactor
-from .places import Places
 from .spread_factors import Amounts, Innovations, LocalFactors, NearSums
-from .taper_range import Candidates, Moments
-
-if TYPE_CHECKING:
-    from .cycle import Array, Cycle, Memory
+from .taper_range import Moments
+from .tuned import Geometry, Tuning
 
 Vector = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 #: So many cycles one after the other that a place is astray, it has lost the truth.
 LOST = 3
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """What is remembered of one ensemble from one analysis to the next.
-
-    Attributes
-    ----------
-    grid : Grid, optional
-        Where; None: of no geometry.
-    moments : Moments, optional
-        Those that a taper from the ensemble follows from.
-    factor : float, optional
-        That of all components, where there is no geometry.
-    amounts : Amounts, optional
-        Those of the variables.
-    scatter : ndarray, (V,), optional
-        The variance of the factors of places about that of their variable.
-    astray : ndarray of int, (V, n), optional
-        In how many cycles, up to the last, each component was astray.
-    outliers : ndarray of int64
-        The components whose observations were outliers in the last cycle.
-    """
-
-    grid: Grid | None = None
-    moments: Moments | None = None
-    factor: float | None = None
-    amounts: Amounts | None = None
-    scatter: Vector | None = None
-    astray: Indices | None = None
-    outliers: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
-
-
-class Geometry:
-    """What follows from the places of components and observations alone.
-
-    Attributes
-    ----------
-    obs : Observation
-        Those whose places they are.
-    places : Places
-    candidates : Candidates
-        Cutoffs to choose from.
-    components : ndarray of int64, (m,)
-        The component that each observation is of, or the nearest.
-    order : ndarray of int64, (m,)
-        That in which kernels take them.
-    variables : int
-        How many have observations of their own; 1 where a place does not tell the variable.
-    between : bool
-        Whether components of one variable see observations of another.
-    """
-
-    def __init__(self, cycle: Cycle, before: Geometry | None) -> None:
-        obs, dim = cycle.obs, cycle.forecast.shape[-1]
-        whole, where = obs.places(dim, cycle.y.shape[-1])
-        grid, _ = split(whole)
-        if before is None or not same(before.places.grid, grid):
-            self.places: Places = Places(grid)
-            self.candidates: Candidates = Candidates(self.places)
-        else:
-            self.places, self.candidates = before.places, before.candidates
-        self.obs = obs
-        self.between = not grid.apart
-        stand = neighbours.components(obs, dim)
-        self.order = np.arange(0)
-        if stand is not None:
-            self.components = stand
-            self.order = np.argsort(self.components, kind="stable")
-            self.variables = self.places.variables
-        else:
-            self.components = self.places.nearest(where)
-            self.variables = 1 if self.between else self.places.variables
-            if not self.between:
-                self.components += self.places.size * where[:, 0].astype(np.int64)
 
 
 def geometry(memory: Memory, cycle: Cycle) -> Geometry | None:
@@ -114,8 +33,12 @@ def geometry(memory: Memory, cycle: Cycle) -> Geometry | None:
     if obs.locations is None and obs.stands_at(cycle.forecast.shape[-1]) is None:
         return None
     if memory.geometry is None or memory.geometry.obs is not obs:
-        memory.geometry = Geometry(cycle, memory.geometry)
+        memory.geometry = _geometry(cycle, memory.geometry)
     return memory.geometry
+
+
+def _geometry(cycle: Cycle, before: Geometry | None = None) -> Geometry:
+    return Geometry(cycle.obs, cycle.forecast.shape[-1], cycle.y.shape[-1], before)
 
 
 def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycle) -> Cycle:
@@ -128,7 +51,7 @@ def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycl
     if from_ensemble or adaptive is not None:
         known = geometry(memory, cycle)
     if known is None and (from_ensemble or (adaptive is not None and adaptive.local)):
-        known = Geometry(cycle, None)  # the error that it raises says what is missing
+        known = _geometry(cycle)  # the error that it raises says what is missing
     if known is not None:
         cycle = _Tuned(known, localization, adaptive, memory, cycle).cycle()
         if adaptive is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks, backends
-from ..backends.inflation import InnovationSums
+from ..backends.problems import InnovationSums
 from ..observation import Observation
 from .base import Array, Inflation, check_finite, check_overflow
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, backends
 from ..backends import Backend
-from ..backends import inflation as plain
+from ..backends.numpy import inflation as plain
 
 Array = npt.NDArray[Any]
 

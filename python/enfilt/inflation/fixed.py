@@ -10,8 +10,8 @@ import numpy as np
 
 from .. import _arrays, _checks
 from ..backends import Backend
-from ..backends import inflation as plain
-from ..backends.inflation import InflationProblem
+from ..backends.numpy import inflation as plain
+from ..backends.problems import InflationProblem
 from .base import Array, Inflation
 
 
@@ -23,7 +23,7 @@ class _Formula(Inflation):
     @property
     @abstractmethod
     def _amount(self) -> float:
-        """That of `enfilt.backends.inflation.InflationProblem`."""
+        """That of `enfilt.backends.problems.InflationProblem`."""
 
     @property
     def is_identity(self) -> bool:

@@ -4,9 +4,8 @@ Component-wise ones, alone or after a choice of components, run inside the compi
 others are called once a sampler step.
 """
 
-from .base import Operator
+from .base import Compose, Operator
 from .componentwise import Arctan, Identity, Power, Sigmoid, Tanh
-from .compose import Compose
 from .custom import Custom
 from .interpolation import Interpolated, interpolate
 from .linear import Linear

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import filters, grids, inflation, localization, models, operators, priors, transforms
 from .problem import Problem, fail, same
 
 
@@ -80,10 +81,8 @@ def names(p: Problem) -> None:
 
 
 def _names() -> dict[str, Any]:
-    import enfilt as ef  # which imports this module
-
     found: dict[str, Any] = {"np": np, "array": np.array, "inf": np.inf, "nan": np.nan}
-    modules = (ef.operators, ef.grids, ef.inflation, ef.localization, ef.priors, ef.models)
-    for module in (*modules, ef.transforms, ef):
+    modules = (operators, grids, inflation, localization, priors, models, transforms, filters)
+    for module in modules:
         found |= vars(module)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import backends
 from ...backends import Backend
-from ...backends.inflation import InflationProblem
+from ...backends.problems import InflationProblem
 from ...observation import Observation
 from ...operators import Arctan, Identity, Operator
 from ..case import Array, Case, Peer, Problem, Size

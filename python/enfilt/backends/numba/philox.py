@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ..base import Array
+from ..problems import Array
 from .arguments import threads
 from .elementary import log_of_normal, sin_of_quarter_turns
 from .options import exact, parallel, serial

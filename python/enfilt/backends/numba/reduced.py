@@ -1,6 +1,6 @@
 """The two passes over memory of the reduced form: Gram matrices, and z from its coefficients.
 
-What happens between them stands in `enfilt.backends.reduced`, and why.
+What happens between them stands in `enfilt.backends.numpy.reduced`, and why.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..base import Array
-from ..reduced import ReducedProblem, Rows, coefficients, compensated_sum
+from ..numpy.reduced import Rows, coefficients, compensated_sum
+from ..problems import Array, ReducedProblem
 from .arguments import cut_of, fixed, observed_as, padded, sums_of
 from .blocks import Cut, add_products, components_of, scratch_rows
 from .diffusion import standardize
@@ -132,6 +132,7 @@ def grams(
 
 @serial
 def padded_spanned(spanned: int) -> int:
+    """Return a number of rows, rounded up to four."""
     return (spanned + 3) // 4 * 4
 
 

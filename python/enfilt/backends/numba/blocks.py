@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import Array, Stage
+from ..problems import Array, Stage
 from .options import serial
 
 #: Rows of a register tile: blocks and matrices of sums are padded to a multiple of it.
@@ -123,6 +123,7 @@ add_products = _pairwise_sums(_product)
 
 @serial
 def fetch(x: Array, first: int, n: int, to: Array) -> None:
+    """Copy n components of all rows, from `first` on, to scratch."""
     for i in range(x.shape[0]):
         row, target = x[i, first : first + n], to[i]
         for d in range(n):

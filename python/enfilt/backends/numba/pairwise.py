@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import prange
 
-from ..base import Array
+from ..problems import Array
 from .blocks import (
     A0,
     A1,

@@ -1,69 +1,20 @@
-"""Inflation and what it is estimated from: how a backend is asked for them, and their oracle.
+"""Inflation and what it is estimated from: the oracle.
 
-The oracle takes CuPy arrays as well. It works on a block of components at a time, so that nothing
+It takes CuPy arrays as well. It works on a block of components at a time, so that nothing
 of an ensemble's size is made.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 
-from .. import _arrays
-from .base import Array, ObservedComponents
-from .reference import observe
-
-#: In the order of `enfilt::Inflate` in cpp/include/enfilt/problem.hpp.
-KINDS = ("multiplicative", "rtpp", "rtps")
+from ... import _arrays
+from ..problems import Array, InflationProblem, InnovationSums, ObservedComponents
+from .plain import observe
 
 _BLOCK = 1 << 14
 # On a GPU a block has to be worth starting kernels for.
 _DEVICE_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class InflationProblem:
-    """Ensembles that are widened about their means.
-
-    A member moves by `amount` times a_j (kind "multiplicative"; a factor of the anomalies less 1),
-    f_j - a_j ("rtpp", a relaxation), or a_j (s_f - s_a)/s_a ("rtps", a relaxation), with the
-    anomalies a of `x`, f of `forecast`, and their spreads s.
-
-    Attributes
-    ----------
-    kind : str
-    amount : ndarray, (1,) or (D,)
-        In the dtype of x; a component whose amount is 0 keeps every bit.
-    x : ndarray, (B, N, D)
-    forecast : ndarray, (B, N, D), or None
-        Not used by the kind "multiplicative".
-    """
-
-    kind: str
-    amount: Array
-    x: Array
-    forecast: Array | None = None
-
-
-class InnovationSums(NamedTuple):
-    """Sums over what is observed, with d = y - mean h(x) and the ensemble's variance p of h(x).
-
-    Attributes
-    ----------
-    seen : float
-        How many observations are there.
-    ratio, squares : float
-        sum p/r^2 and sum (p/r^2)^2.
-    misfit : float
-        sum d^2/r^2.
-    """
-
-    seen: float
-    ratio: float
-    squares: float
-    misfit: float
 
 
 def blocks(x: Array) -> list[slice]:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ..base import Array, DiffusionProblem, DiffusionStep, Stage
-from ..reference import softmax
+from ..numpy.plain import softmax
+from ..problems import Array, DiffusionProblem, DiffusionStep, Stage
 from .arguments import Weights, cut_of, fixed, observed_as, padded, sums_of, weights_as
 from .blocks import Cut, add_distances, combine, components_of, fetch, mix, scratch_rows
 from .observed import Observed, observe, spread

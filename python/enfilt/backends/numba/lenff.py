@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from ..base import Array, ObservedComponents
-from ..letkf import LocalWindow
+from ..problems import Array, LocalWindow, ObservedComponents
 from .arguments import fixed, observed_as, threads
 from .blocks import TILE, center
 from .observed import Observed, observe, spread

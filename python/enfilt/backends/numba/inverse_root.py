@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base import Array
+from ..problems import Array
 from .options import serial
 
 # Beyond 2^52 the condition number exceeds what float64 resolves.
@@ -154,6 +154,7 @@ def _class_of(diagonal: Array, beside: Array) -> int:
 
 @serial
 def scratch_of(members: int, poles: Poles) -> tuple[Array, Array]:
+    """Return scratch for one place: vectors of the reduction, and those of the poles."""
     return np.empty((4, members)), np.empty((2 * members + 2, poles.shift.shape[1]))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..base import Array
-from ..letkf import LocalLists
+from ..problems import Array, LocalLists
 from .arguments import fixed, threads
 from .options import parallel
 
@@ -65,14 +64,14 @@ def _moves(
 
 
 def bounds(rows: Array, lists: LocalLists, anomalies: Array) -> Array:
-    """As `enfilt.backends.lenff.bounds`."""
+    """As `enfilt.backends.numpy.lenff.bounds`."""
     out = np.empty(len(rows))
     _bounds(fixed(rows), *_of(lists), fixed(anomalies), _workers(lists), out)
     return out
 
 
 def moves(rows: Array, lists: LocalLists, anomalies: Array, gains: Array) -> Array:
-    """As `enfilt.backends.lenff.moves`, in the dtype of `rows`."""
+    """As `enfilt.backends.numpy.lenff.moves`, in the dtype of `rows`."""
     out = np.empty_like(rows)
     _moves(fixed(rows), *_of(lists), fixed(anomalies), fixed(gains), _workers(lists), out)
     return out

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..base import Array, FlowProblem, Stage
-from ..reference import softmax
+from ..numpy.plain import softmax
+from ..problems import Array, FlowProblem, Stage
 from .arguments import Weights, cut_of, fixed, observed_as, padded, sums_of, weights_as
 from .blocks import (
     A0,

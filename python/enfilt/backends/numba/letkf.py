@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from ..base import Array, ObservedComponents
-from ..letkf import LocalLists, LocalObservations, LocalWindow
-from ..reference import observe
+from ..numpy.plain import observe
+from ..problems import Array, LocalLists, LocalObservations, LocalWindow, ObservedComponents
 from . import inverse_root
 from .arguments import fixed, threads
 from .inverse_root import Poles

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..base import Array
+from ..problems import Array
 from .options import parallel, serial
 
 #: Components that one step, of four evaluations, needs before and behind.

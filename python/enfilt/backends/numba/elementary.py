@@ -63,6 +63,7 @@ _LEAST = float(np.finfo(np.float64).smallest_normal)
 
 @exact
 def arctan_of(x: Any, kind: Any) -> Any:
+    """Return arctan(x)."""
     # beyond 0.618: atan|x| = atan(c) + atan((|x| - c) / (1 + |x| c)) with c the golden ratio
     a = min(abs(x), kind(1e30))
     far = a > kind(0.6180339887498949)
@@ -79,6 +80,7 @@ def arctan_of(x: Any, kind: Any) -> Any:
 
 @exact
 def tanh_of(x: Any, kind: Any) -> Any:
+    """Return tanh(x)."""
     # tanh(a) = h/(h + 1), h = (exp(2a) - 1)/2 = 2^n g + (2^n - 1)/2, g = (exp(2r) - 1)/2; the
     # large number added rounds to an integer and leaves it in the low bits. Always in float64.
     a = min(abs(np.float64(x)), 40.0)
@@ -98,6 +100,7 @@ def tanh_of(x: Any, kind: Any) -> Any:
 
 @exact
 def exp_of(x: Any, kind: Any) -> Any:
+    """Return exp(x)."""
     # 2^n exp(r), |r| <= ln(2)/2. The polynomial is 2 exp(r), lest 2^1024 be needed; below the
     # least normal number the result is 0. Always in float64.
     a: Any = np.float64(x)
@@ -116,6 +119,7 @@ def exp_of(x: Any, kind: Any) -> Any:
 
 @exact
 def log_of_normal(x: Any) -> Any:
+    """Return log(x) of a normal, positive number in float64."""
     # x = 2^e (1 + f), 1 + f from sqrt(1/2) on; log(1 + f) = 2 atanh(s), s = f/(2 + f)
     sqrt_half = np.uint64(0x3FE6A09E667F3BCD)
     bits = np.float64(x).view(np.uint64) + (np.uint64(1023 << 52) - sqrt_half)
@@ -131,6 +135,7 @@ def log_of_normal(x: Any) -> Any:
 
 @exact
 def log_of(x: Any, kind: Any) -> Any:
+    """Return log(x)."""
     # subnormal numbers are lifted into the range of the others; always in float64
     a = np.float64(x)
     subnormal = a < _LEAST
@@ -143,11 +148,13 @@ def log_of(x: Any, kind: Any) -> Any:
 
 @exact
 def log10_of(x: Any, kind: Any) -> Any:
+    """Return the logarithm to base 10."""
     return kind(log_of(x, np.float64) * 0.4342944819032518)
 
 
 @exact
 def sin_of_quarter_turns(r: Any) -> Any:
+    """Return the sine of r quarter turns."""
     # sin(r pi/2), |r| <= 1
     z = r * r
     p = _SIN[0]

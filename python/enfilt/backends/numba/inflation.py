@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ..base import Array
+from ..problems import Array
 from .blocks import Cut, components_of, fetch, scratch_rows
 from .observed import Observed, component_of, first_observation, observe, spread
 from .options import exact, parallel, serial
 
-# Numbers of the kinds, as `enfilt.backends.inflation.KINDS`.
+# Numbers of the kinds, as `enfilt.backends.problems.INFLATIONS`.
 _RTPP, _RTPS = 1, 2
 
 

@@ -10,7 +10,7 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from ..base import Array
+from ..problems import Array
 from .blocks import center
 from .elementary import arctan_of, tanh_of
 from .options import serial

@@ -7,7 +7,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import (
+from ..base import Backend
+from ..numpy.plain import softmax
+from ..problems import (
+    INFLATIONS,
+    Array,
+    DiffusionProblem,
+    FlowProblem,
+    InflationProblem,
+    InnovationSums,
+    LocalLists,
+    LocalObservations,
+    LocalWindow,
+    ObservedComponents,
+    ProjectionScheme,
+    ReducedProblem,
+    ScoreSums,
+    Stage,
+)
+from . import (
     diffusion,
     ensemble,
     flow,
@@ -21,21 +39,7 @@ from ._jit import (
     philox,
     reduced,
 )
-from ._jit.arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
-from .base import (
-    Array,
-    Backend,
-    DiffusionProblem,
-    FlowProblem,
-    ObservedComponents,
-    ProjectionScheme,
-    ScoreSums,
-    Stage,
-)
-from .inflation import KINDS, InflationProblem, InnovationSums
-from .letkf import LocalLists, LocalObservations, LocalWindow
-from .reduced import ReducedProblem
-from .reference import softmax
+from .arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
 
 _LORENZ96_BYTES = 8192  # of a row in scratch: four of them stay in the first-level cache
 _LORENZ96_STEPS = 16  # for each pass over memory
@@ -154,7 +158,7 @@ class NumbaBackend(Backend):
         for b, x in enumerate(p.x):
             cut = cut_of(2 * len(x), 1, x)
             forecast = x if p.forecast is None else p.forecast[b]
-            kind = KINDS.index(p.kind)
+            kind = INFLATIONS.index(p.kind)
             inflation.inflate(fixed(x), fixed(forecast), kind, fixed(p.amount), cut, out[b])
 
     def innovations(

@@ -7,103 +7,23 @@ precision 1/r^2 share, a point stays a combination of rows,
 
 with A1, A0 the anomalies of x1 and x0 about their means m1 and m0, and eps_i the normals of member
 i. The weights of a step need only the Gram matrix of these rows with A1 and A0: one pass over
-memory sums it, all steps run on the coefficients, one pass writes z. Here stand the problem, the
-steps, and both passes in plain NumPy.
+memory sums it, all steps run on the coefficients, one pass writes z. Here stand the steps, and both
+passes in plain NumPy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Array, ObservedComponents
-from .reference import philox_normals, softmax, standardized
+from ..problems import Array, ReducedProblem, ReducedStage
+from .plain import philox_normals, softmax, standardized
 
 # Components worked on at a time in NumPy: the rows in float64 stay small beside an ensemble.
 _BLOCK = 1 << 14
-
-
-class ReducedStage(NamedTuple):
-    """One evaluation of the weights, w_ij = softmax_j(-half_precision |z_i - a1 x1_j - a0 x0_j|^2).
-
-    What they mix is ``b1 x1_j + b0 x0_j``.
-    """
-
-    a1: float
-    a0: float
-    half_precision: float
-    b1: float
-    b0: float
-
-
-class ReducedMap(NamedTuple):
-    """A step of a group: ``z_i <- keep z_i + pull sum_j w_ij (b1 x1_j + b0 x0_j) + towards y``."""
-
-    keep: float
-    pull: float
-    towards: float
-
-
-class StartFrom(NamedTuple):
-    """The start, ``z(0)_i = x1 x1_j + x0 x0_j + width eps_i``."""
-
-    x1: float
-    x0: float
-    width: float
-
-
-@dataclass(frozen=True)
-class ReducedProblem:
-    """A whole analysis by a sampler whose steps are linear.
-
-    Attributes
-    ----------
-    x1, x0 : ndarray, (B, N, D)
-        Forecast and previous analysis; x0 is None where it is not used.
-    start_from : StartFrom
-    start : ndarray of int64, (B, N), or None
-        The row j that member i starts on; None: its own.
-    noise : ndarray, (B, N, D), or None
-        Standard normals of the start; None: Philox with `key`.
-    batch : int
-        Index of the first of these ensembles in the batch that the draws are numbered in.
-    standardize : bool
-        Whether the normals are made to have mean 0 and standard deviation 1 over the members.
-    stages : ndarray of float64, (steps, 5) or for Heun (steps + 1, 5)
-        Rows are `ReducedStage`.
-    maps : ndarray of float64, (stages, groups, 3)
-        Rows are `ReducedMap`, of a step of Euler's method each.
-    paired : bool
-        Whether member i is drawn to its own row only, in place of the softmax.
-    log_weights : ndarray of float64, (B, N), or None
-    gains : ndarray of float64, (B, stages, N, N), or None
-        Of the covariance guidance, in ensemble space.
-    precisions : ndarray of float64, (groups,)
-        The distinct 1/r^2; the first is 0, of components that are not observed.
-    observed : ObservedComponents or None
-        None: there is one group.
-    """
-
-    x1: Array
-    x0: Array | None
-    start_from: StartFrom
-    start: npt.NDArray[np.int64] | None
-    noise: Array | None
-    key: int
-    batch: int
-    standardize: bool
-    stages: npt.NDArray[np.float64]
-    maps: npt.NDArray[np.float64]
-    heun: bool
-    paired: bool
-    log_weights: npt.NDArray[np.float64] | None
-    gains: npt.NDArray[np.float64] | None
-    precisions: npt.NDArray[np.float64]
-    observed: ObservedComponents | None
 
 
 class Rows(NamedTuple):

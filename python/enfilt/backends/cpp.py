@@ -9,20 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from .base import (
+from .base import Backend
+from .problems import (
+    INFLATIONS,
     Array,
-    Backend,
     DiffusionProblem,
     FlowProblem,
+    InflationProblem,
+    InnovationSums,
+    ListedFlow,
+    LocalLists,
+    LocalObservations,
+    LocalWindow,
     ObservedComponents,
     ProjectionScheme,
+    ReducedProblem,
     ScoreSums,
     Stage,
 )
-from .inflation import KINDS, InflationProblem, InnovationSums
-from .lenff import ListedFlow
-from .letkf import LocalLists, LocalObservations, LocalWindow
-from .reduced import ReducedProblem
 
 # In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
 _KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real", "function")
@@ -217,7 +221,7 @@ class CppBackend(Backend):
 
     def inflate(self, problem: InflationProblem, out: Array) -> None:
         p = problem
-        self.core.inflate(KINDS.index(p.kind), p.amount, p.x, p.forecast, out)
+        self.core.inflate(INFLATIONS.index(p.kind), p.amount, p.x, p.forecast, out)
 
     def innovations(
         self, x: Array, observed: ObservedComponents, moments: Array | None = None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from ..base import Array, ObservedComponents
+from ..problems import Array, ObservedComponents
 from .blocks import TILE, Cut, cut_up
 from .observed import KINDS, Observed
 
@@ -28,6 +28,7 @@ def fixed(array: Array) -> Array:
 
 
 def padded(size: int) -> int:
+    """Return a number of components, rounded up to whole tiles."""
     return -(-size // TILE) * TILE
 
 
@@ -57,6 +58,7 @@ class Weights(NamedTuple):
 
 
 def weights_as(w: Array, dtype: np.dtype[Any]) -> Weights:
+    """Return weights in the dtype that kernels mix with; some rows are one-hot."""
     # With the other weights together below a quarter of the last bit, the row rounds to the
     # one-hot row, and so does what it multiplies.
     negligible = np.finfo(dtype).eps / 8

@@ -1,21 +1,18 @@
-"""Steps of the localized flow filter: how a backend is asked for them, and their oracle."""
+"""Steps of the localized flow filter: the oracle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays
-from .letkf import LocalLists, LocalWindow
+from ... import _arrays
+from ..problems import Array, ListedFlow, LocalLists, LocalWindow
 
 if TYPE_CHECKING:
-    from .base import Backend, ObservedComponents
-
-Array = npt.NDArray[Any]
+    from ..base import Backend
 
 
 def grouped(window: LocalWindow, size: int) -> LocalWindow:
@@ -34,51 +31,6 @@ def grouped(window: LocalWindow, size: int) -> LocalWindow:
     weights = np.zeros((len(places), size))
     weights[index.reshape(seen.shape[:2]), np.arange(size)[:, None]] = window.weights
     return window._replace(offsets=places.astype(np.int64), weights=weights)
-
-
-@dataclass(frozen=True)
-class ListedFlow:
-    """An analysis of the LEnFF where each place has a list of observations.
-
-    Attributes
-    ----------
-    pseudo_times : ndarray of float64, (steps,)
-        w_k.
-    y : ndarray, (m,)
-        What holds a value; on a GPU, where the host does not know which does, with NaN.
-    precision : ndarray of float64, (m,)
-        1/r^2.
-    of_state, of_values, of_observations : sequence of LocalLists
-        What components see; what values of h(x) that move along see; and what the observations
-        see that these became where correlated errors were taken apart.
-    observe : callable
-        From states (N, D), h(x) of what holds a value, (N, m).
-    values : ndarray, (N, m), optional
-        h(x) that moves along, and is not evaluated.
-    decorrelate : callable, optional
-        Takes values (N, m) apart.
-    observed : ObservedComponents, optional
-        How a kernel evaluates h itself, where it can; in another order, and with what is missing.
-    components : ndarray of int64, (m,), optional
-        Of which components what holds a value is h.
-    """
-
-    pseudo_times: npt.NDArray[np.float64]
-    y: Array
-    precision: npt.NDArray[np.float64]
-    of_state: Sequence[LocalLists]
-    of_values: Sequence[LocalLists]
-    of_observations: Sequence[LocalLists]
-    observe: Callable[[Array], Array]
-    values: Array | None = None
-    decorrelate: Callable[[Array], Array] | None = None
-    observed: ObservedComponents | None = None
-    components: npt.NDArray[np.int64] | None = None
-
-    def seen(self, x: Array, moving: Array | None) -> Array:
-        """Return what is compared with y, (N, m)."""
-        values = self.observe(x) if moving is None else moving
-        return values if self.decorrelate is None else self.decorrelate(values)
 
 
 def analyse_lists(problem: ListedFlow, x: Array, kernels: Backend) -> None:

@@ -1,0 +1,1 @@
+"""The oracle of every kernel, in plain NumPy."""

@@ -1,0 +1,97 @@
+"""What filters that tune themselves keep from one analysis to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .._values import same
+from ..grids import Grid
+from ..observation import Observation
+from ..parameters import split
+from . import neighbours
+from .places import Places
+from .spread_factors import Amounts
+from .taper_range import Candidates, Moments
+
+Vector = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is remembered of one ensemble from one analysis to the next.
+
+    Attributes
+    ----------
+    grid : Grid, optional
+        Where; None: of no geometry.
+    moments : Moments, optional
+        Those that a taper from the ensemble follows from.
+    factor : float, optional
+        That of all components, where there is no geometry.
+    amounts : Amounts, optional
+        Those of the variables.
+    scatter : ndarray, (V,), optional
+        The variance of the factors of places about that of their variable.
+    astray : ndarray of int, (V, n), optional
+        In how many cycles, up to the last, each component was astray.
+    outliers : ndarray of int64
+        The components whose observations were outliers in the last cycle.
+    """
+
+    grid: Grid | None = None
+    moments: Moments | None = None
+    factor: float | None = None
+    amounts: Amounts | None = None
+    scatter: Vector | None = None
+    astray: Indices | None = None
+    outliers: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+class Geometry:
+    """What follows from the places of components and observations alone.
+
+    Attributes
+    ----------
+    obs : Observation
+        Those whose places they are.
+    places : Places
+    candidates : Candidates
+        Cutoffs to choose from.
+    components : ndarray of int64, (m,)
+        The component that each observation is of, or the nearest.
+    order : ndarray of int64, (m,)
+        That in which kernels take them.
+    variables : int
+        How many have observations of their own; 1 where a place does not tell the variable.
+    between : bool
+        Whether components of one variable see observations of another.
+
+    Made of a state of `dim` components and `count` observations; what still holds of the one
+    `before` is kept.
+    """
+
+    def __init__(self, obs: Observation, dim: int, count: int, before: Geometry | None) -> None:
+        whole, where = obs.places(dim, count)
+        grid, _ = split(whole)
+        if before is None or not same(before.places.grid, grid):
+            self.places: Places = Places(grid)
+            self.candidates: Candidates = Candidates(self.places)
+        else:
+            self.places, self.candidates = before.places, before.candidates
+        self.obs = obs
+        self.between = not grid.apart
+        stand = neighbours.components(obs, dim)
+        self.order = np.arange(0)
+        if stand is not None:
+            self.components = stand
+            self.order = np.argsort(self.components, kind="stable")
+            self.variables = self.places.variables
+        else:
+            self.components = self.places.nearest(where)
+            self.variables = 1 if self.between else self.places.variables
+            if not self.between:
+                self.components += self.places.size * where[:, 0].astype(np.int64)

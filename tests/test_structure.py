@@ -1,0 +1,96 @@
+"""No import runs back: what stands in DESIGN and CONTRIBUTING, read from the code itself."""
+
+import ast
+import graphlib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import enfilt
+
+ROOT = Path(enfilt.__file__).parent
+FILES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
+}
+
+
+def imported(node, package, types):
+    """Yield the modules that code imports, also where it does so when it runs."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test) and not types:
+            continue
+        if isinstance(child, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - child.level + 1]
+            parts = (above if child.level else []) + ([child.module] if child.module else [])
+            base = ".".join(parts)
+            for name in child.names:
+                yield f"{base}.{name.name}" if f"{base}.{name.name}" in FILES else base
+        elif isinstance(child, ast.Import):
+            yield from (name.name for name in child.names)
+        else:
+            yield from imported(child, package, types)
+
+
+def arrows():
+    found = {}
+    for name, path in FILES.items():
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        # the package itself imports names when they are asked for; pictures name, for types alone,
+        # what they show
+        types = name != "enfilt" and not name.endswith("_plots")
+        ours = set(imported(ast.parse(path.read_text()), package, types)) & set(FILES)
+        found[name] = ours - {name}
+    return found
+
+
+ARROWS = arrows()
+
+
+def circle(graph):
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return None
+
+
+def test_imports_are_read():
+    assert "enfilt.filters.base" in ARROWS["enfilt.filters.lenff"]
+    assert "enfilt.experiments.result_plots" in ARROWS["enfilt.experiments.result"]
+    assert circle({"a": {"b"}, "b": {"a"}}) is not None
+
+
+def test_no_module_is_in_a_circle():
+    assert circle(ARROWS) is None
+
+
+def test_no_folder_is_in_a_circle():
+    graph = defaultdict(set)
+    for name, others in ARROWS.items():
+        for other in others:
+            one, two = (part.split(".")[1:2] for part in (name, other))
+            if one and two and one != two:
+                graph[one[0]].add(two[0])
+    assert circle(graph) is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "never"),
+    [
+        ("backends", {"filters", "models", "observation", "operators", "inflation"}),
+        ("models", {"filters", "experiments", "observation"}),
+        ("filters", {"experiments", "kernels", "cli"}),
+        ("experiments", {"cli", "benchmark"}),
+    ],
+)
+def test_arrows_point_down(folder, never):
+    used = {
+        other.split(".")[1]
+        for name, others in ARROWS.items()
+        if name.split(".")[1:2] == [folder]
+        for other in others
+        if "." in other
+    }
+    assert not used & never
