@@ -11,7 +11,7 @@ import enfilt as ef
 
 N, D, M = 9, 24, 12
 RING = ef.grids.RegularGrid((D,))
-STEP = ef.localization.GaspariCohn(1e9, taper="step")
+STEP = ef.localization.Taper(1e9, shape="step")
 TAPER = ef.localization.GaspariCohn(5.0)
 NONE = ef.localization.GaspariCohn(np.inf)
 #: Observations 3 and 5 are correlated by way of 7 alone; 4, 6, 10 and 11 with none.

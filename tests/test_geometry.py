@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import enfilt as ef
-from enfilt.geometry import EARTH_RADIUS, Points, RegularGrid, Sphere
-from enfilt.localization import FromEnsemble, GaspariCohn
+from enfilt.geometry import EARTH_RADIUS, Masked, Points, RegularGrid, Sphere
+from enfilt.localization import FromEnsemble, GaspariCohn, Taper
 
 RNG = np.random.default_rng(11)
 
@@ -265,3 +265,151 @@ def test_nothing_to_tune_on_mixed_axes(shape):
     analysis = filt.analysis(x, np.zeros(-(-grid.size // 3)), obs)
     assert 0 < np.mean(analysis**2) < np.mean(x**2)
     assert filt.facts["cutoff"] > 0
+
+
+# ---- masks: components that are not there
+
+SEA = np.array([[1, 1, 0, 1, 1], [1, 0, 0, 1, 1], [1, 1, 1, 1, 0], [0, 1, 1, 1, 1]], bool)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        RegularGrid((4, 5), periodic=(False, True), variables=2),
+        RegularGrid((4, 5), variables=2, between_variables=False),
+        Sphere(np.arange(5) * 70.0, np.linspace(-60, 60, 4)[:, None], variables=2),
+    ],
+    ids=["plane", "apart", "sphere"],
+)
+@pytest.mark.parametrize("name", ["LETKF", "LEnFF", "EnKF"])
+def test_a_mask_leaves_out_components_alone(whole, name):
+    # what is observed stands at sea: the analysis there is that of the whole grid, land and all
+    masked = Masked(whole, SEA)
+    x = RNG.standard_normal((6, 40))
+    sea = np.flatnonzero(np.tile(SEA.ravel(), 2))
+    np.testing.assert_array_equal(masked.kept, sea)
+    seen = sea[::3]
+    taper = GaspariCohn(2.5 if isinstance(whole, RegularGrid) else 9000.0)
+    options = {"method": "denkf"} if name == "EnKF" else {}
+    filt = getattr(ef, name)(localization=taper, inflation=1.0, **options)
+    obs = ef.Observation(ef.operators.Subset(seen), std=0.5, grid=whole)
+    wanted = filt.analysis(x, np.zeros(len(seen)), obs)[:, sea]
+    inside = np.searchsorted(sea, seen)
+    obs = ef.Observation(ef.operators.Subset(inside), std=0.5, grid=masked)
+    found = filt.analysis(x[:, sea], np.zeros(len(seen)), obs)
+    np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_nothing_to_tune_at_sea():
+    masked = Masked(RegularGrid((12, 12), variables=2), RNG.random((12, 12)) < 0.7)
+    x = RNG.standard_normal((8, masked.size))
+    obs = ef.Observation(ef.operators.Every(2), std=0.5, grid=masked)
+    filt = ef.LEnFF()
+    analysis = filt.analysis(x, np.zeros((masked.size + 1) // 2), obs)
+    assert np.isfinite(analysis).all()
+    assert {"cutoff of variable 0", "cutoff of variable 1"} <= set(filt.facts)
+
+
+def test_a_mask_of_levels_and_one_of_components():
+    whole = Sphere(
+        np.arange(4) * 90.0, [[0.0], [30.0]], vertical=[0.0, 1.0], variables={"t": 2, "ps": 1}
+    )
+    land = np.array([[True, False, True, True], [True, True, False, True]])
+    masked = Masked(whole, land)
+    assert masked.size == 18
+    assert masked.components("ps") == slice(12, 18)
+    np.testing.assert_array_equal(
+        masked.coordinates([12]), whole.coordinates([whole.components("ps").start])
+    )
+    several = np.ones(whole.size, bool)
+    several[[0, 9]] = False
+    assert Masked(whole, several).size == 22
+    assert Masked(whole, several) == Masked(whole, several.copy())
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: Masked(np.zeros((3, 1)), [True]), TypeError, "grid="),
+        (lambda: Masked(RegularGrid((3,)), [1, 0, 1]), TypeError, "expected an array of booleans"),
+        (lambda: Masked(RegularGrid((3,)), [True]), ValueError, "present has 1 entries: expected"),
+        (lambda: Masked(RegularGrid((3,)), [False] * 3), ValueError, "nowhere True"),
+        (
+            lambda: Masked(RegularGrid((3,), variables=2, between_variables=False), [True] * 6),
+            ValueError,
+            "one a site, of a grid with between_variables=False",
+        ),
+        (
+            lambda: Masked(RegularGrid((3,)), [True] * 3).components("u"),
+            TypeError,
+            "has no names for its variables",
+        ),
+    ],
+)
+def test_bad_masks(make, kind, message):
+    with pytest.raises(kind, match=message):
+        make()
+
+
+# ---- a cutoff of heights
+
+HIGH = {
+    "sphere": Sphere(
+        np.arange(6) * 60.0, [[-40.0], [0.0], [40.0]], vertical=np.arange(4.0)[:, None, None]
+    ),
+    "box": RegularGrid((4, 3, 6), periodic=(False, False, True), spacing=(1.0, 2000.0, 2000.0)),
+    "masked": Masked(
+        RegularGrid((4, 3, 6), periodic=(False, True, True), spacing=(1.0, 2e3, 2e3)),
+        np.arange(72) % 7 > 0,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HIGH)
+@pytest.mark.parametrize("name", ["LETKF", "LEnFF", "EnKF"])
+def test_a_vertical_cutoff_is_one_of_stretched_heights(kind, name):
+    # the same problem in coordinates in which one cutoff serves
+    grid, ratio = HIGH[kind], 5000.0 / 2.5
+    if kind == "sphere":
+        scaled = Sphere(grid.longitude, grid.latitude, vertical=grid.vertical, vertical_scale=ratio)
+    else:
+        inner = grid.grid if kind == "masked" else grid
+        scaled = RegularGrid(inner.shape, inner.periodic, spacing=(ratio, 2000.0, 2000.0))
+        scaled = Masked(scaled, grid.present) if kind == "masked" else scaled
+    x = RNG.standard_normal((6, grid.size))
+    y = np.zeros((grid.size + 4) // 5)
+    options = {"method": "denkf"} if name == "EnKF" else {}
+    analyses = []
+    for geometry, taper in (
+        (scaled, Taper(5000.0)),
+        (grid, GaspariCohn(horizontal=5000.0, vertical=2.5)),
+    ):
+        obs = ef.Observation(ef.operators.Every(5), std=0.5, grid=geometry)
+        filt = getattr(ef, name)(localization=taper, inflation=1.0, **options)
+        analyses.append(filt.analysis(x, y, obs))
+    np.testing.assert_allclose(analyses[1], analyses[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Taper(), "cutoff=None and horizontal=None: expected one of the two"),
+        (lambda: Taper(1.0, horizontal=1.0), "expected one of the two"),
+        (lambda: Taper(horizontal=-1.0), "horizontal=-1.0"),
+        (lambda: Taper(1.0, vertical=0.0), "vertical=0.0"),
+        (lambda: Taper(np.inf, vertical=1.0), "expected a finite cutoff beside it"),
+        (lambda: Taper(1.0, "stairs"), "shape='stairs'"),
+    ],
+)
+def test_bad_cutoffs(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_heights_are_needed_for_a_vertical_cutoff():
+    obs = ef.Observation(ef.operators.Identity(), std=0.5, grid=RegularGrid((10,)))
+    with pytest.raises(ValueError, match="a cutoff of heights needs a Sphere with vertical="):
+        ef.LETKF(Taper(3.0, vertical=1.0)).analysis(np.zeros((3, 10)), np.zeros(10), obs)
+    pair = ((GaspariCohn(2.0, vertical=1.0),),)
+    with pytest.raises(ValueError, match="expected none with a vertical cutoff"):
+        ef.localization.ByVariable(pair, ((1.0,),))

@@ -10,7 +10,7 @@ import pytest
 import enfilt as ef
 from enfilt import kernels, metrics, models, operators, priors
 from enfilt.grids import Points, RegularGrid
-from enfilt.localization import GaspariCohn
+from enfilt.localization import GaspariCohn, Taper
 
 LARGE, NAN = np.full((3, 4), 1e200), np.full((3, 4), np.nan)
 ONES = np.ones((3, 4))
@@ -224,14 +224,14 @@ CALLS = {
     ),
     "a distance below 0": (lambda: GaspariCohn(1.0).weight(-1e99), ValueError, "^distance holds"),
     "a taper of text": (
-        lambda: GaspariCohn(1.0, lambda d: "x").weight(0.5),
+        lambda: Taper(1.0, lambda d: "x").weight(0.5),
         TypeError,
-        "^what taper returned can't be read",
+        "^what shape returned can't be read",
     ),
     "a taper of one distance": (
-        lambda: GaspariCohn(1.0, lambda d: np.full_like(d, np.nan)).weight(0.5),
+        lambda: Taper(1.0, lambda d: np.full_like(d, np.nan)).weight(0.5),
         ValueError,
-        "^taper returned nan at distance 0.5",
+        "^shape returned nan at distance 0.5",
     ),
     # functions of the user's
     "an h of text": (

@@ -13,7 +13,7 @@ from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
-from enfilt.localization import GaspariCohn
+from enfilt.localization import GaspariCohn, Taper
 from enfilt.operators import Arctan, Custom, Every, Identity, Linear, Mask, Power, Subset
 
 RTOL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
@@ -117,7 +117,7 @@ def test_agrees_on_grids_of_two_axes(backend, dtype, shape, periodic, taper):
     grid = ef.grids.RegularGrid(shape, periodic=periodic)
     obs = ef.Observation(Arctan(), std=0.3, grid=grid)
     x, y = problem(5, grid.size, obs, dtype, missing=0.3)
-    filt = ef.LEnFF(GaspariCohn(cutoff=3.5, taper=taper), steps=3, backend=backend)
+    filt = ef.LEnFF(Taper(cutoff=3.5, shape=taper), steps=3, backend=backend)
     assert_close(filt.analysis(x, y, obs), dense(x, y, obs, filt), dtype)
 
 
@@ -366,8 +366,8 @@ class TestBadInput:
 
     def test_a_negative_taper(self, backend):
         obs = ef.Observation(Identity(), 1.0, grid=self.grid)
-        filt = ef.LEnFF(GaspariCohn(cutoff=3.0, taper=lambda d: 1 - d), backend=backend)
-        with pytest.raises(ValueError, match="taper returned"):
+        filt = ef.LEnFF(Taper(cutoff=3.0, shape=lambda d: 1 - d), backend=backend)
+        with pytest.raises(ValueError, match="shape returned"):
             filt.analysis(self.x, self.y, obs)
 
     def test_a_cutoff_shorter_than_the_spacing(self, backend):

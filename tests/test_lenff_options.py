@@ -9,7 +9,7 @@ from test_lenff import GRIDS, assert_close, dense, problem
 
 import enfilt as ef
 from enfilt.filters.lenff import MOST_STEPS, SETTLED
-from enfilt.localization import GaspariCohn
+from enfilt.localization import GaspariCohn, Taper
 from enfilt.operators import Arctan, Every, Identity, Linear
 
 TAPER = GaspariCohn(cutoff=5.0)
@@ -260,23 +260,23 @@ def test_ever_more_precise_observations_are_met(backend, std):
 @pytest.mark.parametrize(
     ("taper", "message"),
     [
-        (lambda d: 1 - d, r"taper returned -1\.0 at distance 2\.0: expected weights from 0 to 1"),
-        (lambda d: 1 + d, r"taper returned [23]\.0 at distance [12]\.0"),
-        (lambda d: np.where(d == 2, np.nan, 1.0), "taper returned nan at"),
-        (lambda d: d[:1], r"taper returned weights of shape .* expected the same"),
+        (lambda d: 1 - d, r"shape returned -1\.0 at distance 2\.0: expected weights from 0 to 1"),
+        (lambda d: 1 + d, r"shape returned [23]\.0 at distance [12]\.0"),
+        (lambda d: np.where(d == 2, np.nan, 1.0), "shape returned nan at"),
+        (lambda d: d[:1], r"shape returned weights of shape .* expected the same"),
     ],
 )
 def test_bad_tapers(backend, taper, message):
     obs = ef.Observation(Identity(), 1.0, grid=ef.grids.RegularGrid((10,)))
     x, y = problem(4, 10, obs, np.float64)
-    localization = GaspariCohn(cutoff=3.0, taper=taper)
+    localization = Taper(cutoff=3.0, shape=taper)
     for filt in (ef.LEnFF(localization, backend=backend), ef.LETKF(localization, backend=backend)):
         with pytest.raises(ValueError, match=message):
             filt.analysis(x, y, obs)
 
 
 def test_a_taper_may_be_anything_beyond_the_cutoff():
-    taper = GaspariCohn(cutoff=2.0, taper=lambda d: 1 - d / 2)
+    taper = Taper(cutoff=2.0, shape=lambda d: 1 - d / 2)
     np.testing.assert_array_equal(taper.weight([0.0, 1.0, 2.0, 5.0, np.inf]), [1, 0.5, 0, 0, 0])
 
 

@@ -16,7 +16,7 @@ from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
-from enfilt.localization import GaspariCohn
+from enfilt.localization import GaspariCohn, Taper
 from enfilt.operators import Arctan, Custom, Every, Identity, Linear, Power, Subset
 
 RTOL = {np.dtype(np.float64): 2e-12, np.dtype(np.float32): 2e-5}
@@ -97,7 +97,7 @@ def test_agrees_on_grids_of_two_axes(other_backend, dtype, shape, periodic, tape
     grid = ef.grids.RegularGrid(shape, periodic=periodic)
     obs = ef.Observation(Power(3) @ Every(2, offset=1), std=0.8, grid=grid)
     x, y = problem(6, grid.size, obs, dtype, missing=0.1, spread=0.3)
-    localization = GaspariCohn(cutoff=3.5, taper=taper)
+    localization = Taper(cutoff=3.5, shape=taper)
     analysis = ef.LETKF(localization, backend=other_backend).analysis(x, y, obs)
     wanted = ef.LETKF(localization, backend="numpy").analysis(x, y, obs)
     assert_close(analysis, wanted, dtype)
@@ -182,7 +182,7 @@ def test_a_window_too_wide_for_a_whole_tile(other_backend):
     """Of pairs of component and place no more than a million are made at once."""
     obs = ef.Observation(Arctan(), std=0.3, grid=ef.grids.RegularGrid((40, 30)))
     x, y = problem(5, 1200, obs, np.dtype(np.float64), missing=0.2)
-    filt = ef.LETKF(GaspariCohn(cutoff=50, taper="step"), backend=other_backend)
+    filt = ef.LETKF(Taper(cutoff=50, shape="step"), backend=other_backend)
     assert_close(
         filt.analysis(x, y, obs), etkf(x, y, Arctan(), 0.3, np.ones(1200)), np.dtype(np.float64)
     )

@@ -12,7 +12,7 @@ import xarray as xr
 import enfilt as ef
 from enfilt import kernels, operators
 from enfilt._values import same
-from enfilt.localization import GaspariCohn
+from enfilt.localization import GaspariCohn, Taper
 
 N, DIM = 6, 8
 RNG = np.random.default_rng(14)
@@ -105,7 +105,7 @@ CALLS = {
     "model": (lambda a: ef.IEnKF(lambda x, _: a, 1).analysis(X, Y, OBS, previous=2 * X), X),
     "model of a twin": (lambda a: ef.TwinExperiment(lambda x, _: a[:len(x)], OBS, initial_state=Y,
                                                     spinup=1).run(ETKF, members=N), X),
-    "taper": (lambda a: GaspariCohn(3.0, taper=lambda d: a).weight(Y**2), np.full(DIM, 0.5)),
+    "shape": (lambda a: Taper(3.0, shape=lambda d: a).weight(Y**2), np.full(DIM, 0.5)),
 }  # fmt: skip
 
 

@@ -20,7 +20,6 @@ from conftest import BACKENDS
 
 import enfilt as ef
 from enfilt import backends
-from enfilt.backends import base
 
 ROOT = Path(__file__).parent.parent
 COMPILER = shutil.which("g++")
@@ -228,7 +227,7 @@ def _scores():
 
 
 def _distances():
-    x, stage = _many((4_000, 3_000)), base.Stage(1, 0, 0.5, 0, 1, 0, 1, 0)
+    x, stage = _many((4_000, 3_000)), backends.Stage(1, 0, 0.5, 0, 1, 0, 1, 0)
     return lambda: backends.get("cpp").squared_distances(x, x, None, stage)
 
 

@@ -51,12 +51,13 @@ def learned():
 VALUES = {
     "numbers": lambda: [
         TAPER,
-        ef.localization.GaspariCohn(np.inf, taper=exponential),
+        ef.localization.Taper(np.inf, shape=exponential),
         ef.localization.FromEnsemble(),
         ef.localization.ByVariable(((TAPER,),), ((0.5,),)),
         ef.grids.RegularGrid((2, 4), (False, True), (1.0, 2.0)),
         ef.geometry.Sphere([0, 90], [-5, 5], vertical=[1, 2], variables={"u": 2, "ps": 1}),
         ef.geometry.WithParameters(RING, ["drag"], weight=0.5),
+        ef.geometry.Masked(ef.grids.RegularGrid((2, 2)), [[True, False], [True, True]]),
         ef.grids.RegularGrid((2, 4), variables=2, between_variables=False),
         ef.grids.Points(X),
         ef.inflation.Multiplicative(1.1),

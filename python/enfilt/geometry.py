@@ -1,7 +1,8 @@
-"""Where the components of a state lie: the grids of `enfilt.grids`, and the sphere."""
+"""Where the components of a state lie: the grids of `enfilt.grids`, the sphere, and masks."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,15 @@ from .grids import (
 )
 from .parameters import WithParameters
 
-__all__ = ["EARTH_RADIUS", "Grid", "Points", "RegularGrid", "Sphere", "WithParameters"]
+__all__ = [
+    "EARTH_RADIUS",
+    "Grid",
+    "Masked",
+    "Points",
+    "RegularGrid",
+    "Sphere",
+    "WithParameters",
+]
 
 Array = npt.NDArray[Any]
 
@@ -188,6 +197,10 @@ class Sphere(Value, Grid):
         return slice(before * n, (before + self._levels[variable]) * n)
 
     @property
+    def sites(self) -> int:
+        return len(self._places)
+
+    @property
     def variables_at_places(self) -> int:
         if isinstance(self.variables, int):
             return self.variables
@@ -205,6 +218,11 @@ class Sphere(Value, Grid):
         level, place = np.divmod(chosen_components(self.size, components), len(self._places))
         where = self._places[place]
         return where if self._heights is None else np.column_stack([where, self._heights[level]])
+
+    def stretched(self, ratio: float) -> Grid:
+        if self.vertical is None:
+            return super().stretched(ratio)
+        return dataclasses.replace(self, vertical_scale=ratio)
 
     def check_places(self, argument: str, places: Array) -> None:
         check_places(argument, places)
@@ -259,6 +277,115 @@ class Sphere(Value, Grid):
         half = np.minimum(chord / (2 * EARTH_RADIUS), 1.0)
         result: npt.NDArray[np.float64] = 2 * EARTH_RADIUS * np.arcsin(half)
         return result
+
+
+@dataclass(frozen=True, eq=False)
+class Masked(Value, Grid):
+    """The components of a grid that are there: those of an ocean model at sea, without the land.
+
+    Parameters
+    ----------
+    grid : Grid
+        The whole grid, land and sea.
+    present : array_like of bool
+        Where components are: one entry a site, of the shape of the grid or flat, the same for all
+        variables and named levels; or one for each component of the whole grid, (D,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `present` is not of booleans, of another size, or nowhere True; or is one of components
+        where the grid keeps variables apart.
+
+    Notes
+    -----
+    The state holds the components that are there alone, in the order of the whole grid:
+    ``whole[..., masked.kept]`` is it. Places, and ``locations=`` of observations, are those of the
+    whole grid.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> sea = np.array([[True, True, False], [True, False, False]])
+    >>> masked = ef.geometry.Masked(ef.geometry.RegularGrid((2, 3), variables=2), sea)
+    >>> masked.size, masked.kept.tolist(), masked.coordinates([2, 5]).tolist()
+    (6, [0, 1, 3, 6, 7, 9], [[1.0, 0.0], [1.0, 0.0]])
+    """
+
+    grid: Grid
+    present: npt.ArrayLike
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.grid, Grid):
+            raise TypeError(f"grid={self.grid!r}: expected a grid such as a RegularGrid or Sphere")
+        present = np.array(self.present)
+        if present.dtype != bool:
+            raise TypeError(f"present is of dtype {present.dtype}: expected an array of booleans")
+        size, sites = self.grid.size, self.grid.sites
+        if present.size not in (size, sites):
+            raise ValueError(
+                f"present has {present.size} entries: expected {sites}, one a site of the grid, or "
+                f"{size}, one a component"
+            )
+        if present.size > sites and self.grid.apart:
+            raise ValueError(
+                f"present has {present.size} entries: expected {sites}, one a site, of a grid with "
+                f"between_variables=False"
+            )
+        if not present.any():
+            raise ValueError("present is nowhere True: expected at least one component")
+        present.flags.writeable = False
+        object.__setattr__(self, "present", present)
+
+    @functools.cached_property
+    def kept(self) -> npt.NDArray[np.int64]:
+        """The components of the whole grid that are there, (D,), in increasing order."""
+        present = np.asarray(self.present).ravel()
+        return np.flatnonzero(np.tile(present, self.grid.size // present.size))
+
+    def components(self, variable: str) -> slice:
+        """Return which components a variable has, by its name, where the grid names variables."""
+        if not isinstance(self.grid, Sphere):
+            raise TypeError(f"variable={variable!r}: {self.grid!r} has no names for its variables")
+        whole = self.grid.components(variable)
+        return slice(*np.searchsorted(self.kept, (whole.start, whole.stop)).tolist())
+
+    @property
+    def sites(self) -> int:
+        alike = np.size(self.present) == self.grid.sites
+        return int(np.count_nonzero(self.present)) if alike else self.size
+
+    @property
+    def variables_at_places(self) -> int:
+        alike = np.size(self.present) == self.grid.sites
+        return self.grid.variables_at_places if alike else 1
+
+    @property
+    def apart(self) -> bool:
+        return self.grid.apart
+
+    @property
+    def least_spacing(self) -> float:
+        return self.grid.least_spacing
+
+    @property
+    def size(self) -> int:
+        return len(self.kept)
+
+    def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
+        return self.grid.coordinates(self.kept[chosen_components(self.size, components)])
+
+    def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
+        return self.grid.distances(a, b)
+
+    def embedding(self) -> Embedding | None:
+        return self.grid.embedding()
+
+    def stretched(self, ratio: float) -> Grid:
+        return Masked(self.grid.stretched(ratio), self.present)
+
+    def check_places(self, argument: str, places: Array) -> None:
+        self.grid.check_places(argument, places)
 
 
 def _check_latitude(argument: str, latitude: Array) -> None:

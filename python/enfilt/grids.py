@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ class Grid(ABC):
         return 1
 
     @property
+    def sites(self) -> int:
+        """Number of sites that components of one variable and level stand at, then of the next."""
+        return self.size // self.variables_at_places
+
+    @property
     def apart(self) -> bool:
         """Whether different variables are infinitely far, and places begin with a variable."""
         return False
@@ -80,6 +86,19 @@ class Grid(ABC):
     def embedding(self) -> Embedding | None:
         """Return coordinates for a tree; None where distances are only known by `distances`."""
         return None
+
+    def stretched(self, ratio: float) -> Grid:
+        """Return the grid with distances in which one unit of height counts `ratio`.
+
+        Raises
+        ------
+        ValueError
+            If the grid has no heights.
+        """
+        raise ValueError(
+            f"vertical: a cutoff of heights needs a Sphere with vertical=, or a RegularGrid of "
+            f"three axes, not {self!r}"
+        )
 
     def check_places(self, argument: str, places: Array) -> None:
         """Check that coordinates (n, k) are places."""
@@ -222,6 +241,11 @@ class RegularGrid(Grid):
 
         return Embedding(inside, period if joined.any() else None)
 
+    def stretched(self, ratio: float) -> Grid:
+        if len(self.shape) < 3 or self.embedding() is None:
+            return super().stretched(ratio)
+        return _Stretched(self, ratio)
+
     @property
     def size(self) -> int:
         return int(self.variables * np.prod(self.shape))
@@ -244,6 +268,53 @@ class RegularGrid(Grid):
         if not self.between_variables:
             result[a[:, None, 0] != b[None, :, 0]] = np.inf
         return result
+
+
+@dataclass(frozen=True)
+class _Stretched(Grid):
+    """A regular grid, distances along the first of its three axes counting `ratio` times.
+
+    Coordinates are those of the grid.
+    """
+
+    grid: RegularGrid
+    ratio: float
+
+    @property
+    def _measured(self) -> RegularGrid:
+        along, *others = self.grid.spacings.tolist()
+        return dataclasses.replace(self.grid, spacing=(self.ratio * along, *others))
+
+    def _long(self, places: Array) -> Array:
+        stretched = np.array(places, dtype=np.float64)
+        stretched[:, -3] *= self.ratio
+        return stretched
+
+    @property
+    def variables_at_places(self) -> int:
+        return self.grid.variables_at_places
+
+    @property
+    def apart(self) -> bool:
+        return self.grid.apart
+
+    @property
+    def size(self) -> int:
+        return self.grid.size
+
+    def coordinates(self, components: Any = slice(None)) -> npt.NDArray[np.float64]:
+        return self.grid.coordinates(components)
+
+    def check_places(self, argument: str, places: Array) -> None:
+        self.grid.check_places(argument, places)
+
+    def embedding(self) -> Embedding | None:
+        found = self._measured.embedding()
+        assert found is not None  # `RegularGrid.stretched` has asked for it
+        return Embedding(lambda places: found.inside(self._long(places)), found.period)
+
+    def distances(self, a: Array, b: Array) -> npt.NDArray[np.float64]:
+        return self._measured.distances(self._long(a), self._long(b))
 
 
 @dataclass(frozen=True, eq=False)

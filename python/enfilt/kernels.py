@@ -14,7 +14,7 @@ import numpy.typing as npt
 from . import _arrays, _checks, backends
 from .backends import Stage
 from .filters.paths import AffinePath, as_path
-from .localization import GaspariCohn
+from .localization import Taper
 from .observation import Observation
 
 Array = npt.NDArray[Any]
@@ -265,7 +265,7 @@ def letkf(
     y: npt.ArrayLike,
     obs: Observation,
     *,
-    localization: GaspariCohn,
+    localization: Taper,
     observed: npt.ArrayLike | None = None,
     out: Array | None = None,
     backend: str = "auto",
@@ -280,7 +280,7 @@ def letkf(
         Observations; NaN: not observed.
     obs : Observation
         Operator, error and places: ``Observation(..., grid=...)``.
-    localization : GaspariCohn
+    localization : Taper
         The taper and its cutoff.
     observed : array_like, (N, m) or (B, N, m), optional
         h(x), where the operator is not to be asked for it, or ``obs`` has none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,44 +30,78 @@ def _step(distance: Array, cutoff: float) -> Array:
 
 
 #: Shapes by name: the weights at distances below the cutoff.
-TAPERS: dict[str, Callable[[Array, float], Array]] = {"gaspari-cohn": _gaspari_cohn, "step": _step}
+SHAPES: dict[str, Callable[[Array, float], Array]] = {"gaspari-cohn": _gaspari_cohn, "step": _step}
 
 
 @dataclass(frozen=True)
-class GaspariCohn:
-    """A taper of compact support, by the distance at which it has fallen to zero.
-
-    Gaspari, Cohn (1999), "Construction of correlation functions in two and three dimensions", eq.
-    4.10. Their half-width is cutoff/2; DAPPER's ``loc_rad`` r is a cutoff of 3.64 r.
+class Taper:
+    """A weight that falls with distance to zero at a cutoff.
 
     Parameters
     ----------
     cutoff : float
         Distance, in the unit of the grid, at and beyond which the weight is exactly zero; above
         zero. Infinite: no localization, the weight is one everywhere, and nothing is asked for the
-        places of components or observations (but by a taper of yours, and on a grid with
+        places of components or observations (but by a shape of yours, and on a grid with
         ``between_variables=False``, whose variables stay apart).
-    taper : {"gaspari-cohn", "step"} or callable
-        Another shape within the cutoff: ``step`` is one inside; a callable maps distances to
-        weights from 0 to 1.
+    shape : {"gaspari-cohn", "step"} or callable
+        How the weight falls within the cutoff: as that of `GaspariCohn`, or not at all; a callable
+        maps distances to weights from 0 to 1.
+    vertical : float, optional
+        The cutoff straight up and down, where it is another: in the unit of the heights of a
+        `Sphere`, or along the first axis of a `RegularGrid` of three. A place that is z higher then
+        counts as (cutoff/vertical) z away, so that a component sees an ellipsoid.
+    horizontal : float, optional
+        `cutoff` by another name, as one writes it beside `vertical`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a cutoff is not above zero, the shape is not known, or `cutoff` and `horizontal` are
+        given both, or neither.
 
     Examples
     --------
     >>> import numpy as np, enfilt as ef
-    >>> taper = ef.localization.GaspariCohn(cutoff=4.0)
-    >>> taper.weight(np.array([0.0, 2.0, 4.0])).round(4)
-    array([1.    , 0.2083, 0.    ])
+    >>> ef.localization.Taper(4.0, "step").weight(np.array([0.0, 2.0, 4.0]))
+    array([1., 1., 0.])
+    >>> ef.localization.Taper(horizontal=2500.0, vertical=8.0)
+    Taper(cutoff=2500.0, shape='gaspari-cohn', vertical=8.0)
     """
 
-    cutoff: float
-    taper: str | Callable[[Array], Array] = "gaspari-cohn"
+    cutoff: float = None  # type: ignore[assignment]  # a number, once it is made
+    shape: str | Callable[[Array], Array] = "gaspari-cohn"
+    vertical: float | None = None
+    horizontal: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, horizontal: float | None) -> None:
+        if (self.cutoff is None) == (horizontal is None):
+            raise ValueError(
+                f"cutoff={self.cutoff!r} and horizontal={horizontal!r}: expected one of the two"
+            )
+        name = "cutoff"
+        if horizontal is not None:
+            name = "horizontal"
+            object.__setattr__(self, "cutoff", horizontal)
         _checks.python_numbers(self)
         if self.cutoff != np.inf:
-            _checks.number("cutoff", self.cutoff, above=0)
-        if not callable(self.taper):
-            _checks.choice("taper", self.taper, TAPERS)
+            _checks.number(name, self.cutoff, above=0)
+        if self.vertical is not None:
+            _checks.number("vertical", self.vertical, above=0)
+            if self.cutoff == np.inf:
+                raise ValueError(f"vertical={self.vertical}: expected a finite {name} beside it")
+        if not callable(self.shape):
+            _checks.choice("shape", self.shape, SHAPES)
+
+    def on(self, grid: Grid) -> Grid:
+        """Return the grid of which the weights are by distance.
+
+        Raises
+        ------
+        ValueError
+            If heights have a cutoff of their own, and the grid has no heights.
+        """
+        return grid if self.vertical is None else grid.stretched(self.cutoff / self.vertical)
 
     def is_none(self, grid: Any) -> bool:
         """Return whether all weights are one, wherever components and observations lie.
@@ -82,7 +116,7 @@ class GaspariCohn:
         if isinstance(grid, Grid):
             apart = grid.apart and grid.variables_at_places > 1
             finite = grid.embedding() is not None and not apart
-        return self.cutoff == np.inf and not callable(self.taper) and finite
+        return self.cutoff == np.inf and not callable(self.shape) and finite
 
     def weight(self, distance: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the weight at distances, of their shape.
@@ -90,7 +124,7 @@ class GaspariCohn:
         Raises
         ------
         TypeError, ValueError
-            If a distance is not at least 0 (infinite is allowed), or a callable taper returns no
+            If a distance is not at least 0 (infinite is allowed), or a callable shape returns no
             numbers, another shape, or a weight that is not from 0 to 1; the message gives weight
             and distance.
         """
@@ -98,11 +132,11 @@ class GaspariCohn:
         if not (d >= 0).all():
             first = d[~(d >= 0)].flat[0]
             raise ValueError(f"distance holds {first}: expected numbers of at least 0")
-        if callable(self.taper):
-            weight = _checks.numbers("what taper returned", self.taper(d))
+        if callable(self.shape):
+            weight = _checks.numbers("what shape returned", self.shape(d))
             if weight.shape != d.shape:
                 raise ValueError(
-                    f"taper returned weights of shape {weight.shape} for distances of shape "
+                    f"shape returned weights of shape {weight.shape} for distances of shape "
                     f"{d.shape}: expected the same, a weight each"
                 )
             within = d < self.cutoff
@@ -110,15 +144,38 @@ class GaspariCohn:
             if bad.size:
                 found, at = weight.flat[bad[0]], d.flat[bad[0]]
                 raise ValueError(
-                    f"taper returned {found} at distance {at}: expected weights from 0 to 1"
+                    f"shape returned {found} at distance {at}: expected weights from 0 to 1"
                 )
             return np.where(within, weight, 0.0)
         inside = d < self.cutoff  # also without one: variables kept apart are infinitely far
         weight = np.zeros_like(d)
         # few of many distances are inside, and the taper costs more than to choose them
         unbounded = self.cutoff == np.inf
-        weight[inside] = 1.0 if unbounded else TAPERS[self.taper](d[inside], float(self.cutoff))
+        weight[inside] = 1.0 if unbounded else SHAPES[self.shape](d[inside], float(self.cutoff))
         return weight
+
+
+@dataclass(frozen=True)
+class GaspariCohn(Taper):
+    """The taper of compact support that most of the field uses.
+
+    Gaspari, Cohn (1999), "Construction of correlation functions in two and three dimensions", eq.
+    4.10. Their half-width is cutoff/2; DAPPER's ``loc_rad`` r is a cutoff of 3.64 r.
+
+    Parameters
+    ----------
+    cutoff, vertical, horizontal
+        As of a `Taper`.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> taper = ef.localization.GaspariCohn(cutoff=4.0)
+    >>> taper.weight(np.array([0.0, 2.0, 4.0])).round(4)
+    array([1.    , 0.2083, 0.    ])
+    """
+
+    shape: str = field(default="gaspari-cohn", init=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -133,7 +190,7 @@ class ByVariable:
 
     Parameters
     ----------
-    tapers : sequence of sequences of GaspariCohn
+    tapers : sequence of sequences of Taper
         V x V: that of components of the one and observations of the other.
     amplitudes : sequence of sequences of float
         V x V: the weight at distance 0, from 0 to 1; with 0 the one does not see the other.
@@ -152,7 +209,7 @@ class ByVariable:
     array([1.    , 0.5   , 0.2083])
     """
 
-    tapers: Sequence[Sequence[GaspariCohn]]
+    tapers: Sequence[Sequence[Taper]]
     amplitudes: Sequence[Sequence[float]]
 
     def __post_init__(self) -> None:
@@ -168,10 +225,15 @@ class ByVariable:
         if len(rows) != len(amplitudes) or not square:
             raise ValueError(
                 f"tapers={self.tapers!r}: expected a sequence of {len(amplitudes)} rows of as many "
-                f"GaspariCohn, as amplitudes"
+                f"tapers, as amplitudes"
             )
-        if not all(isinstance(taper, GaspariCohn) for row in rows for taper in row):
-            raise TypeError(f"tapers={self.tapers!r}: expected GaspariCohn in all rows")
+        if not all(isinstance(taper, Taper) for row in rows for taper in row):
+            raise TypeError(f"tapers={self.tapers!r}: expected a Taper or GaspariCohn in all rows")
+        if any(taper.vertical is not None for row in rows for taper in row):
+            raise ValueError(
+                f"tapers={self.tapers!r}: expected none with a vertical cutoff; the distance of a "
+                f"grid is one for all variables (vertical_scale= of a Sphere)"
+            )
         # frozen: a taper is looked up by its value
         object.__setattr__(self, "tapers", tuple(map(tuple, rows)))
         object.__setattr__(self, "amplitudes", tuple(map(tuple, amplitudes.tolist())))
@@ -210,6 +272,10 @@ class ByVariable:
         every = np.arange(len(self.tapers))
         d = np.broadcast_to(np.asarray(distances), (len(every), len(every), np.size(distances)))
         return self.weight(d, every[:, None, None], every[:, None])
+
+    def on(self, grid: Grid) -> Grid:
+        """Return the grid of which the weights are by distance: the same."""
+        return grid
 
     def is_none(self, grid: Any) -> bool:
         """Return False: variables differ."""

@@ -193,6 +193,22 @@ class Observation(ErrorStatistics, Value):
             )
         return h
 
+    @property
+    def known_grid(self) -> Grid:
+        """The grid of the state.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.grid is None:
+            raise ValueError(
+                "grid is missing: localization needs the places of the components; give "
+                "Observation(..., grid=model.grid), or their coordinates (D, k)"
+            )
+        return as_grid(self.grid)
+
     def state_grid(self, dim: int) -> Grid:
         """Return the grid of a state of `dim` components.
 
@@ -201,12 +217,7 @@ class Observation(ErrorStatistics, Value):
         ValueError
             If there is none, or it is not of `dim` components.
         """
-        if self.grid is None:
-            raise ValueError(
-                "grid is missing: localization needs the places of the components; give "
-                "Observation(..., grid=model.grid), or their coordinates (D, k)"
-            )
-        grid = as_grid(self.grid)
+        grid = self.known_grid
         if grid.size != dim:
             raise ValueError(f"grid has {grid.size} points: expected {dim}, one a component")
         return grid

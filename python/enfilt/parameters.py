@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from . import _checks
 from ._values import Value
 from .grids import Embedding, Grid, as_grid, chosen_components
-from .localization import GaspariCohn
+from .localization import Taper
 
 Array = npt.NDArray[Any]
 
@@ -125,6 +126,9 @@ class WithParameters(Value, Grid):
         # with a weight a localization is never none
         return self.placed.embedding() if self.weight == 1 else None
 
+    def stretched(self, ratio: float) -> Grid:
+        return dataclasses.replace(self, grid=self.placed.stretched(ratio))
+
     def check_places(self, argument: str, places: Array) -> None:
         self.placed.check_places(argument, places)
 
@@ -155,10 +159,10 @@ def split(grid: Grid) -> tuple[Grid, float]:
 
 
 def weights(
-    localization: GaspariCohn, grid: Grid, components: npt.NDArray[np.int64], places: Array
+    localization: Taper, grid: Grid, components: npt.NDArray[np.int64], places: Array
 ) -> npt.NDArray[np.float64]:
     """Return the weights (n, m) of components and of observations at places (m, k)."""
-    placed, weight = split(grid)
+    placed, weight = split(localization.on(grid))
     there = components < placed.size
     result: npt.NDArray[np.float64] = np.full((len(components), len(places)), weight)
     where = placed.coordinates(components[there])

@@ -377,7 +377,7 @@ def place_calls(draw: Any) -> Call:
     dim = draw(DIMS)
     if draw(st.booleans()):
         arguments = given_as(draw, {"distance": (draw(st.sampled_from([(3,), (2, 3), ()])), "f8")})
-        return Call("GaspariCohn.weight", draw(tapers()), "weight", arguments)
+        return Call("Taper.weight", draw(tapers()), "weight", arguments)
     grid = draw(grids(dim))
     name = grid.make.__name__
     if draw(st.booleans()):

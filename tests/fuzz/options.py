@@ -152,7 +152,7 @@ def tapers(draw: Any) -> Spec:
     if draw(st.integers(0, 4)):
         return Spec(ef.localization.GaspariCohn, cutoff)
     taper = st.sampled_from(["step", "gaspari-cohn", flat_taper, text, nan, "box", None])
-    return Spec(ef.localization.GaspariCohn, cutoff, draw(taper))
+    return Spec(ef.localization.Taper, cutoff, draw(taper))
 
 
 @st.composite

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, quality
 from ..backends import Backend, ObservedComponents
-from ..localization import ByVariable, GaspariCohn
+from ..localization import ByVariable, Taper
 from ..observation import Observation
 from .kept_lists import KeptLists
 from .tuned import Geometry, Tuning
@@ -85,7 +85,7 @@ class Cycle:
     backend: Backend
     given: Array | None = None
     facts: dict[str, float] = field(default_factory=dict)
-    tapers: dict[int, GaspariCohn | ByVariable] = field(default_factory=dict)
+    tapers: dict[int, Taper | ByVariable] = field(default_factory=dict)
     tuning: dict[int, Tuning] = field(default_factory=dict)
     flags: npt.NDArray[np.int8] | None = None
 

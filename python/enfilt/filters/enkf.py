@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..inflation import Inflation
-from ..localization import ByVariable, FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from ..parameters import split
 from . import ensemble_space, knobs, neighbours
@@ -35,7 +35,7 @@ class EnKF(EnsembleFilter):
     ----------
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    localization : GaspariCohn or FromEnsemble, optional
+    localization : Taper or FromEnsemble, optional
         Taper of the covariances, given or from the ensemble; it needs
         ``Observation(..., grid=...)``. Infinite: none.
     method : {"perturbed", "denkf"}
@@ -65,7 +65,7 @@ class EnKF(EnsembleFilter):
     """
 
     inflation: float | Inflation = 1.0
-    localization: GaspariCohn | FromEnsemble | ByVariable | None = None
+    localization: Taper | FromEnsemble | ByVariable | None = None
     method: str = "perturbed"
 
     _takes_observed: ClassVar[bool] = True
@@ -126,13 +126,13 @@ class EnKF(EnsembleFilter):
         cycle: Cycle,
         b: int,
         normals: Array | None,
-        taper: GaspariCohn | ByVariable,
+        taper: Taper | ByVariable,
         out: Array,
     ) -> None:
         x = cycle.forecast[b]
         members, dim = x.shape
         whole, places = cycle.obs.places(dim, cycle.y.shape[-1])
-        grid, weight = split(whole)
+        grid, weight = split(taper.on(whole))
         seen = np.flatnonzero(~np.isnan(cycle.y[b]))
         if seen.size == 0:  # of a batch, others of which hold observations
             out[...] = x
@@ -143,7 +143,7 @@ class EnKF(EnsembleFilter):
 
         def weights(where: Array, components: Any) -> Array:
             distance = grid.distances(places, where)
-            if isinstance(taper, GaspariCohn):
+            if isinstance(taper, Taper):
                 return taper.weight(distance)
             by = neighbours.variables(grid, places, stand)
             of = neighbours.variables(grid, where, components)

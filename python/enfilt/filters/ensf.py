@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks
 from ..backends import DiffusionProblem, DiffusionStep, ObservedComponents
-from ..localization import GaspariCohn
+from ..localization import Taper
 from ..observation import Observation
 from . import diffusion_sampler, knobs, reduced
 from .base import EnsembleFilter
@@ -63,7 +63,7 @@ class EnSF(EnsembleFilter):
         EnSF-LR ("A Two-Step Ensemble Score Filter for Data Assimilation in Partially Observed
         Systems"): the filter moves the observed components alone, and their increments are
         regressed onto the others with the forecast ensemble. The operator must choose components.
-    localization : GaspariCohn, optional
+    localization : Taper, optional
         Tapers the regression by the distance to the observations; it needs
         ``Observation(..., grid=...)``. Infinite: none.
     damping : callable, optional
@@ -110,7 +110,7 @@ class EnSF(EnsembleFilter):
     score_limit: float | None = None
     standardize_start: bool = False
     regress_unobserved: bool = False
-    localization: GaspariCohn | None = None
+    localization: Taper | None = None
     damping: Callable[[float], float] | None = None
     algorithm: str = "auto"
 
@@ -126,7 +126,7 @@ class EnSF(EnsembleFilter):
         if self.score_limit is not None:
             _checks.number("score_limit", self.score_limit, above=0)
         if self.localization is not None:
-            if not isinstance(self.localization, GaspariCohn):
+            if not isinstance(self.localization, Taper):
                 raise TypeError(
                     f"localization={self.localization!r}: expected None or an "
                     f"enfilt.localization.GaspariCohn(cutoff=...)"

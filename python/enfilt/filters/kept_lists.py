@@ -19,7 +19,7 @@ from .. import backends
 from .._values import same
 from ..backends import LocalLists
 from ..grids import Grid, RegularGrid
-from ..localization import ByVariable, GaspariCohn
+from ..localization import ByVariable, Taper
 from ..parameters import WithParameters
 from . import neighbours, parameters
 from .neighbours import Indices, Places
@@ -54,7 +54,7 @@ class KeptLists:
         grid: Grid,
         places: Places,
         seen: Any,
-        localization: GaspariCohn | ByVariable,
+        localization: Taper | ByVariable,
         *,
         values: bool = False,
         blocks: Indices | None = None,
@@ -70,7 +70,7 @@ class KeptLists:
             Of the components.
         places, seen
             Where all observations lie, (m, k), and an index of those that are looked at.
-        localization : GaspariCohn or ByVariable
+        localization : Taper or ByVariable
             The taper.
         values : bool
             Whether the lists are those of what is seen itself, which moves along, and not of
@@ -220,7 +220,7 @@ class _Pairs:
     def lists(
         self,
         chosen: Indices,
-        localization: GaspariCohn | ByVariable,
+        localization: Taper | ByVariable,
         blocks: Indices | None,
         at: tuple[Indices, Indices] | None,
         each: bool,
@@ -252,11 +252,11 @@ class _Pairs:
         self,
         size: int,
         chosen: Indices,
-        localization: GaspariCohn | ByVariable,
+        localization: Taper | ByVariable,
         at: tuple[Indices, Indices] | None,
     ) -> Iterator[tuple[Indices, _Taper]]:
         """Yield components of one taper, and their weights at distances of some of `chosen`."""
-        if isinstance(localization, GaspariCohn):
+        if isinstance(localization, Taper):
             yield np.arange(size), _Taper([localization], [1.0], None)
             return
         of = self.places[chosen] if self.values else self.grid.coordinates(slice(None))
@@ -338,7 +338,7 @@ class _Taper:
         The variables of observations.
     """
 
-    tapers: Sequence[GaspariCohn]
+    tapers: Sequence[Taper]
     amplitudes: Sequence[float]
     by: Indices | None
 
@@ -360,7 +360,7 @@ class _Taper:
         """
         kinds = {type(taper) for taper in self.tapers}
         forms = {"step" if t.cutoff == np.inf else t.taper for t in self.tapers}
-        if kinds != {GaspariCohn} or forms not in ({"step"}, {"gaspari-cohn"}):
+        if kinds != {Taper} or forms not in ({"step"}, {"gaspari-cohn"}):
             return None
         cutoffs = np.array([float(taper.cutoff) for taper in self.tapers])
         amplitudes = np.array(self.amplitudes, np.float64)
@@ -371,7 +371,7 @@ class _Taper:
 
 def _in_windows(
     grid: RegularGrid,
-    localization: GaspariCohn | ByVariable,
+    localization: Taper | ByVariable,
     at: tuple[Indices, Indices],
     blocks: Indices | None,
     each: bool,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..grids import RegularGrid
 from ..inflation import RTPS, Adaptive
-from ..localization import FromEnsemble, GaspariCohn
+from ..localization import FromEnsemble, GaspariCohn, Taper
 from ..observation import Observation
 
 
@@ -80,7 +80,7 @@ def cutoff(
     model: Any,
     obs: Observation,
     usual: float,
-    make: Callable[[GaspariCohn], Any] | None = None,
+    make: Callable[[Taper], Any] | None = None,
 ) -> Knob:
     """Return the cutoff of a localization, in grid spacings.
 
@@ -126,7 +126,7 @@ class _Cutoff:
     """From a cutoff in grid spacings to the option's value: a knob pickles, as all values do."""
 
     spacing: float
-    make: Callable[[GaspariCohn], Any] | None
+    make: Callable[[Taper], Any] | None
 
     def __call__(self, spacings: float) -> Any:
         found = GaspariCohn(rounded(spacings * self.spacing))

@@ -16,7 +16,7 @@ from .. import _arrays, _checks
 from ..backends import ListedFlow, LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..inflation import Adaptive, Inflation, as_inflation
-from ..localization import ByVariable, FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import EnsembleFilter
@@ -118,7 +118,7 @@ class LEnFF(EnsembleFilter, Localized):
     ['cutoff', 'inflation', 'lost', 'outliers']
     """
 
-    localization: GaspariCohn | FromEnsemble | ByVariable = FromEnsemble()  # noqa: RUF009 - frozen
+    localization: Taper | FromEnsemble | ByVariable = FromEnsemble()  # noqa: RUF009 - frozen
     steps: int | str = 10
     growth: float = 10.0
     inflation: float | Inflation | None = field(default=None, kw_only=True)
@@ -171,7 +171,7 @@ class LEnFF(EnsembleFilter, Localized):
     def _check_observation(self, obs: Observation) -> None:
         check_grid(self.localization, obs)
         grid, taper = obs.grid, self.localization
-        if not (isinstance(taper, GaspariCohn) and isinstance(grid, RegularGrid)):
+        if not (isinstance(taper, Taper) and isinstance(grid, RegularGrid)):
             return
         if taper.cutoff <= grid.least_spacing:
             warnings.warn(
@@ -182,7 +182,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         dim, m = out.shape[-1], cycle.y.shape[-1]
-        shared: dict[GaspariCohn | ByVariable, LocalWindow | _Lists | None] = {}
+        shared: dict[Taper | ByVariable, LocalWindow | _Lists | None] = {}
         taken, kept = [], self._memory.lists
         for b, x in enumerate(out):
             taper = self._taper(cycle, b)
@@ -203,12 +203,12 @@ class LEnFF(EnsembleFilter, Localized):
 
     @staticmethod
     def _shared(
-        cycle: Cycle, taper: GaspariCohn | ByVariable, kept: KeptLists
+        cycle: Cycle, taper: Taper | ByVariable, kept: KeptLists
     ) -> LocalWindow | _Lists | None:
         """Return what all ensembles of a batch see by the same taper; None where each differs."""
         window = None
         known = cycle.backend.has_lenff_window and cycle.observed is not None
-        if known and isinstance(taper, GaspariCohn):
+        if known and isinstance(taper, Taper):
             window = neighbours.common_window(cycle.obs, cycle.forecast.shape[-1], taper)
         if window is None and cycle.backend.on_device:  # the host does not know what is missing
             return _Lists.of(cycle, 0, taper, kept)
@@ -246,12 +246,11 @@ class _Lists(NamedTuple):
     of_observations: list[LocalLists]
 
     @classmethod
-    def of(
-        cls, cycle: Cycle, b: int, localization: GaspariCohn | ByVariable, kept: KeptLists
-    ) -> _Lists:
+    def of(cls, cycle: Cycle, b: int, localization: Taper | ByVariable, kept: KeptLists) -> _Lists:
         """Make them for one ensemble, or on a GPU for all of a batch."""
         dim, m = cycle.forecast.shape[-1], cycle.y.shape[-1]
         grid, places = cycle.obs.places(dim, m)
+        grid = localization.on(grid)
         components = neighbours.components(cycle.obs, dim)
         kernels = cycle.backend
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(cycle.y[b]))

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _arrays
 from ..backends import LocalObservations, LocalWindow
 from ..inflation import Inflation
-from ..localization import ByVariable, GaspariCohn
+from ..localization import ByVariable, GaspariCohn, Taper
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import EnsembleFilter
@@ -31,7 +31,7 @@ class LETKF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : GaspariCohn, FromEnsemble or ByVariable
+    localization : Taper, FromEnsemble or ByVariable
         The taper and its cutoff, in the unit of the grid; or one that follows from the ensemble.
         An infinite cutoff gives the `ETKF`.
     inflation : float or Inflation
@@ -104,7 +104,7 @@ class LETKF(EnsembleFilter, Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         batch, _, dim = out.shape
-        windows: dict[GaspariCohn | ByVariable, LocalWindow | None] = {}
+        windows: dict[Taper | ByVariable, LocalWindow | None] = {}
         for b in range(batch):
             rotation, taper = rotation_of(cycle, b, self.rotate), self._taper(cycle, b)
             if taper.is_none(cycle.obs.grid):
@@ -113,7 +113,7 @@ class LETKF(EnsembleFilter, Localized):
             if taper not in windows:
                 windows[taper] = None
                 known = cycle.backend.has_letkf_window and cycle.observed is not None
-                if known and isinstance(taper, GaspariCohn):
+                if known and isinstance(taper, Taper):
                     windows[taper] = neighbours.common_window(cycle.obs, dim, taper)
             window = windows[taper]
             if window is not None and cycle.observed is not None:
@@ -127,13 +127,14 @@ class LETKF(EnsembleFilter, Localized):
         self,
         cycle: Cycle,
         b: int,
-        taper: GaspariCohn | ByVariable,
+        taper: Taper | ByVariable,
         rotation: Array | None,
         out: Array,
     ) -> None:
         x, y, kernels = cycle.forecast[b], cycle.y[b], cycle.backend
         xp = _arrays.namespace(x)
         grid, places = cycle.obs.places(x.shape[-1], y.size)
+        grid = taper.on(grid)
         # on a GPU, where the host does not know which are missing, all of them
         seen: Any = slice(None) if kernels.on_device else np.flatnonzero(~np.isnan(y))
         if not len(places[seen]):  # of a batch, others of which hold observations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..localization import ByVariable, FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from .cycle import Cycle
 
@@ -14,12 +14,12 @@ from .cycle import Cycle
 class Localized:
     """The option that has no default; as the last base of a filter, its field comes first."""
 
-    localization: GaspariCohn | FromEnsemble | ByVariable
+    localization: Taper | FromEnsemble | ByVariable
 
     def _check_localization(self) -> None:
         check_localization(self.localization)
 
-    def _taper(self, cycle: Cycle, b: int) -> GaspariCohn | ByVariable:
+    def _taper(self, cycle: Cycle, b: int) -> Taper | ByVariable:
         """Return the taper of one ensemble of the batch: that given, or what was found for it."""
         if isinstance(self.localization, FromEnsemble):
             return cycle.tapers[b]
@@ -28,7 +28,7 @@ class Localized:
 
 def check_localization(value: Any, *, or_none: bool = False) -> None:
     """Check that an option is a localization."""
-    if (value is None and or_none) or isinstance(value, GaspariCohn | FromEnsemble | ByVariable):
+    if (value is None and or_none) or isinstance(value, Taper | FromEnsemble | ByVariable):
         return
     raise TypeError(
         f"localization={value!r}: expected {'None or ' if or_none else ''}an "
@@ -40,7 +40,8 @@ def check_grid(localization: Any, obs: Observation) -> None:
     """Check that observations have the places that a localization needs."""
     if localization is None or localization.is_none(obs.grid):
         return
-    if obs.grid is None:
-        obs.state_grid(0)  # says what is missing, also where nothing was observed
+    grid = obs.known_grid
+    if isinstance(localization, Taper):
+        localization.on(grid)
     if isinstance(localization, ByVariable):
         localization.check(obs.grid, places=obs.locations is not None)

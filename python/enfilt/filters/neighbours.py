@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .. import backends
 from ..backends import LocalLists, LocalWindow
 from ..grids import Embedding, Grid, RegularGrid
-from ..localization import ByVariable, GaspariCohn
+from ..localization import ByVariable, Taper
 from ..observation import Observation
 
 Places = npt.NDArray[np.float64]
@@ -30,9 +30,7 @@ _ENTRIES, _DEVICE_ENTRIES = 1 << 19, 1 << 25
 _NOTHING = (np.zeros(0, np.int64), np.zeros(0))
 
 
-def placed(
-    obs: Observation, dim: int, m: int, localization: GaspariCohn | ByVariable
-) -> Observation:
+def placed(obs: Observation, dim: int, m: int, localization: Taper | ByVariable) -> Observation:
     """Return the observations with places of their own where a localization is none.
 
     Wherever they are, all of the `dim` components see all of the `m` observations alike.
@@ -43,14 +41,14 @@ def placed(
     return obs.at(RegularGrid((dim,)), None if known else np.zeros((m, 1)))
 
 
-def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
+def window(grid: RegularGrid, localization: Taper) -> LocalWindow:
     """Return the places about a component within the cutoff, the same for all of a regular grid.
 
     Parameters
     ----------
     grid : RegularGrid
         The grid, of one variable and one or two axes, whose ends are joined on all or none.
-    localization : GaspariCohn
+    localization : Taper
         The taper.
     """
     offsets, weights = _reach(grid, localization)
@@ -65,7 +63,7 @@ def window(grid: RegularGrid, localization: GaspariCohn) -> LocalWindow:
     )
 
 
-def _reach(grid: RegularGrid, localization: GaspariCohn) -> tuple[Indices, Places]:
+def _reach(grid: RegularGrid, localization: Taper) -> tuple[Indices, Places]:
     """Return the places about a component within the cutoff, as steps (n, axes), and weights."""
     axes = []
     for n, spacing, joined in zip(grid.shape, grid.spacings, grid.joined, strict=True):
@@ -83,7 +81,7 @@ def _reach(grid: RegularGrid, localization: GaspariCohn) -> tuple[Indices, Place
     return offsets[kept].astype(np.int64), weights[kept]
 
 
-def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> LocalWindow | None:
+def common_window(obs: Observation, dim: int, localization: Taper) -> LocalWindow | None:
     """Return the window that all components share where observations stand at components.
 
     None where they don't share one: another grid, several variables, or locations of their own.
@@ -92,7 +90,7 @@ def common_window(obs: Observation, dim: int, localization: GaspariCohn) -> Loca
     if type(grid) is not RegularGrid or grid.variables > 1 or obs.locations is not None:
         return None
     if len(grid.shape) > 2 or len(set(grid.joined)) > 1:
-        return None
+        return None  # where no axis is the vertical, either
     return window(grid, localization)
 
 
@@ -114,7 +112,7 @@ def variables(grid: Grid, places: Places, components: Indices | None = None) -> 
 
 def in_windows(
     grid: RegularGrid,
-    localization: GaspariCohn | ByVariable,
+    localization: Taper | ByVariable,
     of: Indices,
     seen: Indices,
     blocks: Indices | None = None,
@@ -267,7 +265,7 @@ def _whole_blocks(
 
 def _on_grid(
     grid: RegularGrid,
-    localization: GaspariCohn | ByVariable,
+    localization: Taper | ByVariable,
     of: Indices,
     seen: Indices,
     length: int,
@@ -299,8 +297,8 @@ def _on_grid(
 
 
 def _between(
-    grid: RegularGrid, localization: GaspariCohn | ByVariable, of: int, by: int
-) -> tuple[GaspariCohn, float]:
+    grid: RegularGrid, localization: Taper | ByVariable, of: int, by: int
+) -> tuple[Taper, float]:
     """Return the taper of components of one variable and observations of another, and its size."""
     if isinstance(localization, ByVariable):
         return localization.tapers[of][by], localization.amplitudes[of][by]

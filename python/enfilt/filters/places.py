@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .. import _fft
 from ..grids import Grid, RegularGrid
-from ..localization import GaspariCohn
+from ..localization import GaspariCohn, Taper
 
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -265,7 +265,7 @@ class Windows(ABC):
 class _GridWindows(Windows):
     """On a regular grid: convolutions by Fourier transforms."""
 
-    def __init__(self, grid: RegularGrid, taper: GaspariCohn) -> None:
+    def __init__(self, grid: RegularGrid, taper: Taper) -> None:
         axes = list(zip(grid.shape, grid.spacings, grid.joined, strict=True))
         axes = [(1, 1.0, True), *axes][-2:]
         if axes[1][0] == 1:
@@ -307,7 +307,7 @@ class _GridWindows(Windows):
 class _ListedWindows(Windows):
     """Elsewhere: a sparse matrix of the weights."""
 
-    def __init__(self, grid: Grid, taper: GaspariCohn, everywhere: Vector) -> None:
+    def __init__(self, grid: Grid, taper: Taper, everywhere: Vector) -> None:
         from scipy import sparse
 
         n, embedding = len(everywhere), grid.embedding()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .. import _checks
 from ..grids import as_grid
-from ..localization import GaspariCohn
+from ..localization import Taper
 from ..observation import Observation
 from ..priors import EnsemblePrior, GaussianPrior, Prior, Setting
 from ..priors.base import check_prior
@@ -84,7 +84,7 @@ class PriorFilter(EnsembleFilter):
 
 def prior_knobs(prior: Prior, model: Any, obs: Observation) -> knobs.Knobs:
     """Return what is worth tuning of a prior: the cutoff of a localized Gaussian one."""
-    if isinstance(prior, GaussianPrior) and isinstance(prior.localization, GaspariCohn):
+    if isinstance(prior, GaussianPrior) and isinstance(prior.localization, Taper):
         return {"prior": knobs.cutoff(model, obs, 14, _Localized(prior))}
     return {}
 
@@ -95,7 +95,7 @@ class _Localized:
 
     prior: GaussianPrior
 
-    def __call__(self, taper: GaspariCohn) -> Prior:
+    def __call__(self, taper: Taper) -> Prior:
         return dataclasses.replace(self.prior, localization=taper)
 
 

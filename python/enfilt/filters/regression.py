@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from .. import _arrays, parameters
 from ..grids import Grid
-from ..localization import GaspariCohn
+from ..localization import Taper
 
 Array = npt.NDArray[Any]
 
@@ -82,7 +82,7 @@ def regress_locally(
     unobserved: Array,
     grid: Grid,
     places: Array,
-    localization: GaspariCohn,
+    localization: Taper,
     out: Array,
 ) -> None:
     """Write the same with weights of its own for each unobserved component, tapered by distance.
@@ -102,9 +102,10 @@ def regress_locally(
         Of the components.
     places : ndarray, (D_o, k)
         Coordinates of the observations of the observed components.
-    localization : GaspariCohn
+    localization : Taper
         The taper.
     """
+    grid = localization.on(grid)
     xp, members = _arrays.namespace(x1), x1.shape[0]
     width = int(np.clip(_BLOCK // max(observed.size, members**2), 1, 256))
     for start in range(0, unobserved.size, width):

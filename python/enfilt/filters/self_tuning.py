@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .. import _arrays
 from .._values import same
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
-from ..localization import ByVariable, FromEnsemble, GaspariCohn
+from ..localization import ByVariable, FromEnsemble, Taper
 from . import one_factor, spread_factors, taper_range
 from .cycle import Array, Cycle, Memory
 from .one_factor import OneFactor
@@ -79,7 +79,7 @@ def relaxed(inflation: AdaptiveRTPS, cycle: Cycle, analysis: Array) -> None:
     one_factor.relax(inflation, cycle, factors, analysis)
 
 
-def _cutoffs(tapers: list[GaspariCohn | ByVariable]) -> dict[str, float]:
+def _cutoffs(tapers: list[Taper | ByVariable]) -> dict[str, float]:
     """Return the cutoffs that were found, as facts: each variable's own, and the longest."""
     apart = [taper for taper in tapers if isinstance(taper, ByVariable)]
     if not apart:
@@ -95,7 +95,7 @@ class _Tuned:
     def __init__(
         self,
         known: Geometry,
-        localization: GaspariCohn | FromEnsemble | None,
+        localization: Taper | FromEnsemble | None,
         inflation: Adaptive | None,
         memory: Memory,
         cycle: Cycle,
@@ -145,7 +145,7 @@ class _Tuned:
             near = NearSums(found, places.windows, near.shape)
         square = taper_range.squared_correlations(moments, self._members)
         others = spread_factors.correlated(near, places, square)
-        taper: GaspariCohn | ByVariable | None
+        taper: Taper | ByVariable | None
         if isinstance(self._localization, FromEnsemble):
             taper = cycle.tapers[b] = self._taper(moments, found)
         else:
@@ -200,7 +200,7 @@ class _Tuned:
         finite = np.isfinite(excess) & np.isfinite(ratio)
         return Innovations(excess, ratio, components, order).chosen(finite)
 
-    def _taper(self, moments: Moments, found: Innovations) -> GaspariCohn | ByVariable:
+    def _taper(self, moments: Moments, found: Innovations) -> Taper | ByVariable:
         """Return the taper of one ensemble."""
         known, members = self._known, self._members
         candidates, places, variables = known.candidates, known.places, known.variables
@@ -210,12 +210,12 @@ class _Tuned:
         signal = signal.reshape(variables, -1, places.size).sum(axis=1)
         most = taper_range.FREEDOM * members
         chosen = candidates.bounded(signal, most, wider, amplitude)
-        tapers: list[list[GaspariCohn]] = [[candidates.tapers[i] for i in row] for row in chosen]
+        tapers: list[list[Taper]] = [[candidates.tapers[i] for i in row] for row in chosen]
         if variables == 1:
             return tapers[0][0]
         return ByVariable(tapers, amplitude.tolist())
 
-    def _noise(self, near: NearSums, others: Vector, taper: GaspariCohn | ByVariable) -> Vector:
+    def _noise(self, near: NearSums, others: Vector, taper: Taper | ByVariable) -> Vector:
         """Return t of each component, (V, n), for the filter's taper; at most 1."""
         places, variables = self._known.places, self._known.variables
         distances = places.pairs.distances

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..localization import GaspariCohn
+from ..localization import Taper
 from ..parameters import WithParameters
 from .base import Array, Estimate, FittedPrior, Noising, Prior, Setting, check_forecast
 
@@ -22,7 +22,7 @@ class GaussianPrior(Prior):
 
     Parameters
     ----------
-    localization : GaspariCohn, "diagonal" or None
+    localization : Taper, "diagonal" or None
         None: the sample covariance (with N - 1) as it stands; where N is at most D everything
         happens in the space of the ensemble. A taper multiplies it by weights that fall with
         distance, which needs the grid of the state and matrices of D x D. "diagonal": the
@@ -45,11 +45,11 @@ class GaussianPrior(Prior):
     array([[1.5, 0. ]])
     """
 
-    localization: GaspariCohn | str | None = None
+    localization: Taper | str | None = None
 
     def __post_init__(self) -> None:
         value = self.localization
-        if not (value is None or isinstance(value, GaspariCohn) or value == "diagonal"):
+        if not (value is None or isinstance(value, Taper) or value == "diagonal"):
             raise TypeError(
                 f"localization={value!r}: expected an enfilt.localization.GaspariCohn, "
                 f"'diagonal' or None"
@@ -68,9 +68,7 @@ class GaussianPrior(Prior):
         moments: _Moments
         if self.localization == "diagonal":
             moments = _Diagonal(x, g)
-        elif isinstance(self.localization, GaspariCohn) and not self.localization.is_none(
-            setting.grid
-        ):
+        elif isinstance(self.localization, Taper) and not self.localization.is_none(setting.grid):
             if setting.grid is None:
                 raise ValueError(
                     "grid is missing: a localized prior needs the places of the components; give "
@@ -82,7 +80,8 @@ class GaussianPrior(Prior):
                     f"localized prior has no covariance with what has no place"
                 )
             places = setting.grid.coordinates()
-            taper = self.localization.weight(setting.grid.distances(places, places))
+            distances = self.localization.on(setting.grid).distances(places, places)
+            taper = self.localization.weight(distances)
             moments = _Dense(forecast.astype(np.float64), g, taper, setting.basis)
         elif members <= dim:
             moments = _InEnsemble(x, g)

@@ -10,14 +10,14 @@ import numpy as np
 import threadpoolctl
 from scipy import sparse
 
-from ...localization import GaspariCohn
+from ...localization import Taper
 from ..case import Array
 
 with threadpoolctl.threadpool_limits(limits=None):  # its import would leave one thread to everyone
     from dapper.da_methods.ensemble import EnKF_analysis, local_analyses
 
 
-def letkf(taper: GaspariCohn, problem: dict[str, Any]) -> Callable[[], Array]:
+def letkf(taper: Taper, problem: dict[str, Any]) -> Callable[[], Array]:
     """Return its LETKF, a component a batch; every component of a ring observed.
 
     Its own search of neighbours makes a D x D matrix, and its R^-1/2 another; in their place it
