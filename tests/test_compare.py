@@ -13,7 +13,7 @@ import enfilt as ef
 from enfilt import presets, tables
 from enfilt.cli import main
 from enfilt.experiments import compare as comparison
-from enfilt.filters import FILTERS
+from enfilt.filters import FILTERS, registry
 
 SMALL = {"cycles": 4, "spinup": 20, "members": 5}
 
@@ -288,3 +288,63 @@ def test_a_folder_that_cannot_be_made(shell, tmp_path):
     done = shell("compare", "lorenz96", "--filters", "enff", "--out", tmp_path / "file" / "x")
     assert done.exit_code == 2
     assert "--out" in done.output
+
+
+# ---- a problem and filters of one's own
+
+
+def test_a_twin_and_filters_of_ones_own(small):
+    filters = {"mine": ef.ETKF(inflation=1.1), "other": ef.LEnFF(steps=2)}
+    runs = ef.compare(small.twin, filters, seeds=[3], members=small.members)
+    wanted = comparison.compare(small, filters, seeds=[3])
+    for one, other in zip(runs, wanted, strict=True):
+        assert (one.name, one.lost) == (other.name, other.lost)
+        assert one.means["rmse.analysis"] == other.means["rmse.analysis"]
+    with pytest.raises(TypeError, match="problem=3: expected a preset, its name, or a Twin"):
+        ef.compare(3, filters)
+    with pytest.raises(ValueError, match="members=1"):
+        ef.compare("lorenz96", filters, members=1)
+
+
+class Point:
+    """An entry point, as an installed package has one."""
+
+    dist = None
+
+    def __init__(self, name, load):
+        self.name, self.load = name, load
+
+
+def missing():
+    raise ImportError("No module named 'theirs'")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    points = [
+        Point("theirs", lambda: Theirs),
+        Point("absent", missing),
+        Point("number", lambda: 3),
+        Point("etkf", lambda: Theirs),  # ours come first
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    registry._others.cache_clear()
+    yield
+    registry._others.cache_clear()
+
+
+class Theirs(ef.ETKF):
+    """A filter of another package."""
+
+
+def test_filters_of_other_packages_are_found_by_name(small, installed):
+    assert registry.names()[-3:] == ["theirs", "absent", "number"]
+    chosen = small.filters(["theirs", "etkf"])
+    assert type(chosen["theirs"]) is Theirs
+    assert type(chosen["etkf"]) is ef.ETKF
+    with pytest.raises(ImportError, match="filter='absent' of a package can't be imported: No mod"):
+        small.filters(["absent"])
+    with pytest.raises(TypeError, match="filter='number' of a package is 3: expected a subclass"):
+        small.filters(["number"])
+    with pytest.raises(ValueError, match=r"filter='their' is not known.*did you mean 'theirs'"):
+        small.filters(["their"])

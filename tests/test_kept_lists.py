@@ -11,7 +11,7 @@ from enfilt import backends
 from enfilt.filters import kept_lists, neighbours
 from enfilt.filters.kept_lists import KeptLists
 from enfilt.grids import Points, RegularGrid
-from enfilt.localization import ByVariable, GaspariCohn
+from enfilt.localization import ByVariable, GaspariCohn, Taper
 
 RNG = np.random.default_rng(5)
 CLOUD = RNG.uniform(0, 6, (90, 2))
@@ -105,7 +105,7 @@ def test_lists_are_what_distances_say(core, bound, name, each, monkeypatch):
         (2.5, everything, True, True),
         (2.5, some, False, False),
     ]:
-        tapers = [GaspariCohn(unit * cutoff), GaspariCohn(unit * cutoff, taper="step")]
+        tapers = [GaspariCohn(unit * cutoff), Taper(unit * cutoff, shape="step")]
         if grid is APART:
             tapers.append(by_variable(cutoff, 1.2))
         for taper in tapers:

@@ -303,3 +303,9 @@ def test_run_with_another_filter(shell, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert ef.Result.load(tmp_path / "lorenz96.npz").info["filter"].startswith("LETKF(")
+
+
+def test_a_twin_of_ones_own_is_tuned(small):
+    found = ef.tune(small.twin, ef.ETKF(), members=8, trials=2, seeds=[0])
+    assert (found.preset.name, found.preset.members) == ("twin", 8)
+    assert list(found.knobs) == ["inflation"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from ._config import cmake_dir, config, show_config
     from .experiments import presets
+    from .experiments.compare import compare
     from .experiments.result import Result
     from .experiments.tune import tune
     from .experiments.tuning import Tuning
@@ -77,6 +78,7 @@ __all__ = [
     "TwinExperiment",
     "__version__",
     "cmake_dir",
+    "compare",
     "config",
     "geometry",
     "grids",
@@ -104,6 +106,7 @@ _HOMES = {
     "Tuning": "experiments.tuning",
     "TwinExperiment": "experiments.twin",
     "cmake_dir": "_config",
+    "compare": "experiments.compare",
     "config": "_config",
     "show_config": "_config",
     "tune": "experiments.tune",

@@ -20,7 +20,7 @@ from .experiments import settings as named
 from .experiments import tune as search
 from .experiments.preset import Preset
 from .experiments.result import Result
-from .filters import FILTERS
+from .filters import registry
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -144,7 +144,7 @@ def compare(
     try:
         wanted = [name.strip() for name in names.split(",") if name.strip()]
         settings = _changes(changes)
-        shared = {k: v for k, v in settings.items() if k.partition(".")[0] not in FILTERS}
+        shared = {k: v for k, v in settings.items() if k.partition(".")[0] not in registry.names()}
         chosen = presets.get(preset).replace(shared)
         filters = chosen.filters(wanted)
         for key in settings.keys() - shared.keys():

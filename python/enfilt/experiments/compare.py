@@ -15,6 +15,7 @@ from .. import _checks, progress
 from .._files import replacing, save_figure
 from ..filters import EnsembleFilter
 from .preset import Preset
+from .problem import problem_of
 from .result import Result
 from .twin import TwinExperiment
 
@@ -86,22 +87,26 @@ class Row:
 
 
 def compare(
-    preset: Preset,
+    problem: Preset | TwinExperiment | str,
     filters: Mapping[str, EnsembleFilter],
     seeds: Iterable[int] = (0,),
     *,
+    members: int | None = None,
     show: bool | None = None,
 ) -> list[Run]:
-    """Run filters on a preset's problem, all on the same truth and observations for a seed.
+    """Run filters on one problem, all on the same truth and observations for a seed.
 
     Parameters
     ----------
-    preset : Preset
-        Model, observations, members and cycles; its own filter is not run.
+    problem : Preset, TwinExperiment or str
+        Model, observations and cycles: a preset, by its name or itself, whose own filter is not
+        run, or a twin experiment.
     filters : mapping
         From names to filters.
     seeds : iterable of int
         One run of each filter for each.
+    members : int, optional
+        N; default: the preset's, or 20 of a twin experiment.
     show : bool, optional
         Show a progress bar after two seconds; None: only on a terminal.
 
@@ -114,16 +119,19 @@ def compare(
     ------
     ValueError
         If there is no filter or no seed, or a filter does not fit the problem; named first.
+    TypeError
+        If the problem is none.
 
     Examples
     --------
     >>> import enfilt as ef
-    >>> from enfilt import presets
-    >>> preset = presets.get("lorenz96").replace({"cycles": 3})
-    >>> runs = compare(preset, {"flow": ef.EnFF(steps=5), "heun": ef.EnFF(sampler="heun")})
+    >>> obs = ef.Observation(ef.operators.Arctan(), std=0.05)
+    >>> twin = ef.TwinExperiment(ef.models.Lorenz96(dim=40), obs, cycles=3, spinup=100)
+    >>> runs = ef.compare(twin, {"flow": ef.EnFF(steps=5), "heun": ef.EnFF(sampler="heun")})
     >>> [run.name for run in runs]
     ['flow', 'heun']
     """
+    preset = problem_of(problem, members)
     numbers = [_checks.integer("seeds", seed, 0) for seed in seeds]
     if not filters or not numbers:
         raise ValueError("filters and seeds: expected at least one of each")

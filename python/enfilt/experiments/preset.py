@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _checks, operators
 from .._values import Value
-from ..filters import FILTERS, EnsembleFilter
+from ..filters import EnsembleFilter, registry
 from .settings import options_of
 from .twin import TwinExperiment
 
@@ -105,10 +105,12 @@ class Preset(Value):
         ------
         ValueError
             If a name is not known; the message gives the nearest one that is.
+        ImportError, TypeError
+            If another package's filter of that name can't be used.
         """
         chosen: dict[str, EnsembleFilter] = {}
         for name in names:
-            kind = FILTERS[_checks.choice("filter", name, FILTERS)]
+            kind = registry.named(name)
             tuned = self.filter if kind is type(self.filter) else self.rivals.get(name)
             if tuned is None:
                 twin = self.twin

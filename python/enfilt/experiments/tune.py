@@ -8,23 +8,25 @@ from pathlib import Path
 
 from .. import _checks
 from ..filters import EnsembleFilter
-from . import presets
 from .preset import Preset
+from .problem import problem_of
 from .search import Search, quiet_optuna
 from .tuning import Tuning
+from .twin import TwinExperiment
 
 
 def tune(
-    preset: Preset | str,
+    problem: Preset | TwinExperiment | str,
     filt: str | EnsembleFilter,
     *,
+    members: int | None = None,
     trials: int = 50,
     seeds: Iterable[int] = (0, 1),
     folder: str | os.PathLike[str] | None = None,
     sampler_seed: int = 0,
     show: bool | None = None,
 ) -> Tuning:
-    """Search the options of a filter that give the lowest error on a preset's problem.
+    """Search the options of a filter that give the lowest error on a problem.
 
     What is tuned is the filter's own choice (`EnsembleFilter.search_space`), such as cutoff and
     relaxation, or whether these are left to the ensemble. The first trial is the usual setting, the
@@ -34,11 +36,13 @@ def tune(
 
     Parameters
     ----------
-    preset : Preset or str
-        Model, observations, members and cycles.
+    problem : Preset, TwinExperiment or str
+        Model, observations and cycles: a preset, by its name or itself, or a twin experiment.
     filt : str or EnsembleFilter
         By its name in the shell: as the preset or else the filter itself chooses; or a filter,
         the other options of which are kept.
+    members : int, optional
+        N; default: the preset's, or 20 of a twin experiment.
     trials : int
         Settings tried altogether, at least 1.
     seeds : iterable of int
@@ -73,17 +77,17 @@ def tune(
     >>> sorted(found.best.values), found.best.rmse < 2
     (['inflation', 'localization'], True)
     """
-    problem = presets.get(preset) if isinstance(preset, str) else preset
-    name, start = _filter(problem, filt)
+    preset = problem_of(problem, members)
+    name, start = _filter(preset, filt)
     _checks.integer("trials", trials, 1)
     numbers = tuple(_checks.integer("seeds", seed, 0) for seed in seeds)
     if not numbers:
         raise ValueError("seeds: expected at least one")
     _checks.integer("sampler_seed", sampler_seed, 0)
-    knobs = start.search_space(problem.twin.model, problem.twin.obs)
+    knobs = start.search_space(preset.twin.model, preset.twin.obs)
     if not knobs:
-        raise ValueError(f"filter={name!r}: this filter has nothing to tune on {problem.name}")
-    search = Search(problem, name, start, knobs, numbers, sampler_seed)
+        raise ValueError(f"filter={name!r}: this filter has nothing to tune on {preset.name}")
+    search = Search(preset, name, start, knobs, numbers, sampler_seed)
     with quiet_optuna() as optuna:
         return search.run(optuna, trials, None if folder is None else Path(folder), show)
 

@@ -12,12 +12,14 @@ from .letkf import LETKF
 from .masf import MASF
 from .particle import BootstrapPF
 from .paths import PATHS, AffinePath
+from .registry import FILTERS
 from .score_filter import ScoreFilter
 from .ssls import SSLS
 from .transformed import Transformed
 
 __all__ = [
     "ETKF",
+    "FILTERS",
     "LETKF",
     "MASF",
     "PATHS",
@@ -34,18 +36,3 @@ __all__ = [
     "ScoreFilter",
     "Transformed",
 ]
-
-#: Filters by the name that the shell uses.
-FILTERS: dict[str, type[EnsembleFilter]] = {
-    "enff": EnFF,
-    "lenff": LEnFF,
-    "ensf": EnSF,
-    "masf": MASF,
-    "sf": ScoreFilter,
-    "ssls": SSLS,
-    "enkf": EnKF,
-    "etkf": ETKF,
-    "letkf": LETKF,
-    "ienkf": IEnKF,
-    "bpf": BootstrapPF,
-}

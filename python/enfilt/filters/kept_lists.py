@@ -19,9 +19,9 @@ from .. import backends
 from .._values import same
 from ..backends import LocalLists
 from ..grids import Grid, RegularGrid
-from ..localization import ByVariable, Taper
+from ..localization import ByVariable, GaspariCohn, Taper
 from ..parameters import WithParameters
-from . import neighbours, parameters
+from . import neighbours
 from .neighbours import Indices, Places
 
 #: The most bytes that a filter keeps of lists, and as many of the pairs that they are chosen from.
@@ -94,7 +94,7 @@ class KeptLists:
             )
             if values:
                 return parts
-            apart = parameters.lists(grid, len(places[seen]), each=each or on_device)
+            apart = neighbours.parameter_lists(grid, len(places[seen]), each=each or on_device)
             return itertools.chain(parts, [apart])
         chosen = np.arange(len(places))[seen]
         key = (grid, places[seen], localization, values, blocks, at, each, on_device)
@@ -359,8 +359,8 @@ class _Taper:
         These are of each observation, or of all; None where there is a taper of the user's.
         """
         kinds = {type(taper) for taper in self.tapers}
-        forms = {"step" if t.cutoff == np.inf else t.taper for t in self.tapers}
-        if kinds != {Taper} or forms not in ({"step"}, {"gaspari-cohn"}):
+        forms = {"step" if t.cutoff == np.inf else t.shape for t in self.tapers}
+        if not kinds <= {Taper, GaspariCohn} or forms not in ({"step"}, {"gaspari-cohn"}):
             return None
         cutoffs = np.array([float(taper.cutoff) for taper in self.tapers])
         amplitudes = np.array(self.amplitudes, np.float64)

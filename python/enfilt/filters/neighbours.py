@@ -15,6 +15,7 @@ from ..backends import LocalLists, LocalWindow
 from ..grids import Embedding, Grid, RegularGrid
 from ..localization import ByVariable, Taper
 from ..observation import Observation
+from ..parameters import WithParameters
 
 Places = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -385,3 +386,19 @@ def _search(grid: Grid, places: Places, reach: float) -> _Search | None:
     """Return a search for pairs within the cutoff, or None where one is of no use."""
     found = grid.embedding()
     return None if reach == np.inf or found is None else _Search(grid, found, places, reach)
+
+
+def parameter_lists(grid: WithParameters, observations: int, *, each: bool) -> LocalLists:
+    """Return the list of parameters, which see all of so many observations.
+
+    With `each`, every parameter has one of its own.
+    """
+    first, parameters = grid.placed.size, grid.count
+    rows = parameters if each else 1
+    starts = observations * np.arange(rows + 1)
+    indices = np.tile(np.arange(observations), rows)
+    found = LocalLists(first, starts, indices, np.full(len(indices), float(grid.weight)))
+    if each:
+        return found
+    components = np.arange(first, first + parameters)
+    return found._replace(owners=np.array([0, parameters]), components=components)

@@ -1,11 +1,8 @@
-"""Parameters among the components of a state: not inflated as these are, and seen by all."""
+"""Parameters among the components of a state: not inflated as these are."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import _checks
-from ..backends import LocalLists
 from ..inflation import Inflation
 from ..observation import Observation
 from ..parameters import WithParameters
@@ -37,19 +34,3 @@ def inflate(inflation: Inflation, cycle: Cycle, kept: Array, analysis: Array) ->
         else:
             inflation._apply(kept, forecast, cycle.backend)
     analysis[..., -parameters:] = kept
-
-
-def lists(grid: WithParameters, observations: int, *, each: bool) -> LocalLists:
-    """Return the list of parameters, which see all of so many observations.
-
-    With `each`, every parameter has one of its own.
-    """
-    first, parameters = grid.placed.size, grid.count
-    rows = parameters if each else 1
-    starts = observations * np.arange(rows + 1)
-    indices = np.tile(np.arange(observations), rows)
-    found = LocalLists(first, starts, indices, np.full(len(indices), float(grid.weight)))
-    if each:
-        return found
-    components = np.arange(first, first + parameters)
-    return found._replace(owners=np.array([0, parameters]), components=components)

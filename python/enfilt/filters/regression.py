@@ -105,7 +105,6 @@ def regress_locally(
     localization : Taper
         The taper.
     """
-    grid = localization.on(grid)
     xp, members = _arrays.namespace(x1), x1.shape[0]
     width = int(np.clip(_BLOCK // max(observed.size, members**2), 1, 256))
     for start in range(0, unobserved.size, width):
