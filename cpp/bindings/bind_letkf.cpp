@@ -52,6 +52,7 @@ void add_letkf(py::module_& m) {
             LetkfLists<T> p;
             set_ensemble<T>(p, x, out, rotation);
             static_cast<PlaceLists&>(p) = view(lists);
+            p.observations = rows.shape(0);
             p.rows = rows.data();
             p.power = power.data();
             released([&] { kernels<T>().letkf_lists(p); });

@@ -45,6 +45,29 @@ struct LaneColumns {
     }
 };
 
+// `count` numbers of each of `lanes` rows, as columns behind one another; count: whole vectors.
+template <class T>
+ENFILT_INLINE void as_columns(const T* const* rows, index_t count, T* to) {
+    constexpr index_t lanes = Blocks<T>::lanes, half = lanes / 2;
+    for (index_t d = 0; d < count; d += lanes) {
+        vec_t<T> now[lanes], next[lanes];
+#pragma GCC unroll 16
+        for (index_t r = 0; r < lanes; ++r) now[r] = load(rows[r] + d);
+#pragma GCC unroll 4
+        for (index_t step = 1; step < lanes; step *= 2) {  // a perfect shuffle each
+#pragma GCC unroll 8
+            for (index_t r = 0; r < half; ++r) {
+                next[2 * r] = first_in_turn<T>(now[r], now[r + half]);
+                next[2 * r + 1] = second_in_turn<T>(now[r], now[r + half]);
+            }
+#pragma GCC unroll 16
+            for (index_t r = 0; r < lanes; ++r) now[r] = next[r];
+        }
+#pragma GCC unroll 16
+        for (index_t r = 0; r < lanes; ++r) store(to + (d + r) * lanes, now[r]);
+    }
+}
+
 // How many components there are at a place.
 inline index_t components_at(const PlaceLists& lists, index_t place) {
     return lists.owners ? lists.owners[place + 1] - lists.owners[place] : 1;

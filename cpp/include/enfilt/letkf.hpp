@@ -204,14 +204,37 @@ void letkf_window(const LetkfWindow<T>& p) {
     });
 }
 
+// Rows of `n` numbers one behind the other, of which whole vectors may be read: the last ones, behind
+// which there may be no memory, are copied.
+template <class T>
+class LastRows {
+  public:
+    LastRows(const T* rows, index_t count, index_t n)
+        : rows_(rows), n_(n), stride_(round_up(n, Blocks<T>::lanes)),
+          first_(count < (stride_ + n - 1) / n ? 0 : count - (stride_ + n - 1) / n),
+          last_(static_cast<std::size_t>((count - first_) * stride_)) {
+        for (index_t k = first_; k < count; ++k)
+            fetch(rows + k * n, n, last_.get() + (k - first_) * stride_);
+    }
+    const T* operator[](index_t k) const {
+        return k < first_ ? rows_ + k * n_ : last_.get() + (k - first_) * stride_;
+    }
+
+  private:
+    const T* rows_;
+    index_t n_, stride_, first_;
+    Buffer<T> last_;
+};
+
 // The LETKF from lists of what is seen at each place: any geometry and any operator. All components
 // at a place share its local problem.
 template <class T>
 void letkf_lists(const LetkfLists<T>& p) {
-    constexpr index_t lanes = Blocks<T>::lanes, batch = 32;
-    const index_t n = p.members, slot = (n + 1) * lanes;
+    constexpr index_t lanes = Blocks<T>::lanes, batch = 16;
+    const index_t n = p.members, stride = round_up(n + 1, lanes), slot = stride * lanes;
     const index_t group_size = round_up(LocalGroup<T>::scratch(n), 64);
     const index_t groups = (p.count + lanes - 1) / lanes;
+    const LastRows<T> rows(p.rows, p.observations, n + 1);
     const Team team(groups);
     const Scratch<T> scratch(group_size + batch * slot, 1, team);
     std::int64_t shift[batch];
@@ -238,19 +261,20 @@ void letkf_lists(const LetkfLists<T>& p) {
             if (!(trace <= largest)) largest = trace;
         }
         const auto fill = [&](index_t from, index_t slots) {
-            for (index_t l = 0; l < lanes; ++l) {
-                const std::int64_t begin = l < count ? p.starts[first + l] + from : 0;
-                const std::int64_t end = l < count ? p.starts[first + l + 1] : 0;
-                for (index_t s = 0; s < slots; ++s) {
-                    T* to = local + s * slot + l;
-                    if (begin + s < end) {
-                        const T root = static_cast<T>(std::sqrt(p.rho[begin + s]));
-                        const T* row = p.rows + p.indices[begin + s] * (n + 1);
-                        for (index_t j = 0; j <= n; ++j) to[j * lanes] = root * row[j];
-                    } else {
-                        for (index_t j = 0; j <= n; ++j) to[j * lanes] = T(0);
-                    }
+            for (index_t s = 0; s < slots; ++s) {
+                const T* row[lanes];
+                T rho[lanes];
+                for (index_t l = 0; l < lanes; ++l) {
+                    const std::int64_t k = l < count ? p.starts[first + l] + from + s : 0;
+                    const bool sees = l < count && k < p.starts[first + l + 1];
+                    row[l] = rows[sees ? p.indices[k] : 0];
+                    rho[l] = sees ? static_cast<T>(p.rho[k]) : T(0);
                 }
+                T* const to = local + s * slot;
+                as_columns(row, stride, to);
+                const vec_t<T> root = sqrt<T>(load(rho));
+                for (index_t j = 0; j <= n; ++j)
+                    store(to + j * lanes, root * load(to + j * lanes));
             }
         };
         group.run(

@@ -79,7 +79,7 @@ class Cells {
   public:
     explicit Cells(const NearPairs& p)
         : p_(p), number_(static_cast<std::size_t>(p.observations)),
-          where_(static_cast<std::size_t>(p.observations * p.axes)) {
+          size_(p.observations + lanes), where_(static_cast<std::size_t>(size_ * p.axes)) {
         if (p.radius > 0) {
             const double chord = p.reach < 2 * p.radius ? p.reach : 2 * p.radius;
             longest_ = arc(chord) / chord * (arc(chord) / chord);
@@ -105,51 +105,86 @@ class Cells {
         sort(all);
     }
 
-    // Calls body(observation) for those less than the reach from a place.
-    template <class Body>
-    void count(const double* x, Body&& body) const {
-        const double most = p_.reach * p_.reach, surely = most * (1 - 1e-9);
-        look(x, [&](index_t s, Apart squares) {
-            if (squares.chord + squares.other >= most * (1 + 1e-9)) return;
-            if (longest_ * squares.chord + squares.other < surely || distance(squares) < p_.reach)
-                body(number_[static_cast<std::size_t>(s)]);
+    // How many are less than the reach from a place.
+    std::int64_t count(const double* x) const {
+        const double most = p_.reach * p_.reach * (1 + 1e-9);
+        const double surely = p_.reach * p_.reach * (1 - 1e-9);
+        std::int64_t total = 0;
+        look(x, [&](index_t, index_t n, vec_t<double> chord, vec_t<double> other) {
+            const ivec_t<double> inside = longest_ * chord + other < surely;
+            const ivec_t<double> unsure = (chord + other < most) & ~inside;
+            for (index_t l = 0; l < n; ++l) {
+                const auto lane = static_cast<std::size_t>(l);
+                total -= inside[lane];  // of all bits, -1
+                if (unsure[lane]) total += distance(chord[lane], other[lane]) < p_.reach;
+            }
         });
+        return total;
     }
-    // Calls body(observation, distance).
+    // Calls body(observation, distance) for each of them.
     template <class Body>
     void near(const double* x, Body&& body) const {
         const double most = p_.reach * p_.reach * (1 + 1e-9);
-        look(x, [&](index_t s, Apart squares) {
-            if (squares.chord + squares.other >= most) return;  // chords are shorter than arcs
-            const double d = distance(squares);
-            if (d < p_.reach) body(number_[static_cast<std::size_t>(s)], d);
+        look(x, [&](index_t s, index_t n, vec_t<double> chord, vec_t<double> other) {
+            const ivec_t<double> may = chord + other < most;  // chords are shorter than arcs
+            for (index_t l = 0; l < n; ++l) {
+                const auto lane = static_cast<std::size_t>(l);
+                if (!may[lane]) continue;
+                const double d = distance(chord[lane], other[lane]);
+                if (d < p_.reach) body(number_[static_cast<std::size_t>(s + l)], d);
+            }
         });
     }
 
   private:
-    // Squares of the distance along the axes of a sphere, a chord, and along the others.
-    struct Apart {
-        double chord = 0, other = 0;
-    };
+    static constexpr index_t lanes = Blocks<double>::lanes;
 
+    // Calls body(first, count, chords, others) for vectors of observations in cells within reach:
+    // squares of the distance along the axes of a sphere, as a chord, and along the others.
     template <class Body>
     void look(const double* x, Body&& body) const {
         axes_[0].within(x[axes_[0].axis], p_.reach, [&](index_t i) {
             axes_[1].within(x[axes_[1].axis], p_.reach, [&](index_t j) {
+                index_t from = 0, to = 0;  // cells behind one another are looked at in one go
                 axes_[2].within(x[axes_[2].axis], p_.reach, [&](index_t k) {
                     const index_t cell = (i * axes_[1].count + j) * axes_[2].count + k;
-                    for (index_t s = begins_[cell]; s < begins_[cell + 1]; ++s)
-                        body(s, apart(x, where_.get() + s * p_.axes));
+                    if (begins_[cell] != to) {
+                        look_at(x, from, to, body);
+                        from = begins_[cell];
+                    }
+                    to = begins_[cell + 1];
                 });
+                look_at(x, from, to, body);
             });
         });
+    }
+    template <class Body>
+    ENFILT_INLINE void look_at(const double* x, index_t from, index_t to, Body&& body) const {
+        const index_t round = p_.radius > 0 ? 3 : 0;  // axes of a sphere
+        for (index_t s = from; s < to; s += lanes) {
+            vec_t<double> chord = {}, other = {};
+            for (index_t k = 0; k < p_.axes; ++k) {
+                vec_t<double> along = load(where_.get() + k * size_ + s) - x[k];
+                if (k < round) {
+                    chord += along * along;
+                    continue;
+                }
+                if (p_.period && p_.period[k] > 0) {
+                    along = select<double>(along < 0.0, -along, along);
+                    along = select<double>(along > 0.5 * p_.period[k], p_.period[k] - along, along);
+                }
+                other += along * along;
+            }
+            body(s, to - s < lanes ? to - s : lanes, chord, other);
+        }
     }
 
     const NearPairs& p_;
     double longest_ = 1;  // the square of an arc over its chord's is at most this, within reach
     CellAxis axes_[3];  // the longest; fewer have one cell
     Buffer<index_t> number_;
-    Buffer<double> where_;  // as number_
+    index_t size_;
+    Buffer<double> where_;  // axis by axis, as number_; a vector may reach past the last
     struct Begins {
         Buffer<index_t>* data = nullptr;
         ~Begins() { delete data; }
@@ -186,6 +221,8 @@ class Cells {
     }
 
     void sort(index_t cells) {
+        for (index_t k = 0; k < p_.axes; ++k)
+            store(where_.get() + (k + 1) * size_ - lanes, vec_t<double>{});
         for (index_t c = 0; c <= cells; ++c) begins_[c] = 0;
         const auto cell = [&](index_t s) {
             const double* x = p_.seen + s * p_.axes;
@@ -199,29 +236,18 @@ class Cells {
             // from the last of a cell on; in the end begins_[c + 1] is where c begins
             const index_t to = --begins_[cell(s) + 1];
             number_[static_cast<std::size_t>(to)] = s;
-            std::memcpy(where_.get() + to * p_.axes, p_.seen + s * p_.axes,
-                        static_cast<std::size_t>(p_.axes) * sizeof(double));
+            for (index_t k = 0; k < p_.axes; ++k)
+                where_[static_cast<std::size_t>(k * size_ + to)] = p_.seen[s * p_.axes + k];
         }
         for (index_t c = 0; c < cells; ++c) begins_[c] = begins_[c + 1];
         begins_[cells] = p_.observations;
     }
 
-    Apart apart(const double* a, const double* b) const {
-        Apart squares;
-        const index_t round = p_.radius > 0 ? 3 : 0;  // axes of a sphere
-        for (index_t k = 0; k < round; ++k) squares.chord += (a[k] - b[k]) * (a[k] - b[k]);
-        for (index_t k = round; k < p_.axes; ++k) {
-            double along = std::fabs(a[k] - b[k]);
-            if (p_.period && p_.period[k] > 0 && along > 0.5 * p_.period[k])
-                along = p_.period[k] - along;
-            squares.other += along * along;
-        }
-        return squares;
-    }
-    double distance(Apart squares) const {
-        if (!(p_.radius > 0)) return std::sqrt(squares.other);
-        const double along = arc(std::sqrt(squares.chord));
-        return std::sqrt(along * along + squares.other);
+    // The distance of two places, by the squares of its parts.
+    double distance(double chord, double other) const {
+        if (!(p_.radius > 0)) return std::sqrt(other);
+        const double along = arc(std::sqrt(chord));
+        return std::sqrt(along * along + other);
     }
     double arc(double chord) const {
         const double half = chord / (2 * p_.radius);
@@ -240,11 +266,8 @@ inline void find_near(const NearPairs& p) {
     team.for_each_uneven(runs, [&](int, index_t r) {
         const index_t end = (r + 1) * run < p.places ? (r + 1) * run : p.places;
         if (!p.indices) {
-            for (index_t i = r * run; i < end; ++i) {
-                std::int64_t count = 0;
-                cells.count(p.where + i * p.axes, [&](index_t) { ++count; });
-                p.starts[i + 1] = count;
-            }
+            for (index_t i = r * run; i < end; ++i)
+                p.starts[i + 1] = cells.count(p.where + i * p.axes);
             return;
         }
         neighbours_detail::Marked marked(p.observations);
@@ -287,6 +310,11 @@ inline void taper_near(const TaperPairs& p) {
                 const std::int64_t s = p.numbers[p.observations[k]];
                 if (s < 0) continue;
                 const index_t kind = p.varies ? s : 0;
+                if (!p.indices && p.amplitudes[kind] > 1e-200 &&
+                    p.distances[k] < 0.95 * p.cutoffs[kind]) {  // surely
+                    ++to;
+                    continue;
+                }
                 const double rho = p.amplitudes[kind] * weight(p.distances[k], p.cutoffs[kind]);
                 if (!(rho > 0)) continue;
                 if (p.indices) p.indices[to] = s, p.rho[to] = rho;

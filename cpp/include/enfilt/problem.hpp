@@ -199,6 +199,7 @@ struct PlaceLists {
 
 template <class T>
 struct LetkfLists : LetkfEnsemble<T>, PlaceLists {
+    index_t observations = 0;  // m
     // (m, N + 1): anomalies of h, then the innovation, each over r sqrt(N - 1); no missing ones
     const T* rows = nullptr;
     const double* power = nullptr;  // (m,): sum of squares of a row's anomalies
