@@ -266,12 +266,65 @@ def test_scores_by_variable_and_level():
 def test_weights_that_do_not_fit():
     layout = Layout({"t": {"x": 3}})
     x = np.ones((2, 3))
-    for weights, message in (
-        (np.ones(2), r"\(2,\): expected \(3,\)"),
-        (np.zeros(3), "zero on all"),
+    for weights in (np.ones(2), -np.ones(3)):
+        with pytest.raises(ValueError, match=r"weights has shape .*expected \(3,\)"):
+            layout.scores(x, x[0], weights=weights)
+    assert np.isnan(layout.scores(x, x[0], weights=np.zeros(3))["t"].rmse)
+
+
+def with_land(data, *, levels=False):
+    """Return a dataset without values at two places, or at another one on the upper level."""
+    land = np.zeros((3, 4), bool)
+    land[0, 1] = land[2, 2] = True
+    below = np.stack([land | (np.arange(12) == 5).reshape(3, 4), land]) if levels else land
+    return data.assign(t=data["t"].where(~below), ps=data["ps"].where(~land))
+
+
+@pytest.mark.parametrize("levels", [False, True])
+def test_land_has_no_components(levels):
+    data = with_land(dataset(), levels=levels)
+    layout = Layout.from_dataset(data, masked=True)
+    packed = layout.pack(data)
+    assert packed.shape == (5, layout.size) == (5, 30 - levels)
+    assert np.isfinite(packed).all()
+    xr.testing.assert_identical(layout.unpack(packed), data)
+    # geometry and scores are those of the whole grid, where components are
+    whole = Layout.from_dataset(data)
+    kept = np.flatnonzero(np.isfinite(whole.pack(data)[0]))
+    sphere, everywhere = layout.geometry(vertical_scale=5.0), whole.geometry(vertical_scale=5.0)
+    np.testing.assert_array_equal(sphere.coordinates(), everywhere.coordinates(kept))
+    assert sphere.components("ps") == layout.slices["ps"]
+    assert (np.size(sphere.present) == 12) is not levels
+    truth = layout.pack(with_land(dataset(None), levels=levels))
+    counted = np.zeros(36)
+    counted[kept] = 1
+    filled = np.nan_to_num(whole.pack(data)), np.zeros(36)
+    filled[1][kept] = truth
+    wanted = whole.scores(*filled, weights=counted)
+    found = layout.scores(packed, truth, weights="equal")
+    for name in ("t", "ps"):
+        for one, other in zip(found[name], wanted[name], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12)
+    assert pickle.loads(pickle.dumps(layout)) == layout
+    # a filter takes it, and one that knows nothing of land does not
+    obs = ef.Observation(ef.operators.Every(5), std=0.5, grid=sphere)
+    filt = ef.LETKF(ef.localization.GaspariCohn(8000.0))
+    y = np.zeros(obs.size(layout.size))
+    assert np.isfinite(layout.unpack(filt.analysis(packed, y, obs))["ps"].values).sum() == 50
+    plain = ef.Observation(ef.operators.Every(5), std=0.5)
+    with pytest.raises(ValueError, match=r"forecast\[0, 1\] is nan"):
+        ef.ETKF().analysis(whole.pack(data), np.zeros(8), plain)
+
+
+def test_masks_that_do_not_fit():
+    for present, message in (
+        ({"u": [True]}, r"present\['u'\]: expected one of \['t'\]"),
+        ({"t": [True, False]}, r"present\['t'\] has shape \(2,\)"),
+        ({"t": [1, 0, 1]}, "dtype int64: expected booleans"),
+        ({"t": [False] * 3}, "not all of them False"),
     ):
         with pytest.raises(ValueError, match=message):
-            layout.scores(x, x[0], weights=weights)
+            Layout({"t": {"x": 3}}, present=present)
 
 
 def test_squares_that_overflow_are_an_error():

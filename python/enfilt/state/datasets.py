@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,49 @@ def check_members(data: Any, names: list[Any], along: str) -> None:
             f"variable(s) {without} have no dimension {along!r}, which others have: expected "
             f"members of all, or variables= without them"
         )
+
+
+def check_coordinates(data: Any, coords: Mapping[str, Any], member: str) -> None:
+    """Check that coordinates along dimensions are these, or a row is another place."""
+    for name, (dims, known, _) in coords.items():
+        if dims != (name,) or name == member or name not in data.coords:
+            continue
+        found = data.coords[name].values
+        if known.dtype.kind in "fiu" and found.dtype.kind in "fiu":
+            alike = found.shape == known.shape and np.allclose(found, known, rtol=1e-5)
+        else:
+            alike = np.array_equal(found, known)
+        if not alike:
+            raise ValueError(
+                f"dataset has another coordinate {name!r} than the layout: expected {known}, such "
+                f"as by dataset.reindex or dataset.sel"
+            )
+
+
+def values(data: Any, variables: Mapping[str, Mapping[str, int]], along: str | None) -> list[Array]:
+    """Return the values of variables whose dimensions are these, behind that of members."""
+    parts: list[Array] = []
+    for name, dims in variables.items():
+        found = data[name]
+        sizes = {str(d): int(n) for d, n in zip(found.dims, found.shape, strict=True)}
+        if {d: n for d, n in sizes.items() if d != along} != dims:
+            raise ValueError(
+                f"variable {name!r} has the dimensions {sizes}: expected {dims}"
+                f"{'' if along is None else f' and {along!r}'}, as the layout"
+            )
+        order = [*([] if along is None else [along]), *dims]
+        part = found.transpose(*order).values
+        if part.dtype not in _checks.FLOAT_DTYPES:
+            raise TypeError(
+                f"variable {name!r} has dtype {part.dtype}: expected float32 or float64"
+            )
+        if parts and part.dtype != parts[0].dtype:
+            raise TypeError(
+                f"variable {name!r} has dtype {part.dtype}, the first has {parts[0].dtype}: all of "
+                f"a state share one dtype (dataset.astype('float64'))"
+            )
+        parts.append(part)
+    return parts
 
 
 def whole(parts: list[Array], shape: tuple[int, ...]) -> Array | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ import numpy.typing as npt
 
 from .. import _checks
 from .._values import Value
-from ..geometry import Grid, WithParameters
-from . import datasets, places, roles
+from ..geometry import Grid
+from . import datasets, places
 from .level_scores import LevelScores, by_level
 
 Array = npt.NDArray[Any]
@@ -42,6 +41,9 @@ class Layout(Value):
         Attributes of the dataset.
     variable_attrs : mapping of str to mapping, optional
         Attributes of the variables.
+    present : mapping of str to array_like of bool, optional
+        Where a variable has components, of its shape: an ocean model has none on land. The state
+        holds these alone. A variable that is not named has all.
     member : str
         What the dimension of members is called.
     members : int, optional
@@ -65,6 +67,7 @@ class Layout(Value):
     coords: Mapping[str, Coordinate] = field(default_factory=dict, kw_only=True)
     attrs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     variable_attrs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
+    present: Mapping[str, npt.ArrayLike] = field(default_factory=dict, kw_only=True)
     member: str = field(default="realization", kw_only=True)
     members: int | None = field(default=None, kw_only=True)
 
@@ -104,10 +107,30 @@ class Layout(Value):
                 )
             coords[name] = along, values, dict(given[2]) if len(given) > 2 else {}
         object.__setattr__(self, "coords", coords)
+        present = {name: self._mask(name, mask) for name, mask in self.present.items()}
+        object.__setattr__(self, "present", present)
+
+    def _mask(self, name: str, mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Check where a variable has components."""
+        if name not in self.variables:
+            raise ValueError(f"present[{name!r}]: expected one of {list(self.variables)}")
+        found = np.array(mask)
+        wanted = tuple(self.variables[name].values())
+        if found.dtype != bool or found.shape != wanted or not found.any():
+            raise ValueError(
+                f"present[{name!r}] has shape {found.shape} and dtype {found.dtype}: expected "
+                f"booleans of shape {wanted}, not all of them False"
+            )
+        return found
 
     @classmethod
     def from_dataset(
-        cls, dataset: Any, variables: Sequence[str] | None = None, *, member: str | None = None
+        cls,
+        dataset: Any,
+        variables: Sequence[str] | None = None,
+        *,
+        member: str | None = None,
+        masked: bool = False,
     ) -> Layout:
         """Return the layout of a dataset.
 
@@ -120,6 +143,8 @@ class Layout(Value):
         member : str, optional
             The dimension of members; default: one called ``member``, ``realization``, ``number`` or
             the like, at any position. Where there is none, the dataset is of one state.
+        masked : bool
+            Whether NaN in all members means that there is no component, such as on land.
 
         Raises
         ------
@@ -151,9 +176,16 @@ class Layout(Value):
                 )
             dims = tuple(map(str, coordinate.dims))
             coords[str(name)] = dims, coordinate.values, dict(coordinate.attrs)
+        present = {}
+        for name in names if masked else []:
+            there = data[name].notnull()
+            there = there if along is None else there.any(along)
+            if not there.values.all():
+                present[str(name)] = there.transpose(*sizes[name]).values
         return cls(
             {str(name): sizes[name] for name in names},
             coords=coords,
+            present=present,
             attrs=dict(data.attrs),
             variable_attrs={str(name): dict(data[name].attrs) for name in names},
             member="realization" if along is None else along,
@@ -176,9 +208,31 @@ class Layout(Value):
         """The shape of each variable, without members."""
         return {name: tuple(dims.values()) for name, dims in self.variables.items()}
 
+    def mask(self, variable: str) -> npt.NDArray[np.bool_]:
+        """Return where a variable has components, of its shape."""
+        mask = self.present.get(variable, True)
+        return np.broadcast_to(np.asarray(mask), self.shapes[variable])
+
+    def kept(self, variable: str) -> Any:
+        """Return which entries of a variable, in C order, are components: an index."""
+        mask = self.present.get(variable)
+        return slice(None) if mask is None else np.flatnonzero(mask)
+
+    def _field(self, variable: str, state: Array) -> Array:
+        """Return a variable of a state (..., D), (..., *shape)."""
+        values, lead = state[..., self.slices[variable]], state.shape[:-1]
+        if variable in self.present:
+            size = np.size(self.present[variable])
+            whole = np.full((*lead, size), np.nan, values.dtype)
+            whole[..., self.kept(variable)] = values
+            values = whole
+        return values.reshape(*lead, *self.shapes[variable])
+
     @property
     def _counts(self) -> list[int]:
-        return [int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values()]
+        every = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in self.shapes.items()}
+        some = {name: int(np.count_nonzero(mask)) for name, mask in self.present.items()}
+        return [some.get(name, count) for name, count in every.items()]
 
     def pack(self, dataset: Any) -> Array:
         """Return the state of a dataset, (N, D), or (D,) of one without members.
@@ -206,38 +260,18 @@ class Layout(Value):
         if along is not None:
             datasets.check_members(data, list(self.variables), along)
             self._check_count("dataset", int(data.sizes[along]))
-        self._check_coordinates(data)
+        datasets.check_coordinates(data, self.coords, self.member)
         lead = () if along is None else (int(data.sizes[along]),)
-        parts: list[Array] = []
-        for name, dims in self.variables.items():
-            found = data[name]
-            sizes = {str(d): int(n) for d, n in zip(found.dims, found.shape, strict=True)}
-            if {d: n for d, n in sizes.items() if d != along} != dims:
-                raise ValueError(
-                    f"variable {name!r} has the dimensions {sizes}: expected {dims}"
-                    f"{'' if along is None else f' and {along!r}'}, as the layout"
-                )
-            order = [*([] if along is None else [along]), *dims]
-            values = found.transpose(*order).values
-            if values.dtype not in _checks.FLOAT_DTYPES:
-                raise TypeError(
-                    f"variable {name!r} has dtype {values.dtype}: expected float32 or float64"
-                )
-            if parts and values.dtype != parts[0].dtype:
-                raise TypeError(
-                    f"variable {name!r} has dtype {values.dtype}, the first has {parts[0].dtype}: "
-                    f"all of a state share one dtype (dataset.astype('float64'))"
-                )
-            parts.append(values)
+        parts = datasets.values(data, self.variables, along)
         shape = (*lead, self.size)
-        if len(parts) == 1:
+        if len(parts) == 1 and not self.present:
             return np.ascontiguousarray(parts[0]).reshape(shape)
-        whole = datasets.whole(parts, shape)
+        whole = None if self.present else datasets.whole(parts, shape)
         if whole is not None:
             return whole
         packed = np.empty(shape, parts[0].dtype)
-        for part, chosen in zip(parts, self.slices.values(), strict=True):
-            packed[..., chosen] = part.reshape(*lead, -1)
+        for (name, chosen), part in zip(self.slices.items(), parts, strict=True):
+            packed[..., chosen] = part.reshape(*lead, -1)[..., self.kept(name)]
         return packed
 
     def unpack(self, array: npt.ArrayLike) -> Any:
@@ -246,7 +280,8 @@ class Layout(Value):
         Parameters
         ----------
         array : array_like, (N, D) or (D,)
-            Its memory is the dataset's: there is no copy.
+            Its memory is the dataset's: there is no copy, but of variables with a mask, which are
+            NaN where they have no component.
 
         Returns
         -------
@@ -269,7 +304,7 @@ class Layout(Value):
         variables = {
             name: (
                 (*lead, *dims),
-                state[..., self.slices[name]].reshape(*state.shape[:-1], *dims.values()),
+                self._field(name, state),
                 dict(self.variable_attrs.get(name, {})),
             )
             for name, dims in self.variables.items()
@@ -359,22 +394,14 @@ class Layout(Value):
             If a variable has other dimensions than the sphere, or the grid, can have, or a
             parameter is not among the last ones.
         """
-        fields = {name: dims for name, dims in self.variables.items() if dims}
-        alone = [name for name, dims in self.variables.items() if not dims]
-        if alone != list(self.variables)[len(fields) :] or not fields:
-            raise ValueError(
-                f"variables {list(self.variables)}: expected {alone}, which have no dimensions and "
-                f"are parameters, behind others (Layout.from_dataset(dataset, [...]) orders them)"
-            )
-        layout = dataclasses.replace(self, variables=fields) if alone else self
-        east, north, up = roles.names(layout, longitude, latitude, vertical)
-        grid: Grid
-        if east is None or north is None:
-            grid = places.regular(layout, periodic)
-        else:
-            options = {"vertical_scale": vertical_scale, "distance": distance}
-            grid = places.sphere(layout, east, north, up, surface, **options)
-        return WithParameters(grid, alone) if alone else grid
+        return places.geometry(
+            self,
+            (longitude, latitude, vertical),
+            surface,
+            periodic,
+            vertical_scale=vertical_scale,
+            distance=distance,
+        )
 
     def _state(self, argument: str, value: npt.ArrayLike) -> Array:
         """Check that an argument is a state (D,), or an ensemble (N, D) of such."""
@@ -395,19 +422,3 @@ class Layout(Value):
                 f"{argument} has {members} members: expected {self.members}, as the layout "
                 f"(dataclasses.replace(layout, members=None) takes any number)"
             )
-
-    def _check_coordinates(self, data: Any) -> None:
-        """Check that coordinates along dimensions are those of the layout, or a row is another."""
-        for name, (dims, values, _) in self.coords.items():
-            if dims != (name,) or name == self.member or name not in data.coords:
-                continue
-            found = data.coords[name].values
-            if values.dtype.kind in "fiu" and found.dtype.kind in "fiu":
-                alike = found.shape == values.shape and np.allclose(found, values, rtol=1e-5)
-            else:
-                alike = np.array_equal(found, values)
-            if not alike:
-                raise ValueError(
-                    f"dataset has another coordinate {name!r} than the layout: expected "
-                    f"{values}, such as by dataset.reindex or dataset.sel"
-                )

@@ -26,7 +26,8 @@ class LevelScores(NamedTuple):
     level : ndarray, (levels,)
         The levels, as their coordinate has them, or their numbers.
     rmse, spread, crps, fair_crps : ndarray, (levels,)
-        As those of `enfilt.metrics.Scores`, the mean over components being weighted.
+        As those of `enfilt.metrics.Scores`, the mean over components being weighted; NaN of a level
+        without components, or without weight.
     """
 
     level: Array
@@ -45,18 +46,14 @@ def by_level(
     result = {}
     for name, chosen in layout.slices.items():
         level, axis = roles.levels(layout, name)
-        shape = layout.shapes[name]
-        # a row a level
-        rows = np.arange(chosen.start, chosen.stop).reshape(shape)
-        rows = rows.reshape(1, -1) if axis is None else np.moveaxis(rows, axis, 0)
-        rows = rows.reshape(len(rows), -1)
-        weight = counted[rows]
-        total = weight.sum(axis=1)
-        if not (total > 0).all():
-            raise ValueError(
-                f"weights of variable {name!r} are zero on all of a level: expected some above zero"
-            )
-        means = [(weight * values[rows]).sum(axis=1) / total for values in found]
+        number = np.zeros(layout.shapes[name], np.int64)
+        if axis is not None:
+            np.moveaxis(number, axis, -1)[...] = np.arange(len(level))
+        number = number.ravel()[layout.kept(name)]
+        weight, count = counted[chosen], len(level)
+        total = np.bincount(number, weight, count)
+        with np.errstate(invalid="ignore"):  # of a level without components NaN
+            means = [np.bincount(number, weight * v[chosen], count) / total for v in found]
         result[name] = LevelScores(level, *np.sqrt(means[:2]), *means[2:])
     return result
 

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import RegularGrid, Sphere
+from ..geometry import Grid, Masked, RegularGrid, Sphere, WithParameters
 from . import roles
 
 if TYPE_CHECKING:
     from .layout import Layout
 
 Array = npt.NDArray[Any]
+
+
+def geometry(
+    layout: Layout,
+    given: tuple[str | None, str | None, str | None],
+    surface: float | None,
+    periodic: bool | tuple[bool, ...],
+    **options: Any,
+) -> Grid:
+    """Return the geometry that `Layout.geometry` tells."""
+    fields = {name: dims for name, dims in layout.variables.items() if dims}
+    alone = [name for name, dims in layout.variables.items() if not dims]
+    if alone != list(layout.variables)[len(fields) :] or not fields:
+        raise ValueError(
+            f"variables {list(layout.variables)}: expected {alone}, which have no dimensions and "
+            f"are parameters, behind others (Layout.from_dataset(dataset, [...]) orders them)"
+        )
+    whole = dataclasses.replace(layout, variables=fields, present={})
+    east, north, up = roles.names(whole, *given)
+    grid: Grid
+    if east is None or north is None:
+        grid = regular(whole, periodic)
+    else:
+        grid = sphere(whole, east, north, up, surface, **options)
+    if layout.present:
+        grid = masked(grid, [layout.mask(name).ravel() for name in fields])
+    return WithParameters(grid, alone) if alone else grid
 
 
 def sphere(
@@ -46,6 +74,13 @@ def sphere(
         for name in (east, north)
     )
     return Sphere(longitude, latitude, variables=levels, **options)
+
+
+def masked(grid: Grid, present: list[npt.NDArray[np.bool_]]) -> Masked:
+    """Return the components of a grid that are there, by variable."""
+    flat = np.concatenate(present)
+    levels = flat.reshape(-1, grid.sites)
+    return Masked(grid, levels[0] if (levels == levels[0]).all() else flat)
 
 
 def _chosen(dims: Any, among: set[str]) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ def areas(layout: Layout) -> npt.NDArray[np.float64]:
     for name, dims in layout.variables.items():
         if set(across) <= set(dims):
             weight = along(cosine, across, tuple(dims))
-            result[layout.slices[name]] = np.broadcast_to(weight, layout.shapes[name]).ravel()
+            whole = np.broadcast_to(weight, layout.shapes[name]).ravel()
+            result[layout.slices[name]] = whole[layout.kept(name)]
     return result
 
 
