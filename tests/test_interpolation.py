@@ -111,6 +111,25 @@ def test_each_variable_may_have_heights_of_its_own():
         interpolate(sphere, [[0, 0, 0.5]], variable="v")
 
 
+def test_the_points_that_are_there_share_the_weights_of_those_on_land():
+    grid = RegularGrid((3, 4), periodic=False, variables=2)
+    sea = np.array([[1, 1, 1, 0], [1, 0, 0, 0], [1, 0, 0, 0]], bool)
+    masked = ef.geometry.WithParameters(ef.geometry.Masked(grid, sea), 1)
+    state = np.append(STATE[:24][np.tile(sea.ravel(), 2)], 99.0)
+    field = STATE[12:24].reshape(3, 4)
+    places = [[0.25, 0.5], [0.0, 2.0], [1.75, 0.5], [0.5, 2.5]]
+    found = interpolate(masked, places, variable=1).operator(state)
+    sides = 0.75 * field[0, :2].sum() + 0.25 * field[1, 0]
+    wanted = [sides / 1.75, field[0, 2], 0.25 * field[1, 0] + 0.75 * field[2, 0], field[0, 2]]
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+    for place in ([2.0, 2.0], [1.0, 1.0], [0.0, 3.0]):
+        with pytest.raises(ValueError, match=r"places\[1\] is .*, on land"):
+            interpolate(masked, [[0, 0], place], variable=1)
+    outside = [[0, 4.0], [0, 0]]
+    with pytest.raises(ValueError, match=r"places\[0\] is .* outside the grid"):
+        interpolate(masked, outside, variable=1)
+
+
 def test_a_region_ends_where_its_meridians_do():
     region = Sphere(np.arange(350, 371, 5.0), np.arange(40, 61, 5.0)[:, None])
     state = region.coordinates()[:, 0]

@@ -207,6 +207,22 @@ def test_all_options_reach_the_observations():
         plain[len(plain)]
 
 
+def test_a_place_on_land_may_be_left_out():
+    masked = ef.geometry.Masked(GAUGES, np.arange(8) < 4)
+    frame = {
+        "time": [0, 0],
+        "x": [3.5, 5.0],
+        "value": [1.0, 2.0],
+        "error": [0.1, 0.1],
+        "kind": [1, 1],
+    }
+    with pytest.raises(ValueError, match=r"row 1 of frame is \(5\), on land"):
+        ef.Observations.from_frame(frame, masked, places=["x"])
+    found = ef.Observations.from_frame(frame, masked, places=["x"], outside="leave out")
+    assert found.facts["outside"] == 1
+    assert found[0].obs.operator(np.arange(8.0)).tolist() == [7.0]
+
+
 def test_parameters_behind_a_geometry_are_not_interpolated():
     frame = table(20)
     behind = made(frame, ef.geometry.WithParameters(SPHERE, ["drag"]))

@@ -138,8 +138,8 @@ class Observations(Value, Sequence[Window]):
             The columns of the coordinates, in their order. Default: on a sphere ``longitude``,
             ``latitude`` and, where it has heights, ``vertical``.
         outside : {"error", "leave out"}
-            What to do with places outside of the grid. A latitude beyond a pole, and a coordinate
-            that is not finite, are errors in any case.
+            What to do with places outside of the grid, or on land where it is masked. A latitude
+            beyond a pole, and a coordinate that is not finite, are errors in any case.
         vectors : collection of str or int
             As of `operators.interpolate`.
         interpolate : bool

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import RegularGrid, Sphere
+from ..geometry import Masked, RegularGrid, Sphere
 from ..parameters import split
 
 Vector = npt.NDArray[np.float64]
@@ -111,8 +111,9 @@ class Variable:
 
 
 def whole(geometry: Any) -> Any:
-    """Return the geometry itself of one that has parameters."""
-    return split(geometry)[0]
+    """Return the grid itself of a geometry that has parameters, or of which parts are missing."""
+    placed = split(geometry)[0]
+    return placed.grid if isinstance(placed, Masked) else placed
 
 
 class Lattice:
@@ -121,7 +122,7 @@ class Lattice:
     Parameters
     ----------
     geometry : RegularGrid or Sphere
-        It may have parameters behind it.
+        It may be masked, and have parameters behind it.
 
     Raises
     ------
@@ -131,6 +132,9 @@ class Lattice:
 
     def __init__(self, geometry: Any) -> None:
         self._size = getattr(geometry, "size", 0)
+        placed = split(geometry)[0]
+        #: The components of the whole grid that are there; None: all are.
+        self._kept = placed.kept if isinstance(placed, Masked) else None
         geometry = self._geometry = whole(geometry)
         #: How far from the pole the last parallels are, by 0 and -1, where the grid goes on.
         self._caps: dict[int, float] = {}
@@ -213,7 +217,8 @@ class Lattice:
     def located(self, places: Vector, codes: Indices) -> tuple[Vector, Indices]:
         """Return places (m, k) of variables, and which axis each of them is outside of, or -1.
 
-        Heights that are missing, of variables of one level, are those of the levels.
+        It is k where no component beside a place is there. Heights that are missing, of variables
+        of one level, are those of the levels.
         """
         places, off = places.copy(), np.full(len(places), -1)
         for variable, chosen in self._parts(codes):
@@ -223,20 +228,34 @@ class Lattice:
                     values[np.isnan(values)] = axis.knots[0]
                     places[chosen, k] = values
                 off[chosen[axis.outside(values)]] = k
+        if self._kept is not None and (inside := np.flatnonzero(off < 0)).size:
+            share = self._share(self._on_whole(places[inside], codes[inside], ()))
+            off[inside[share < _AT_POINT]] = places.shape[1]
         return places, off
+
+    def _share(self, matrix: Any) -> Vector:
+        """Return the part of the weights of each row that is of components that are there."""
+        size = abs(matrix)
+        share: Vector = size[:, self._kept].sum(axis=1) / size.sum(axis=1)
+        return share
 
     def impossible(self, places: Vector, off: Indices) -> Flags:
         """Return which places that are off an axis are on none of any grid."""
-        value = np.take_along_axis(places, np.maximum(off, 0)[:, None], axis=1)[:, 0]
+        k = np.clip(off, 0, places.shape[1] - 1)
+        value = np.take_along_axis(places, k[:, None], axis=1)[:, 0]
         beyond = isinstance(self._geometry, Sphere) & (off == 1) & (np.abs(value) > 90)
         found: Flags = (off >= 0) & (~np.isfinite(value) | beyond)
         return found
 
     def refusal(self, label: str, place: Vector, code: int, axis: int) -> ValueError:
         """Return the error of a place, called `label`, that is outside of an axis."""
+        where = ", ".join(f"{value:.10g}" for value in place)
+        if axis == len(place):
+            return ValueError(
+                f"{label} is ({where}), on land: expected a place beside components that are there"
+            )
         of = self._variables[code].axes[axis]
         low, high = of.ends
-        where = ", ".join(f"{value:.10g}" for value in place)
         wanted = "a finite number" if of.closed else f"from {low:.10g} to {high:.10g}"
         return ValueError(
             f"{label} is ({where}), which is outside the grid: expected {of.name} {wanted}"
@@ -262,6 +281,16 @@ class Lattice:
 
     def matrix(self, places: Vector, codes: Indices, vectors: Collection[int]) -> Any:
         """Return H, sparse, of places that were located, and are not outside."""
+        matrix = self._on_whole(places, codes, vectors)
+        if self._kept is not None:
+            share = self._share(matrix)
+            matrix = matrix[:, self._kept]
+            matrix.data /= np.repeat(share, np.diff(matrix.indptr))
+        matrix.resize((len(places), self._size))
+        return matrix
+
+    def _on_whole(self, places: Vector, codes: Indices, vectors: Collection[int]) -> Any:
+        """Return H of the whole grid."""
         from scipy import sparse  # slow to import, and of no use to most analyses
 
         parts = [
@@ -269,7 +298,7 @@ class Lattice:
             for variable, chosen in self._parts(codes)
         ]
         rows, columns, values = map(np.concatenate, zip(*itertools.chain(*parts), strict=True))
-        shape = len(places), self._size
+        shape = len(places), self._geometry.size
         matrix = sparse.coo_array((values, (rows, columns)), shape=shape).tocsr()
         matrix.eliminate_zeros()
         return matrix

@@ -46,8 +46,9 @@ def interpolate(
     Parameters
     ----------
     geometry : RegularGrid or Sphere
-        Where the components are. The places of a sphere are all crossings of meridians and
-        parallels, evenly spaced or not, in any order (and of levels).
+        Where the components are, also `Masked`, or `WithParameters`. The places of a sphere are
+        all crossings of meridians and parallels, evenly spaced or not, in any order (and of
+        levels).
     places : array_like, (m, k)
         The coordinates of each: of a sphere (longitude, latitude), in degrees, with a third in the
         unit of `vertical` where the sphere has that; of a regular grid one for each axis, in the
@@ -86,6 +87,9 @@ def interpolate(
 
     *Heights.* A variable of one level has the same value at all heights; its places may do without
     one, or have NaN, and then are at its level. Others end at their lowest and highest level.
+
+    *Land.* Of a `Masked` geometry the points that are there share the weights of those that are
+    not, in their proportion, so that weights sum to one. A place beside none of them is an error.
 
     *Edges.* A place up to a thousandth of a cell outside counts as on the edge.
 
