@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 
 import enfilt as ef
-from enfilt.geometry import Points, RegularGrid, Sphere, WithParameters
+from enfilt.geometry import Masked, Points, RegularGrid, Sphere, WithParameters
 from enfilt.inflation import RTPP, RTPS, Adaptive, FiniteSize
-from enfilt.localization import ByVariable, FromEnsemble, GaspariCohn
+from enfilt.localization import ByVariable, FromEnsemble, GaspariCohn, Taper
 from enfilt.operators import Arctan, Every, Subset
 
 TAPER = GaspariCohn(4.0)
 RING = RegularGrid((12,))
 SPHERE = Sphere(np.arange(0, 360, 90), [[-50.0], [0.0], [50.0]], variables={"u": 1})
+LAYERS = Sphere(np.arange(0, 360, 90), [[0.0]], vertical=[0.0, 1.0, 2.0], variables={"u": 3})
 GRIDS = {
     "ring": (RING, TAPER),
     "several": (RegularGrid((2, 3), variables=2), GaspariCohn(2.0)),
     "points": (Points(np.arange(12.0)), TAPER),
     "sphere": (SPHERE, GaspariCohn(9000.0)),
+    "masked": (Masked(RegularGrid((3, 6)), np.arange(18) % 3 > 0), GaspariCohn(2.5)),
+    "heights": (LAYERS, Taper(horizontal=9000.0, vertical=1.5)),
 }
 
 
@@ -36,10 +39,9 @@ Y = np.random.default_rng(5).standard_normal(6)
 
 
 def filters(taper):
-    tapers = ByVariable(((taper,),), ((1.0,),))
     return {
         "letkf": ef.LETKF(taper),
-        "letkf by variable": ef.LETKF(tapers),
+        "letkf by variable": ef.LETKF(ByVariable(((GaspariCohn(2.5),),), ((0.9,),))),
         "enkf": ef.EnKF(localization=taper),
         "denkf": ef.EnKF(localization=taper, method="denkf"),
         "lenff": ef.LEnFF(taper, steps=3),
@@ -53,7 +55,7 @@ def filters(taper):
 def test_the_others_are_as_without_them(grid, name):
     where, taper = GRIDS[grid]
     if grid == "several" and "by variable" in name:
-        taper, name = GaspariCohn(2.0), "letkf"
+        name = "letkf"
     x, y = ensemble(), Y.copy()
     y[2] = np.nan
     filt = filters(taper)[name]
