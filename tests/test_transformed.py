@@ -254,6 +254,13 @@ def test_the_contract(backend):
         ef.testing.check_filter(ranks)
 
 
+def test_what_overflows_is_told_without_the_ensemble():
+    obs = ef.Observation(Identity(), std=1.0)
+    with pytest.raises(FloatingPointError, match="ETKF fails in float64") as caught:
+        ef.Transformed(ef.ETKF(), RankGaussian()).analysis(1e200 * ensemble(), np.ones(12), obs)
+    assert len(str(caught.value)) < 1500
+
+
 def test_values_of_a_batch_remember_apart():
     x = np.stack([ensemble(), 5 * ensemble(seed=1)])
     obs = ef.Observation(Every(2), std=0.5, grid=RING)

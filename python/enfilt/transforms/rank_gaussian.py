@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -118,8 +118,8 @@ class _Ranks(Transform):
     """
 
     bounds: RankGaussian
-    values: Table
-    scores: Table
+    values: Table = field(repr=False)
+    scores: Table = field(repr=False)
 
     def at(self, components: npt.NDArray[np.int64]) -> Transform:
         scores = self.scores if self.scores.shape[1] == 1 else self.scores[:, components]
