@@ -57,7 +57,7 @@ class LETKF(EnsembleFilter, Localized):
     an operator that chooses components or from ``locations=``; without them `analysis` raises a
     ValueError. Fastest are operators that choose components of a `RegularGrid` of one variable
     and apply a function of the library to each. Elsewhere h is evaluated at once, (N, m), and the
-    observations near a component are found by SciPy's tree.
+    observations near each place are looked for once, for all components there.
 
     float32 is computed in float32 where the local problem is conditioned so that this is
     accurate (to 2e-5 of the largest value, as tests hold), and in float64 elsewhere.
