@@ -8,7 +8,7 @@ from pairs import pairs
 
 import enfilt as ef
 from enfilt import backends
-from enfilt.filters import kept_lists, neighbours
+from enfilt.filters import kept_lists, list_parts, neighbours
 from enfilt.filters.kept_lists import KeptLists
 from enfilt.grids import Points, RegularGrid
 from enfilt.localization import ByVariable, GaspariCohn, Taper
@@ -175,8 +175,8 @@ def test_a_taper_by_variable_where_places_do_not_tell_it(bound, monkeypatch):
 
 @pytest.mark.parametrize(("components", "pairs"), [(50, 10**6), (10**6, 300)])
 def test_lists_are_long(components, pairs, monkeypatch):
-    monkeypatch.setattr(kept_lists, "_LONG", components)
-    monkeypatch.setattr(kept_lists, "_PAIRS", pairs)
+    monkeypatch.setattr(list_parts, "_LONG", components)
+    monkeypatch.setattr(list_parts, "_PAIRS", pairs)
     monkeypatch.setattr(neighbours, "_ENTRIES", 64)
     grid, taper, seen = RegularGrid((9, 10), variables=2), GaspariCohn(2.0), np.arange(0, 180, 4)
     short = list(neighbours.in_windows(grid, taper, np.arange(180), seen))

@@ -10,7 +10,7 @@ from pairs import pairs
 from scipy import sparse
 
 import enfilt as ef
-from enfilt.filters import kept_lists
+from enfilt.filters import kept_lists, list_parts
 from enfilt.grids import Points, RegularGrid
 from enfilt.localization import GaspariCohn
 from enfilt.operators import Arctan, Custom, Linear
@@ -63,7 +63,7 @@ def test_several_variables(other_backend, dtype, members, together):
 def test_components_at_one_place(other_backend, dtype, given, bound, monkeypatch):
     """They share a list, however many there are and wherever they stand; also in several parts."""
     monkeypatch.setattr(kept_lists, "KEPT", bound)
-    monkeypatch.setattr(kept_lists, "_PAIRS", bound)
+    monkeypatch.setattr(list_parts, "_PAIRS", bound)
     rng = np.random.default_rng(2)
     at = rng.permutation(np.repeat(np.arange(60), rng.integers(1, 20, 60)))
     grid = Points(rng.uniform(0, 12, (60, 2))[at])

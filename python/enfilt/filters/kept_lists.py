@@ -21,18 +21,13 @@ from ..backends import LocalLists
 from ..grids import Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn, Taper
 from ..parameters import WithParameters
-from . import neighbours
+from . import list_parts, neighbours
 from .neighbours import Indices, Places
 
 #: The most bytes that a filter keeps of lists, and as many of the pairs that they are chosen from.
 KEPT = 1 << 28
 # Where a taper reaches farther than the one before, the next may do so, too.
 _HEADROOM = 1.25
-# Runs of components that share the lists of as many places are so long at least: shorter ones are
-# copied.
-_SHORT = 64
-# Components, and pairs, of one list: each is a call of a kernel, whose threads wait for each other.
-_LONG, _PAIRS = 1 << 15, 1 << 22
 # Places weighed at a time: temporaries stay small.
 _ROWS = 1 << 12
 
@@ -236,16 +231,24 @@ class _Pairs:
             if not each:
                 used = np.unique(place)
                 parts = near(None if len(used) == len(self.where) else used)
-                parts = iter([_joined(list(parts))]) if self.complete else _merged(parts)
-                yield from _shared(parts, np.searchsorted(used, place), here)
+                parts = (
+                    iter([list_parts.joined(list(parts))])
+                    if self.complete
+                    else list_parts.merged(parts)
+                )
+                yield from list_parts.shared(parts, np.searchsorted(used, place), here)
                 continue
-            every = _joined(list(near(None))) if self.complete else None
+            every = list_parts.joined(list(near(None))) if self.complete else None
             ends = np.flatnonzero(np.diff(here, append=-1) != 1) + 1
             length = neighbours.length(on_device)
             for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
                 for first in range(begin, end, length):
                     run = place[first : min(first + length, end)]
-                    part = _joined(list(near(run))) if every is None else _of_rows(every, run)
+                    part = (
+                        list_parts.joined(list(near(run)))
+                        if every is None
+                        else list_parts.of_rows(every, run)
+                    )
                     yield part._replace(first=int(here[first]))
 
     def _tapers(
@@ -284,14 +287,14 @@ class _Pairs:
             if blocks is not None:
                 count = len(found.starts) - 1
                 row = np.repeat(np.arange(count), np.diff(found.starts))
-                found = neighbours.listed(0, count, row, *found[2:4], blocks=blocks)
+                found = list_parts.listed(0, count, row, *found[2:4], blocks=blocks)
             yield found
             return
         for first, count, row, observation, distance in self._within(chosen, cutoff, places):
             weights = taper.weight(distance, observation)
             if not (kept := weights > 0).all():
                 row, observation, weights = row[kept], observation[kept], weights[kept]
-            yield neighbours.listed(first, count, row, observation, weights, blocks=blocks)
+            yield list_parts.listed(first, count, row, observation, weights, blocks=blocks)
 
     def _numbers(self, chosen: Indices) -> Indices:
         """Return the number of each place among those chosen, or -1."""
@@ -383,59 +386,10 @@ def _in_windows(
     rows = None
     if not each and not apart and grid.variables > 1:
         of, rows = np.unique(of % (grid.size // grid.variables), return_inverse=True)
-    parts = _merged(neighbours.in_windows(grid, localization, of, seen, blocks, on_device))
-    return parts if rows is None else _shared(parts, rows, np.arange(len(rows)))
-
-
-def _shared(parts: Iterable[LocalLists], place: Indices, here: Indices) -> Iterator[LocalLists]:
-    """Yield lists of places with the components `here`, of each of which `place` is the place."""
-    if all(np.array_equal(numbers, np.arange(len(numbers))) for numbers in (place, here)):
-        yield from parts  # a component is each place's own
-        return
-    components = here[np.argsort(place, kind="stable")]
-    before = np.concatenate([[0], np.cumsum(np.bincount(place))])
-    for part in parts:
-        owners = before[part.first : part.first + len(part.starts)]
-        there = components[owners[0] : owners[-1]]
-        yield part._replace(first=0, owners=owners - owners[0], components=there)
-
-
-def _merged(parts: Iterable[LocalLists]) -> Iterator[LocalLists]:
-    """Yield lists of more components each."""
-    waiting: list[LocalLists] = []
-    components = pairs = 0
-    for part in parts:
-        components += len(part.starts) - 1
-        pairs += len(part.indices)
-        if waiting and (components > _LONG or pairs > _PAIRS):
-            yield _joined(waiting)
-            waiting, components, pairs = [], len(part.starts) - 1, len(part.indices)
-        waiting.append(part)
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(parts: list[LocalLists]) -> LocalLists:
-    """Return lists of one after the other, of a component each, as one."""
-    if len(parts) == 1:
-        return parts[0]
-    counts = np.concatenate([np.diff(part.starts) for part in parts])
-    return LocalLists(
-        parts[0].first,
-        np.concatenate([[0], np.cumsum(counts)]),
-        np.concatenate([part.indices for part in parts]),
-        np.concatenate([part.weights for part in parts]),
+    parts = list_parts.merged(
+        neighbours.in_windows(grid, localization, of, seen, blocks, on_device)
     )
-
-
-def _of_rows(lists: LocalLists, rows: Indices) -> LocalLists:
-    """Return lists of some rows; without a copy of a run."""
-    begin, end = int(rows[0]), int(rows[-1]) + 1
-    if end - begin == len(rows) and (np.diff(rows) == 1).all():
-        inside = slice(lists.starts[begin], lists.starts[end])
-        starts = lists.starts[begin : end + 1] - lists.starts[begin]
-        return LocalLists(0, starts, lists.indices[inside], lists.weights[inside])
-    return lists.of(rows)
+    return parts if rows is None else list_parts.shared(parts, rows, np.arange(len(rows)))
 
 
 def _distinct(places: Places) -> tuple[Places, Indices]:

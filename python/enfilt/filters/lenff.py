@@ -18,7 +18,7 @@ from ..grids import RegularGrid
 from ..inflation import Adaptive, Inflation, as_inflation
 from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
-from . import knobs, neighbours
+from . import knobs, list_parts, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .kept_lists import KeptLists
@@ -279,7 +279,7 @@ class _Lists(NamedTuple):
         else:  # where all is observed, each component is an observation's place
             same = np.array_equal(components[seen], np.arange(dim))
             of_values = of_state if same else found(True, components[seen])
-        alike = of_values if blocks is None else neighbours.between_blocks(of_values, blocks)
+        alike = of_values if blocks is None else list_parts.between_blocks(of_values, blocks)
         return cls(seen, of_state, of_values, alike)
 
 

@@ -16,6 +16,7 @@ from ..grids import Embedding, Grid, RegularGrid
 from ..localization import ByVariable, Taper
 from ..observation import Observation
 from ..parameters import WithParameters
+from . import list_parts
 
 Places = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -130,7 +131,7 @@ def in_windows(
             continue
         count = len(part.starts) - 1
         row = np.repeat(np.arange(count), np.diff(part.starts))
-        yield listed(part.first, count, row, part.indices, part.weights, blocks=blocks)
+        yield list_parts.listed(part.first, count, row, part.indices, part.weights, blocks=blocks)
 
 
 def length(on_device: bool) -> int:
@@ -206,62 +207,6 @@ def pairs(grid: Grid, places: Places, reach: float, where: Places, most: int) ->
         distances.append(distance)
     starts = np.concatenate([[0], np.cumsum(counts)])
     return starts, np.concatenate(indices), np.concatenate(distances)
-
-
-def between_blocks(parts: list[LocalLists], blocks: Indices) -> list[LocalLists]:
-    """Return the lists of observations, rows of one block being alike: by their largest weights."""
-    parts = [part.each() for part in parts]
-    rows = [np.repeat(np.arange(len(blocks))[p.columns], np.diff(p.starts)) for p in parts]
-    row, column = np.concatenate(rows), np.concatenate([p.indices for p in parts])
-    weight = np.concatenate([p.weights for p in parts])
-    column, row, weight = _whole_blocks(column, row, weight, blocks)
-    order = np.lexsort((column, row))
-    return [listed(0, len(blocks), row[order], column[order], weight[order])]
-
-
-def listed(
-    first: int,
-    count: int,
-    component: Indices,
-    observation: Indices,
-    weight: Places,
-    *,
-    blocks: Indices | None = None,
-) -> LocalLists:
-    """Return pairs, in the order of components, as the lists of so many of them.
-
-    Where there are blocks, each is seen as a whole.
-    """
-    if blocks is not None:
-        component, observation, weight = _whole_blocks(component, observation, weight, blocks)
-    starts = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(component, minlength=count), out=starts[1:])
-    # nonzero() gives strided views
-    indices = np.ascontiguousarray(observation, dtype=np.int64)
-    return LocalLists(first, starts, indices, weight)
-
-
-def _whole_blocks(
-    component: Indices, observation: Indices, weight: Places, blocks: Indices
-) -> tuple[Indices, Indices, Places]:
-    """Return pairs of component and observation such that a component sees blocks as a whole."""
-    if not len(component):
-        return component, observation, weight
-    _, block = np.unique(blocks, return_inverse=True)
-    sizes = np.bincount(block)
-    key = component * len(sizes) + block[observation]
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    begins = np.flatnonzero(np.insert(np.diff(key) != 0, 0, True))
-    component, seen = np.divmod(key[begins], len(sizes))
-    counts = sizes[seen]
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    start = np.repeat((np.cumsum(sizes) - sizes)[seen], counts)
-    observation = np.argsort(block, kind="stable")[start + within]
-    component = np.repeat(component, counts)
-    weight = np.repeat(np.maximum.reduceat(weight[order], begins), counts)
-    order = np.lexsort((observation, component))
-    return component[order], observation[order], weight[order]
 
 
 def _on_grid(
