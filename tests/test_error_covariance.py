@@ -50,6 +50,7 @@ def kalman(x, y, h, r):
     return mean + gain @ (y[seen] - h @ mean), p - gain @ h @ p
 
 
+@pytest.mark.filterwarnings("ignore:every component sees every observation")
 @pytest.mark.parametrize("which", ["dense", "sparse"])
 @pytest.mark.parametrize(
     "name", ["ETKF", "KalmanFilter", "LETKF", "LETKF, step", "moments", "IEnKF"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import BACKENDS
 
 import enfilt as ef
 from enfilt.geometry import EARTH_RADIUS, Masked, Points, RegularGrid, Sphere
@@ -411,5 +412,74 @@ def test_heights_are_needed_for_a_vertical_cutoff():
     with pytest.raises(ValueError, match="a cutoff of heights needs a Sphere with vertical="):
         ef.LETKF(Taper(3.0, vertical=1.0)).analysis(np.zeros((3, 10)), np.zeros(10), obs)
     pair = ((GaspariCohn(2.0, vertical=1.0),),)
-    with pytest.raises(ValueError, match="expected none with a vertical cutoff"):
+    with pytest.raises(ValueError, match="expected none with vertical= or most="):
         ef.localization.ByVariable(pair, ((1.0,),))
+
+
+# ---- a largest number of observations, and cutoffs in a wrong unit
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", ["gaspari-cohn", "step"])
+def test_a_place_sees_a_largest_number_of_observations(backend, shape):
+    grid, dim = RegularGrid((30,), periodic=False), 30
+    x, y = RNG.standard_normal((6, dim)), RNG.standard_normal(15)
+    seen, taper = np.arange(0, dim, 2), Taper(9.0, shape, most=3)
+    wanted = np.empty_like(x)
+    for c in range(dim):
+        weight = taper.weight(abs(seen - c).astype(float))
+        near = np.sort(np.argsort(-weight, kind="stable")[:3])  # the first of equals
+        std = 0.5 / np.sqrt(weight[near])
+        alone = ef.Observation(ef.operators.Subset(seen[near]), std=std)
+        wanted[:, c] = ef.ETKF().analysis(x, y[near], alone)[:, c]
+    obs = ef.Observation(ef.operators.Every(2), std=0.5, grid=grid)
+    found = ef.LETKF(taper, backend=backend).analysis(x, y, obs)
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["LETKF", "LEnFF"])
+def test_more_observations_than_there_are_change_nothing(name):
+    x, y = RNG.standard_normal((6, 30)), np.zeros(15)
+    where = RNG.uniform(0, 30, (15, 1))  # lists of both
+    h = ef.operators.Every(2)
+    obs = ef.Observation(h, std=0.5, grid=RegularGrid((30,)), locations=where)
+    filt = getattr(ef, name)
+    few, all_of_them, plain = (
+        filt(GaspariCohn(6.0, most=most), inflation=1.0).analysis(x, y, obs)
+        for most in (1, 15, None)
+    )
+    np.testing.assert_array_equal(all_of_them, plain)
+    assert (few != plain).any()
+
+
+def test_where_no_number_of_observations_is_looked_at():
+    counted = Taper(3.0, most=2)
+    for make in (
+        lambda: ef.EnKF(localization=counted),
+        lambda: ef.EnSF(regress_unobserved=True, localization=counted),
+        lambda: ef.priors.GaussianPrior(counted),
+    ):
+        with pytest.raises(ValueError, match=r"most=2.*expected one without most="):
+            make()
+    with pytest.raises(ValueError, match="most=0"):
+        Taper(3.0, most=0)
+    covariance = np.eye(12) + 0.5
+    obs = ef.Observation(ef.operators.Identity(), covariance=covariance, grid=RegularGrid((12,)))
+    with pytest.raises(ValueError, match="errors are correlated and observations are seen in blo"):
+        ef.LETKF(counted).analysis(RNG.standard_normal((4, 12)), np.zeros(12), obs)
+
+
+@pytest.mark.parametrize("located", [False, True])
+@pytest.mark.parametrize("name", ["LETKF", "LEnFF"])
+def test_a_cutoff_in_another_unit_warns(name, located):
+    # places in metres, a cutoff in km; and the other way round
+    x, y, places = RNG.standard_normal((4, 20)), np.zeros(20), 1e3 * np.arange(20.0)[:, None]
+    line = RegularGrid((20,), periodic=False, spacing=1e3)
+    located_at = {"locations": places + 100.0} if located else {}
+    obs = ef.Observation(ef.operators.Identity(), std=0.5, grid=line, **located_at)
+    filt = getattr(ef, name)
+    with pytest.warns(UserWarning, match=r"every component sees every observation.*cutoff 5e\+06"):
+        filt(GaspariCohn(5e6)).analysis(x, y, obs)
+    far = ef.Observation(ef.operators.Identity(), std=0.5, grid=line, locations=places + 1e6)
+    with pytest.warns(UserWarning, match=r"no component sees an observation.*cutoff 2000: is it"):
+        filt(GaspariCohn(2e3)).analysis(x, y, far)

@@ -158,6 +158,7 @@ def test_several_variables_on_one_grid_are_as_many_points(backend, dtype):
     assert_close(filt.analysis(x, y, obs), dense(x, y, obs, filt), dtype)
 
 
+@pytest.mark.filterwarnings("ignore:every component sees every observation")
 @pairs(
     {
         "backend, dtype": KINDS,

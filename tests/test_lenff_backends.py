@@ -97,6 +97,7 @@ def test_lines_of_several_blocks(other_backend, dtype, dim, periodic):
     assert_like_numpy(other_backend, x, y, obs, GaspariCohn(cutoff=7.0))
 
 
+@pytest.mark.filterwarnings("ignore:every component sees every observation")
 @pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
 @pairs(
     {

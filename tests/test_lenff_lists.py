@@ -38,6 +38,7 @@ def compare(backend, members, obs, cutoff, dtype):
     assert error <= tolerance(members, y.size, dtype)
 
 
+@pytest.mark.filterwarnings("ignore:every component sees every observation")
 @pairs(
     {
         "other_backend, dtype": OTHER_KINDS,

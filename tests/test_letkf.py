@@ -178,6 +178,7 @@ def test_infinite_cutoff_is_the_etkf(backend, dtype):
         assert_close(analysis, etkf(x, y, h, 0.3, np.ones(y.size)), dtype)
 
 
+@pytest.mark.filterwarnings("ignore:every component sees every observation")
 def test_a_window_too_wide_for_a_whole_tile(other_backend):
     """Of pairs of component and place no more than a million are made at once."""
     obs = ef.Observation(Arctan(), std=0.3, grid=ef.grids.RegularGrid((40, 30)))

@@ -51,6 +51,9 @@ class Taper:
         The cutoff straight up and down, where it is another: in the unit of the heights of a
         `Sphere`, or along the first axis of a `RegularGrid` of three. A place that is z higher then
         counts as (cutoff/vertical) z away, so that a component sees an ellipsoid.
+    most : int, optional
+        The largest number of observations that a place sees: of more, those of the largest weights,
+        the first of equals. For the `LETKF` and the `LEnFF`, where errors are not correlated.
     horizontal : float, optional
         `cutoff` by another name, as one writes it beside `vertical`.
 
@@ -66,12 +69,13 @@ class Taper:
     >>> ef.localization.Taper(4.0, "step").weight(np.array([0.0, 2.0, 4.0]))
     array([1., 1., 0.])
     >>> ef.localization.Taper(horizontal=2500.0, vertical=8.0)
-    Taper(cutoff=2500.0, shape='gaspari-cohn', vertical=8.0)
+    Taper(cutoff=2500.0, shape='gaspari-cohn', vertical=8.0, most=None)
     """
 
     cutoff: float = None  # type: ignore[assignment]  # a number, once it is made
     shape: str | Callable[[Array], Array] = "gaspari-cohn"
     vertical: float | None = None
+    most: int | None = field(default=None, kw_only=True)
     horizontal: InitVar[float | None] = None
 
     def __post_init__(self, horizontal: float | None) -> None:
@@ -90,8 +94,25 @@ class Taper:
             _checks.number("vertical", self.vertical, above=0)
             if self.cutoff == np.inf:
                 raise ValueError(f"vertical={self.vertical}: expected a finite {name} beside it")
+        if self.most is not None:
+            _checks.integer("most", self.most, 1)
         if not callable(self.shape):
             _checks.choice("shape", self.shape, SHAPES)
+
+    def counts_none(self) -> Taper:
+        """Return the taper, for those who look at all observations.
+
+        Raises
+        ------
+        ValueError
+            If it has a largest number of them.
+        """
+        if self.most is not None:
+            raise ValueError(
+                f"localization={self!r}: expected one without most=, which is for the LETKF and "
+                f"the LEnFF"
+            )
+        return self
 
     def on(self, grid: Grid) -> Grid:
         """Return the grid of which the weights are by distance.
@@ -116,7 +137,7 @@ class Taper:
         if isinstance(grid, Grid):
             apart = grid.apart and grid.variables_at_places > 1
             finite = grid.embedding() is not None and not apart
-        return self.cutoff == np.inf and not callable(self.shape) and finite
+        return self.cutoff == np.inf and not callable(self.shape) and finite and self.most is None
 
     def weight(self, distance: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the weight at distances, of their shape.
@@ -164,7 +185,7 @@ class GaspariCohn(Taper):
 
     Parameters
     ----------
-    cutoff, vertical, horizontal
+    cutoff, vertical, most, horizontal
         As of a `Taper`.
 
     Examples
@@ -229,9 +250,9 @@ class ByVariable:
             )
         if not all(isinstance(taper, Taper) for row in rows for taper in row):
             raise TypeError(f"tapers={self.tapers!r}: expected a Taper or GaspariCohn in all rows")
-        if any(taper.vertical is not None for row in rows for taper in row):
+        if any(t.vertical is not None or t.most is not None for row in rows for t in row):
             raise ValueError(
-                f"tapers={self.tapers!r}: expected none with a vertical cutoff; the distance of a "
+                f"tapers={self.tapers!r}: expected none with vertical= or most=; the distance of a "
                 f"grid is one for all variables (vertical_scale= of a Sphere)"
             )
         # frozen: a taper is looked up by its value

@@ -73,6 +73,8 @@ class EnKF(EnsembleFilter):
     def _check_options(self) -> None:
         _checks.choice("method", self.method, ["perturbed", "denkf"])
         check_localization(self.localization, or_none=True)
+        if isinstance(self.localization, Taper):
+            self.localization.counts_none()
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         found = {"inflation": knobs.relaxed_or_adaptive()}

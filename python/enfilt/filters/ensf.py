@@ -131,6 +131,7 @@ class EnSF(EnsembleFilter):
                     f"localization={self.localization!r}: expected None or an "
                     f"enfilt.localization.GaspariCohn(cutoff=...)"
                 )
+            self.localization.counts_none()
             if not self.regress_unobserved:
                 raise ValueError(
                     "localization tapers the regression onto unobserved components: expected "

@@ -21,7 +21,7 @@ from ..backends import LocalLists
 from ..grids import Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn, Taper
 from ..parameters import WithParameters
-from . import list_parts, neighbours
+from . import list_parts, neighbours, reach
 from .neighbours import Indices, Places
 
 #: The most bytes that a filter keeps of lists, and as many of the pairs that they are chosen from.
@@ -101,6 +101,8 @@ class KeptLists:
         else:
             pairs = self._searched(grid, places, chosen, localization.cutoff, values)
             made = pairs.lists(chosen, localization, blocks, at, each or on_device, on_device)
+        if isinstance(localization, Taper):
+            made = reach.looked_at(made, localization, len(chosen), blocks is None)
         return self._kept(key, made)
 
     def _kept(self, key: tuple[Any, ...], made: Iterable[LocalLists]) -> Iterator[LocalLists]:

@@ -17,6 +17,7 @@ from ..localization import ByVariable, Taper
 from ..observation import Observation
 from ..parameters import WithParameters
 from . import list_parts
+from .reach import warn
 
 Places = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -93,7 +94,15 @@ def common_window(obs: Observation, dim: int, localization: Taper) -> LocalWindo
         return None
     if len(grid.shape) > 2 or len(set(grid.joined)) > 1:
         return None  # where no axis is the vertical, either
-    return window(grid, localization)
+    if localization.most is not None:
+        return None
+    found = window(grid, localization)
+    everywhere = [
+        n if joined else 2 * n - 1 for n, joined in zip(grid.shape, grid.joined, strict=True)
+    ]
+    if len(found.weights) == np.prod(everywhere):
+        warn(localization, found.weights)
+    return found
 
 
 def components(obs: Observation, dim: int) -> Indices | None:

@@ -54,6 +54,8 @@ class GaussianPrior(Prior):
                 f"localization={value!r}: expected an enfilt.localization.GaspariCohn, "
                 f"'diagonal' or None"
             )
+        if isinstance(value, Taper):
+            value.counts_none()
 
     def fit(
         self,
