@@ -234,15 +234,15 @@ _CPP = [
     _cpp(
         "what is not observed is not rotated",
         "local_analysis.hpp",
-        "to[l] = seen[l] || e_.rotation",
-        "to[l] = seen[l]",
+        "e_.out[at] = seen[l] || e_.rotation",
+        "e_.out[at] = seen[l]",
         "letkf",
     ),
     _cpp(
         "long lists repeat their first observations",
         "letkf.hpp",
-        "l < count ? p.starts[first + l] + from : 0;",
-        "l < count ? p.starts[first + l] : 0;",
+        "l < count ? p.starts[first + l] + from + s : 0;",
+        "l < count ? p.starts[first + l] + s : 0;",
         "letkf",
     ),
     _cpp(
@@ -290,8 +290,8 @@ _CPP = [
     _cpp(
         "sums over lists take N for N - 1",
         "lenff_lists.hpp",
-        "const double share = 1.0 / static_cast<double>(n - 1);",
-        "const double share = 1.0 / static_cast<double>(n);",
+        "share_(1.0 / static_cast<double>(n_ - 1))",
+        "share_(1.0 / static_cast<double>(n_))",
         "lenff_lists lenff_options",
     ),
     _cpp(
@@ -310,7 +310,7 @@ _CPP = [
     ),
 ]
 
-_JIT = [
+_NUMBA = [
     _numba(
         "Heun's corrector is Euler's second step",
         "flow.py",
@@ -384,10 +384,8 @@ _JIT = [
     _numba(
         "sums over lists take N for N - 1",
         "lenff_lists.py",
-        "    workers: int,\n    out: Array,\n) -> None:\n    share = 1.0 / (rows.shape[1] - 1)\n"
-        "    for d in prange(len(rows)):\n        dx",
-        "    workers: int,\n    out: Array,\n) -> None:\n    share = 1.0 / rows.shape[1]\n"
-        "    for d in prange(len(rows)):\n        dx",
+        "factor = dx.dtype.type(rho[k] * share * dot)",
+        "factor = dx.dtype.type(rho[k] * share * dot * (rows.shape[1] - 1) / rows.shape[1])",
         "lenff_lists lenff_options",
     ),
     _numba(
@@ -533,9 +531,9 @@ _PYTHON = [
     _python(
         "the search for neighbours ends before the cutoff",
         "filters/neighbours.py",
-        "observations, localization.cutoff, output_type",
-        "observations, 0.95 * localization.cutoff, output_type",
-        "lenff_options letkf localization lenff_lists",
+        "period, radius, self._reach, most)",
+        "period, radius, 0.95 * self._reach, most)",
+        "kept_lists lenff_options letkf localization lenff_lists",
     ),
     _python(
         "systematic resampling shifts its points by no random number",
@@ -568,9 +566,8 @@ _PYTHON = [
     _python(
         "localized EnKF: missing observations shift the errors of others",
         "filters/enkf.py",
-        "std = np.broadcast_to(np.asarray(cycle.obs.std, np.float64), cycle.y[b].shape)[seen]",
-        "std = np.broadcast_to(np.asarray(cycle.obs.std, np.float64), cycle.y[b].shape)"
-        "[: len(seen)]",
+        "std = np.broadcast_to(cycle.obs.r, cycle.y[b].shape)[seen]",
+        "std = np.broadcast_to(cycle.obs.r, cycle.y[b].shape)[: len(seen)]",
         "kalman",
     ),
     _python(
@@ -604,8 +601,8 @@ _PYTHON = [
     _python(
         "the oracle's covariances of lists take N for N - 1",
         "backends/numpy/lenff.py",
-        "result: Array = lists.weights * dot / (members - 1)",
-        "result: Array = lists.weights * dot / members",
+        "lists.weights[pairs] * products / (rows.shape[1] - 1)",
+        "lists.weights[pairs] * products / rows.shape[1]",
         "lenff lenff_lists",
     ),
     _python(
@@ -617,4 +614,4 @@ _PYTHON = [
     ),
 ]
 
-MUTANTS = [*_CPP, *_JIT, *_CUDA, *_PYTHON]
+MUTANTS = [*_CPP, *_NUMBA, *_CUDA, *_PYTHON]
