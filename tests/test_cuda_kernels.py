@@ -638,6 +638,7 @@ LISTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:no component sees an observation")
 @pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
 @pairs(
     {
@@ -661,6 +662,7 @@ def test_lenff_from_lists(cuda, dtype, name, members, cutoff):
     assert error <= lenff.STEPS * (2 * members + y.shape[1]) * eps(dtype)
 
 
+@pytest.mark.filterwarnings("ignore:no component sees an observation")
 @pytest.mark.filterwarnings("ignore:cutoff=:UserWarning")
 @pairs(
     {
