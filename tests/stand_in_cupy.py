@@ -1,36 +1,97 @@
 """A stand-in for CuPy where there is no GPU: its arrays are NumPy's in hiding.
 
-It has the functions that enfilt calls, each of which CuPy has, and refuses what CuPy refuses:
-to become a NumPy array unasked, to be mixed with one, and `where=` of ufuncs. `waits` counts what
-would wait for the device: `get()`, and a number or a truth value read from an array.
+It has the functions that enfilt calls, with the arguments that CuPy takes, and refuses what CuPy
+refuses: other arguments, to become a NumPy array unasked, to be mixed with one, and `where=` of
+ufuncs. `waits` counts what would wait for the device: `get()`, a number or a truth value read
+from an array, and an index of truth values.
 
 What it can't show is that CuPy's own functions do what NumPy's do.
 """
 
+import functools
+import inspect
 import types
 
 import numpy as np
 
-FUNCTIONS = {
-    *(
-        "arange",
-        "array",
-        "full",
-        "asarray",
-        "ascontiguousarray",
-        "empty",
-        "empty_like",
-        "eye",
-        "ones",
-    ),
-    *("zeros", "zeros_like", "broadcast_to", "moveaxis", "roll", "stack", "concatenate"),
-    *("where", "isnan", "isfinite", "may_share_memory", "std", "sum", "mean", "sqrt", "exp"),
-    *("einsum", "diag", "outer", "add", "maximum", "abs", "flatnonzero", "from_dlpack"),
+# What enfilt may call, with parameters that CuPy has: `test_stand_in.py` compares them with it.
+SIGNATURES = """
+arange(start, stop=None, step=1, dtype=None)
+array(obj, dtype=None, copy=True)
+asarray(a, dtype=None)
+ascontiguousarray(a, dtype=None)
+broadcast_to(array, shape)
+concatenate(tup, axis=0)
+diag(v, k=0)
+einsum(*operands)
+empty(shape, dtype=float)
+empty_like(prototype, dtype=None)
+eye(N)
+flatnonzero(a)
+from_dlpack(array)
+full(shape, fill_value, dtype=None)
+may_share_memory(a, b)
+mean(a, axis=None, dtype=None, out=None, keepdims=False)
+moveaxis(a, source, destination)
+ones(shape, dtype=float)
+outer(a, b)
+roll(a, shift, axis=None)
+stack(tup, axis=0)
+std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False)
+sum(a, axis=None, dtype=None, out=None, keepdims=False)
+where(condition, x=None, y=None)
+zeros(shape, dtype=float)
+zeros_like(a, dtype=None)
+fft.fft(a, n=None, axis=-1, norm=None)
+fft.ifft(a, n=None, axis=-1, norm=None)
+fft.irfft(a, n=None, axis=-1, norm=None)
+fft.rfft(a, n=None, axis=-1, norm=None)
+linalg.eigh(a)
+linalg.qr(a, mode='reduced')
+linalg.solve(a, b)
+ndarray.all(self, axis=None, out=None, keepdims=False)
+ndarray.any(self, axis=None, out=None, keepdims=False)
+ndarray.astype(self, dtype, order='K', casting=None, subok=None, copy=True)
+ndarray.copy(self, order='C')
+ndarray.fill(self, value)
+ndarray.get(self)
+ndarray.max(self, axis=None, out=None, keepdims=False)
+ndarray.mean(self, axis=None, dtype=None, out=None, keepdims=False)
+ndarray.min(self, axis=None, out=None, keepdims=False)
+ndarray.ravel(self, order='C')
+ndarray.reshape(self, *shape)
+ndarray.std(self, axis=None, dtype=None, out=None, ddof=0, keepdims=False)
+ndarray.sum(self, axis=None, dtype=None, out=None, keepdims=False)
+ndarray.swapaxes(self, axis1, axis2)
+ndarray.trace(self, offset=0, axis1=0, axis2=1)
+ndarray.transpose(self, *axes)
+ndarray.var(self, axis=None, dtype=None, out=None, ddof=0, keepdims=False)
+ndarray.view(self, dtype=None)
+"""
+# Ufuncs: functions, and what operators of arrays call.
+UFUNCS = {
+    *("abs", "absolute", "add", "arctan", "bitwise_or", "divide", "equal", "exp", "greater"),
+    *("invert", "isfinite", "isnan", "less", "less_equal", "matmul", "maximum", "multiply"),
+    *("negative", "not_equal", "power", "sqrt", "subtract", "tanh"),
 }
-OPERATIONS = {
-    *("astype", "reshape", "copy", "mean", "sum", "std", "var", "all", "any", "max", "min"),
-    *("transpose", "swapaxes", "trace", "fill", "view", "ravel"),
-}
+
+
+def signature(line):
+    """Return the name and the signature that a line tells."""
+    name, parameters = line.split("(", 1)
+    return name, inspect.signature(eval(f"lambda {parameters[:-1]}: None"))
+
+
+TAKES = dict(map(signature, SIGNATURES.split("\n")[1:-1]))
+
+
+def takes(name, *args, **options):
+    """Refuse, with a TypeError, arguments that CuPy does not take."""
+    try:
+        TAKES[name].bind(*args, **options)
+    except TypeError as error:
+        raise TypeError(f"cupy.{name}: {error}") from None
+
 
 waits = 0
 stream_pointer = 0
@@ -65,22 +126,26 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - CuPy's name
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Use `.get()`.")
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
-        if options.get("where", True) is not True:
-            raise TypeError("Wrong arguments 'where'")
+        if wrong := options.keys() - {"dtype", "casting"}:
+            raise TypeError(f"Wrong arguments {sorted(wrong)}")
+        if ufunc.__name__ not in UFUNCS or method != "__call__":
+            return NotImplemented
         if out:
             options["out"] = unwrap(out)
         result = getattr(ufunc, method)(*unwrap(inputs), **options)
         return out[0] if out else wrap(result)
 
     def __array_function__(self, function, kinds, args, options):
-        if function.__name__ not in FUNCTIONS:
-            return NotImplemented
-        return getattr(cupy, function.__name__)(*args, **options)
+        # NumPy's function of a NumPy module goes to CuPy's of the same name and arguments
+        home = {"numpy.fft": cupy.fft, "numpy.linalg": cupy.linalg}.get(function.__module__, cupy)
+        found = getattr(home, function.__name__, None)
+        return NotImplemented if found is None else found(*args, **options)
 
     def __getattr__(self, name):
-        if name in OPERATIONS:
+        if f"ndarray.{name}" in TAKES:
 
             def operation(*args, **options):
+                takes(f"ndarray.{name}", self, *args, **options)
                 out = {k: unwrap(v) for k, v in options.items()}
                 return wrap(getattr(self._hidden, name)(*unwrap(args), **out))
 
@@ -91,6 +156,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - CuPy's name
 
     def __getitem__(self, index):
         index = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(i, ndarray) and i.dtype == bool for i in index):
+            _wait()  # for how many there are
         index = unwrap(index)
         more = () if any(i is Ellipsis for i in index) else (...,)
         return ndarray(self._hidden[(*index, *more)])  # a view also of one number
@@ -160,37 +227,40 @@ class _Stream:
         _wait()
 
 
-def _of_numpy(function):
+def _function(name):
+    """Return CuPy's function of a name, such as "fft.rfft"."""
+    function = OWN.get(name) or functools.reduce(getattr, name.split("."), np)
+
     def call(*args, **options):
+        takes(name, *args, **options)
+        if name in OWN:
+            return function(*args, **options)
         result = function(*unwrap(args), **{k: unwrap(v) for k, v in options.items()})
         return tuple(map(wrap, result)) if isinstance(result, tuple) else wrap(result)
 
     return call
 
 
+class _Functions:
+    """A module of CuPy's."""
+
+    def __init__(self, prefix):
+        self._prefix = prefix
+
+    def __getattr__(self, name):
+        if f"{self._prefix}{name}" in TAKES:
+            return _function(f"{self._prefix}{name}")
+        raise AttributeError(f"the stand-in for CuPy has no {self._prefix}{name}")
+
+
 class _CuPy(types.ModuleType):
     ndarray = ndarray
-    linalg = types.SimpleNamespace(
-        **{name: _of_numpy(getattr(np.linalg, name)) for name in ("eigh", "qr", "solve")}
-    )
-    fft = types.SimpleNamespace(
-        **{name: _of_numpy(getattr(np.fft, name)) for name in ("rfft", "irfft", "fft", "ifft")}
-    )
+    linalg = _Functions("linalg.")
+    fft = _Functions("fft.")
     cuda = types.SimpleNamespace(get_current_stream=_Stream, Device=Device)
 
     def __getattr__(self, name):
-        if name not in FUNCTIONS:
-            raise AttributeError(f"the stand-in for CuPy has no {name}")
-        function = getattr(np, name)
-        if name == "asarray":
-            return _upload
-        if name == "array":
-            return lambda value: _upload(value).copy()
-        if name == "ascontiguousarray":
-            return _contiguous
-        if isinstance(function, np.ufunc):
-            return function
-        return _of_numpy(function)
+        return getattr(np, name) if name in UFUNCS else getattr(_Functions(""), name)
 
     @staticmethod
     def get_default_memory_pool():
@@ -224,4 +294,15 @@ def _upload(value, dtype=None):
     return ndarray(np.array(unwrap(value) if isinstance(value, ndarray) else value, dtype))
 
 
+def _flatnonzero(array):
+    _wait()  # for how many there are
+    return wrap(np.flatnonzero(array._hidden))
+
+
+OWN = {
+    "array": lambda value: _upload(value).copy(),
+    "asarray": _upload,
+    "ascontiguousarray": _contiguous,
+    "flatnonzero": _flatnonzero,
+}
 cupy = _CuPy("cupy")

@@ -167,7 +167,7 @@ class NavierStokes2D(Model):
             forcing=(self.forcing * np.sin(2 * np.pi * _WAVES * y)).astype(rows.dtype),
         )
         velocity = rows[:, self.n**2 :]
-        square = float(np.einsum("ij,ij->i", velocity, velocity).max(initial=0.0)) / self.n**2
+        square = float(np.einsum("ij,ij->i", velocity, velocity).max()) / self.n**2
         if steps and self.dt * square > 2 * self.viscosity:
             limit = 2 * self.viscosity / square
             warn_beyond(self.dt, limit, "advection: 2 viscosity / (u^2 + v^2)")
