@@ -101,6 +101,13 @@ def test_a_window_ends_with_its_end(options, wanted):
     assert found.facts["early"] == 5 - sum(map(len, wanted.values()))
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "u1"])
+def test_times_may_be_any_numbers(dtype):
+    frame = {"time": np.array([0, 1, 2], dtype), "value": np.arange(3.0), "error": np.ones(3)}
+    found = ef.Observations.from_frame(frame, window=0.5)
+    assert [time for time, _, _ in found] == [0.0, 1.0, 2.0]
+
+
 def test_numbers_dates_and_dates_with_a_zone_have_the_same_windows():
     minutes = np.array([0, 200, 360, 500, 900])
     rest = {"value": np.arange(5.0), "error": np.ones(5)}

@@ -180,7 +180,7 @@ class Clock:
 
     def __init__(self, column: Any, length: Any, start: Any, align: str) -> None:
         times = _whole("time", column)
-        if times.dtype.kind in "iu":
+        if times.dtype.kind in "iuf":
             times = times.astype(np.float64)
         if times.dtype.kind not in "fMO" or any(isinstance(t, str) for t in _objects(times)):
             raise TypeError(
