@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import sys
 
 # Before anything reads them: workers of pytest-xdist share the cores, and a thread that spins while
@@ -11,18 +12,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import cuda_host as cuda_host_module
-import hypothesis
 import numpy as np
 import pytest
 import stand_in_cupy
 
 from enfilt import backends
 
-# The same examples in every run, and no limit on the time of one.
-hypothesis.settings.register_profile(
-    "enfilt", derandomize=True, deadline=None, database=None, max_examples=50
-)
-hypothesis.settings.load_profile("enfilt")
+try:
+    import hypothesis
+except ImportError:  # on a machine that runs the tests of the GPU alone
+    pass
+else:
+    # The same examples in every run, and no limit on the time of one.
+    hypothesis.settings.register_profile(
+        "enfilt", derandomize=True, deadline=None, database=None, max_examples=50
+    )
+    hypothesis.settings.load_profile("enfilt")
 
 BACKENDS = backends.available()
 #: Backends other than the oracle, held against it.
@@ -33,6 +38,13 @@ DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 #: What is compiled on its own, or written: a backend in a dtype. For `pairs`, as one factor.
 KINDS = list(itertools.product(BACKENDS, DTYPES))
 OTHER_KINDS = list(itertools.product(OTHERS, DTYPES))
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With ``-m gpu``, import no file without such a test: what others need may not be there."""
+    if config.option.markexpr != "gpu" or not re.match(r"test_.*\.py", collection_path.name):
+        return None  # as ever
+    return None if re.search(r"\bcuda\b", collection_path.read_text()) else True
 
 
 @pytest.fixture(params=BACKENDS)
@@ -87,10 +99,20 @@ def stand_in(cuda_host, monkeypatch):
 
 @pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
 def cuda(request):
-    """CuPy: the stand-in for it, and with `-m gpu` itself."""
-    if request.param == "gpu":
-        backends._load.cache_clear()
-        if reason := backends.missing().get("cuda"):
-            pytest.skip(reason)
-        return pytest.importorskip("cupy")
-    return request.getfixturevalue("stand_in").cupy
+    """CuPy: the stand-in for it, and with `-m gpu` itself.
+
+    ENFILT_REQUIRE_GPU=1: that there is none is no reason to skip, but a failure.
+    ENFILT_GPU_POOL=0: each array is an allocation of its own, beyond whose end tools see.
+    """
+    if request.param == "stand-in":
+        return request.getfixturevalue("stand_in").cupy
+    backends._load.cache_clear()
+    if reason := backends.missing().get("cuda"):
+        if os.environ.get("ENFILT_REQUIRE_GPU") == "1":
+            pytest.fail(f"ENFILT_REQUIRE_GPU=1, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    import cupy
+
+    if os.environ.get("ENFILT_GPU_POOL") == "0":
+        cupy.cuda.set_allocator(None)
+    return cupy
