@@ -33,7 +33,7 @@ BACKENDS = backends.available()
 #: Backends other than the oracle, held against it.
 OTHERS = [name for name in BACKENDS if name != "numpy"]
 #: Backends that run a whole flow analysis in one piece.
-FUSED = [name for name in BACKENDS if backends.get(name).has_flow_analysis]
+FUSED = [name for name in BACKENDS if (b := backends.get(name)).has(b.flow_analysis)]
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 #: What is compiled on its own, or written: a backend in a dtype. For `pairs`, as one factor.
 KINDS = list(itertools.product(BACKENDS, DTYPES))

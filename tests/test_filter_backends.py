@@ -9,12 +9,15 @@ multiplies what went before by up to a hundred, and 160 eps are seen.
 """
 
 import dataclasses
+import inspect
 
 import numpy as np
+import pytest
 from conftest import OTHER_KINDS
 from pairs import pairs
 
 import enfilt as ef
+from enfilt import backends
 from enfilt.priors import EnsemblePrior
 
 FILTERS = {
@@ -82,3 +85,18 @@ def test_h_may_overflow_where_nothing_is_observed(other_backend, dtype, name, di
     obs = ef.Observation(ef.operators.Power(64), std=3.0, grid=ef.grids.RegularGrid((dim,)))
     filt = dataclasses.replace(UNSEEN[name], backend=other_backend)
     assert np.isfinite(filt.analysis(x, y, obs, previous=x, rng=1)).all()
+
+
+def test_a_backend_has_the_kernels_that_it_defines():
+    kernels = backends.get("numpy")
+    optional = [
+        *(kernels.flow_analysis, kernels.flow_analysis_with_gains, kernels.diffusion_analysis),
+        *(kernels.letkf_window, kernels.lenff_window),
+    ]
+    for kernel in optional:
+        assert not kernels.has(kernel)
+        with pytest.raises(NotImplementedError, match="the backend 'numpy' has no"):
+            kernel(*[None] * (len(inspect.signature(kernel).parameters)))
+    if "cpp" in backends.available():
+        core = backends.get("cpp")
+        assert all(core.has(getattr(core, kernel.__name__)) for kernel in optional)

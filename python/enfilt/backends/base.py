@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -32,16 +33,17 @@ class Backend(ABC):
     name: str
     #: Whether arrays are CuPy's, on a GPU.
     on_device = False
-    #: Whether `flow_analysis` exists; where not, the sampler runs step by step in NumPy.
-    has_flow_analysis = False
-    #: Whether `flow_analysis` takes the gains of the covariance guidance.
-    has_flow_gains = True
-    #: Whether `letkf_window` exists; where not, the LETKF makes lists of observations.
-    has_letkf_window = False
-    #: Whether `lenff_window` exists; where not, the localized flow filter makes lists.
-    has_lenff_window = False
-    #: Whether `diffusion_analysis` exists; where not, as above.
-    has_diffusion_analysis = False
+
+    def has(self, kernel: Callable[..., None]) -> bool:
+        """Return whether this backend has a kernel that not all have, given by its method.
+
+        Such a method raises an error in this class; a backend that has the kernel defines it.
+        """
+        name = kernel.__name__
+        return getattr(type(self), name) is not getattr(Backend, name)
+
+    def _lacks(self, what: str) -> NotImplementedError:
+        return NotImplementedError(f"the backend {self.name!r} has no {what}")
 
     @abstractmethod
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
@@ -60,12 +62,16 @@ class Backend(ABC):
         """Write the pairwise estimator, (M, D), to `out`."""
 
     def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
-        """Run a whole analysis of the flow filter, writing (B, N, D) to `out`."""
-        raise TypeError(f"the backend {self.name!r} has no fused flow analysis")
+        """Run a whole analysis of the flow filter without gains, writing (B, N, D) to `out`."""
+        raise self._lacks("flow analysis in one piece")
+
+    def flow_analysis_with_gains(self, problem: FlowProblem, out: Array) -> None:
+        """As `flow_analysis`, of a problem with the gains of the covariance guidance."""
+        raise self._lacks("flow analysis with gains in one piece")
 
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
         """Run a whole analysis of the score filter, writing (B, N, D) to `out`."""
-        raise TypeError(f"the backend {self.name!r} has no fused reverse diffusion")
+        raise self._lacks("reverse diffusion in one piece")
 
     def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
         """Run a whole analysis in reduced form, writing (B, N, D) to `out`."""
@@ -80,7 +86,7 @@ class Backend(ABC):
         out: Array,
     ) -> None:
         """Write the LETKF's analysis of (N, D) on a regular grid to `out`, before inflation."""
-        raise TypeError(f"the backend {self.name!r} has no LETKF on grids")
+        raise self._lacks("LETKF on grids")
 
     def lenff_window(
         self,
@@ -91,7 +97,7 @@ class Backend(ABC):
         out: Array,
     ) -> None:
         """Write the LEnFF's analysis of (N, D) on a regular grid to `out`, before inflation."""
-        raise TypeError(f"the backend {self.name!r} has no localized flow filter on grids")
+        raise self._lacks("localized flow filter on grids")
 
     def resident(self, lists: LocalLists) -> LocalLists:
         """Return lists where this backend runs."""

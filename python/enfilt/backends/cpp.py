@@ -80,10 +80,6 @@ class CppBackend(Backend):
     """C++ kernels with OpenMP threads."""
 
     name = "cpp"
-    has_flow_analysis = True
-    has_letkf_window = True
-    has_lenff_window = True
-    has_diffusion_analysis = True
 
     def __init__(self) -> None:
         self.core = load()
@@ -120,6 +116,9 @@ class CppBackend(Backend):
             p.gains,
             _parts(p.observed),
         )
+
+    def flow_analysis_with_gains(self, problem: FlowProblem, out: Array) -> None:
+        self.flow_analysis(problem, out)
 
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
         p = problem

@@ -80,11 +80,6 @@ class CudaBackend(Backend):
 
     name = "cuda"
     on_device = True
-    has_flow_analysis = True
-    has_flow_gains = False
-    has_diffusion_analysis = True
-    has_letkf_window = True
-    has_lenff_window = True
 
     def __init__(self) -> None:
         self.core = load()

@@ -197,9 +197,11 @@ class EnFF(EnsembleFilter):
             self.steps * (2 if self.sampler == "heun" else 1),
             in_steps=guidance.observes_in_steps,
         )
-        fused = cycle.backend.has_flow_analysis and guidance.in_kernels and fits
-        if guidance.has_gains and not cycle.backend.has_flow_gains:
-            fused = False
+        kernels = cycle.backend
+        in_one_piece = (
+            kernels.flow_analysis_with_gains if guidance.has_gains else kernels.flow_analysis
+        )
+        fused = kernels.has(in_one_piece) and guidance.in_kernels and fits
         if reduce or fused:
             problem = FlowProblem(
                 x1=x1,
@@ -215,9 +217,9 @@ class EnFF(EnsembleFilter):
                 observed=cycle.observed if guidance.observes_in_steps else None,
             )
             if reduce:
-                cycle.backend.reduced_analysis(reduced.of_flow(problem), out)
+                kernels.reduced_analysis(reduced.of_flow(problem), out)
             else:
-                cycle.backend.flow_analysis(problem, out)
+                in_one_piece(problem, out)
             return
         for b in range(batch):
             if cycle.noise is not None:

@@ -206,9 +206,9 @@ class EnSF(EnsembleFilter):
         if self.regress_unobserved:
             self._update_observed(cycle, out)
             return
-        observed = cycle.observed
+        observed, kernels = cycle.observed, cycle.backend
         reduce = self._reduces(cycle, cycle.forecast, observed)
-        if observed is not None and (reduce or cycle.backend.has_diffusion_analysis):
+        if observed is not None and (reduce or kernels.has(kernels.diffusion_analysis)):
             problem = self._problem(cycle, cycle.forecast, cycle.noise, observed, 0)
             self._run_problem(cycle, problem, reduce, out)
         else:
@@ -225,7 +225,7 @@ class EnSF(EnsembleFilter):
 
     def _update_observed(self, cycle: Cycle, out: Array) -> None:
         """EnSF of the observed components, and a regression onto the others."""
-        dim = cycle.forecast.shape[-1]
+        dim, kernels = cycle.forecast.shape[-1], cycle.backend
         form = cycle.obs.pointwise(dim)
         if cycle.obs.is_correlated:
             raise ValueError(
@@ -268,7 +268,7 @@ class EnSF(EnsembleFilter):
                 function=form.function,
             )
             reduce = self._reduces(cycle, part, part_observed)
-            if reduce or cycle.backend.has_diffusion_analysis:
+            if reduce or kernels.has(kernels.diffusion_analysis):
                 problem = self._problem(
                     cycle, part[None], None if noise is None else noise[None], part_observed, b
                 )

@@ -206,11 +206,11 @@ class LEnFF(EnsembleFilter, Localized):
         cycle: Cycle, taper: Taper | ByVariable, kept: KeptLists
     ) -> LocalWindow | _Lists | None:
         """Return what all ensembles of a batch see by the same taper; None where each differs."""
-        window = None
-        known = cycle.backend.has_lenff_window and cycle.observed is not None
+        window, kernels = None, cycle.backend
+        known = cycle.observed is not None and kernels.has(kernels.lenff_window)
         if known and isinstance(taper, Taper):
             window = neighbours.common_window(cycle.obs, cycle.forecast.shape[-1], taper)
-        if window is None and cycle.backend.on_device:  # the host does not know what is missing
+        if window is None and kernels.on_device:  # the host does not know what is missing
             return _Lists.of(cycle, 0, taper, kept)
         return window
 

@@ -103,7 +103,7 @@ class LETKF(EnsembleFilter, Localized):
         check_grid(self.localization, obs)
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        batch, _, dim = out.shape
+        (batch, _, dim), kernels = out.shape, cycle.backend
         windows: dict[Taper | ByVariable, LocalWindow | None] = {}
         for b in range(batch):
             rotation, taper = rotation_of(cycle, b, self.rotate), self._taper(cycle, b)
@@ -112,12 +112,12 @@ class LETKF(EnsembleFilter, Localized):
                 continue
             if taper not in windows:
                 windows[taper] = None
-                known = cycle.backend.has_letkf_window and cycle.observed is not None
+                known = cycle.observed is not None and kernels.has(kernels.letkf_window)
                 if known and isinstance(taper, Taper):
                     windows[taper] = neighbours.common_window(cycle.obs, dim, taper)
             window = windows[taper]
             if window is not None and cycle.observed is not None:
-                cycle.backend.letkf_window(
+                kernels.letkf_window(
                     cycle.forecast[b], window, cycle.observed.of(b), rotation, out[b]
                 )
             else:

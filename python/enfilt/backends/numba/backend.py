@@ -52,10 +52,6 @@ class NumbaBackend(Backend):
     """
 
     name = "numba"
-    has_flow_analysis = True
-    has_letkf_window = True
-    has_lenff_window = True
-    has_diffusion_analysis = True
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         members = len(x1)
@@ -93,6 +89,9 @@ class NumbaBackend(Backend):
     def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
         for batch in range(len(out)):
             flow.FlowSampler(problem, batch, out[batch]).run()
+
+    def flow_analysis_with_gains(self, problem: FlowProblem, out: Array) -> None:
+        self.flow_analysis(problem, out)
 
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
         for batch in range(len(out)):
