@@ -11,7 +11,6 @@ import pytest
 
 import enfilt as ef
 from enfilt import backends, metrics, progress
-from enfilt.experiments import twin as twin_module
 from enfilt.experiments.result import SCORES, Series
 from enfilt.filters import EnsembleFilter
 
@@ -544,7 +543,7 @@ def test_the_bar_is_closed_when_a_run_fails(monkeypatch):
         bars[-1].close = lambda: (setattr(bars[-1], "was_closed", True), closed())[1]
         return bars[-1]
 
-    monkeypatch.setattr(twin_module.progress, "bar", recording)
+    monkeypatch.setattr(progress, "bar", recording)
     make_twin(breaking_model(0, interrupt), **CALLABLE).run(Recording(), members=2, seed=0)
     assert len(bars) == 2
     assert all(getattr(b, "was_closed", False) or b.disable for b in bars)

@@ -8,13 +8,13 @@ from typing import Any
 DELAY = 2.0
 
 
-def bar(total: int, label: str, show: bool | None) -> Any:
+def bar(total: int | None, label: str, show: bool | None) -> Any:
     """Return a bar of `total` units that appears after two seconds.
 
     Parameters
     ----------
-    total : int
-        Units.
+    total : int, optional
+        Units; None: nobody knows.
     label : str
         What is going on.
     show : bool or None

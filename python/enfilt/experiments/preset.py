@@ -10,6 +10,7 @@ from typing import Any
 from .. import _checks, operators
 from .._values import Value
 from ..filters import EnsembleFilter, registry
+from ..observation import Observation
 from .settings import options_of
 from .twin import TwinExperiment
 
@@ -114,7 +115,7 @@ class Preset(Value):
             tuned = self.filter if kind is type(self.filter) else self.rivals.get(name)
             if tuned is None:
                 twin = self.twin
-                tuned = kind.for_experiment(twin.model, twin.obs, twin.steps_per_cycle)
+                tuned = kind.for_experiment(twin.model, twin.usual_obs, twin.steps_per_cycle)
             chosen[name] = tuned
         return chosen
 
@@ -151,6 +152,8 @@ class Preset(Value):
         for name in _OF_TWIN:
             found[name] = getattr(self.twin, name)
         parts = {"model": self.twin.model, "obs": self.twin.obs, "filter": self.filter}
+        if not isinstance(self.twin.obs, Observation):  # those that change have no one setting
+            del parts["obs"]
         for part, value in parts.items():
             for name in options_of(value):
                 found[f"{part}.{name}"] = getattr(value, name)

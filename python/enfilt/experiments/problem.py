@@ -32,7 +32,7 @@ def problem_of(given: Preset | TwinExperiment | str, members: int | None = None)
     if members is not None:
         _checks.integer("members", members, 2)
     if isinstance(given, TwinExperiment):
-        title = f"{given.model!r}, {given.obs.operator!r} observed"
+        title = f"{given.model!r}, {given.operators} observed"
         return Preset("twin", title, given, LEnFF(), members or MEMBERS)
     if isinstance(given, str):
         given = presets.get(given)

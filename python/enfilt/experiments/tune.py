@@ -84,7 +84,7 @@ def tune(
     if not numbers:
         raise ValueError("seeds: expected at least one")
     _checks.integer("sampler_seed", sampler_seed, 0)
-    knobs = start.search_space(preset.twin.model, preset.twin.obs)
+    knobs = start.search_space(preset.twin.model, preset.twin.usual_obs)
     if not knobs:
         raise ValueError(f"filter={name!r}: this filter has nothing to tune on {preset.name}")
     search = Search(preset, name, start, knobs, numbers, sampler_seed)

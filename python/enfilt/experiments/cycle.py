@@ -1,0 +1,211 @@
+"""The cycle of forecast and analysis, with a truth or without."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import progress
+from ..filters import EnsembleFilter
+from ..observation import Observation
+from .records import Records
+from .stepping import NotFiniteError, Stepping
+
+Array = npt.NDArray[Any]
+
+log = logging.getLogger("enfilt")
+
+
+class Seen(NamedTuple):
+    """What is assimilated in one cycle.
+
+    Attributes
+    ----------
+    time : float, or what the observations have
+    y : ndarray, (m,), or None
+        None: nothing is observed.
+    obs : Observation, or None
+    observed : ndarray, (N, m), or None
+        h(x) of the forecast, where it was given.
+    """
+
+    time: Any
+    y: Array | None
+    obs: Observation | None
+    observed: Array | None = None
+
+
+class Course(ABC):
+    """What a filter is cycled through: it steps ensembles, is observed, and keeps scores.
+
+    Attributes
+    ----------
+    stepping : Stepping
+    total : int or None
+        Cycles, where that is known.
+    shown : str
+        The score that the progress bar tells.
+    """
+
+    stepping: Stepping
+    total: int | None
+    shown: str
+
+    @abstractmethod
+    def begin(self) -> Array:
+        """Return the ensemble that the first cycle begins with, to be written to later."""
+
+    @abstractmethod
+    def advance(self, cycle: int) -> bool:
+        """Go on to the next cycle, and return whether there is one."""
+
+    @abstractmethod
+    def forecast(self, cycle: int, analysis: Array, out: Array) -> Array:
+        """Return the forecast of a cycle, which may be written to `out`, or `analysis` itself."""
+
+    @abstractmethod
+    def observe(self, cycle: int, forecast: Array) -> Seen:
+        """Return what is assimilated in a cycle."""
+
+    @abstractmethod
+    def record(
+        self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
+    ) -> dict[str, Any]:
+        """Return what is kept of a cycle; `flags` are those of its observations, if it has any."""
+
+
+class Loop:
+    """One filter on its way through a course.
+
+    Parameters
+    ----------
+    course : Course
+    filt : EnsembleFilter, or None
+        None: a free run.
+    rng : numpy.random.Generator
+        Of the filter.
+    show : bool, optional
+        Show a progress bar after two seconds; None: only on a terminal.
+
+    Attributes
+    ----------
+    records, facts : Records
+        A row each cycle that was completed.
+    ensemble : ndarray, (N, D), or None
+        The last analysis.
+    stopped : str
+        Why the run ended before its last cycle; empty where it did not.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        filt: EnsembleFilter | None,
+        rng: np.random.Generator,
+        show: bool | None,
+    ) -> None:
+        self.course, self.filt, self.rng, self.show = course, filt, rng, show
+        self.records, self.facts = Records(), Records()
+        self.ensemble: Array | None = None
+        self.stopped = ""
+        if filt is not None:
+            filt.reset()
+
+    def run(self) -> None:
+        """Go through all cycles.
+
+        What stops a run is kept in `stopped`; a warning is one of who called the caller of this.
+        """
+        label = "free run" if self.filt is None else self.filt.describe()
+        bar = progress.bar(self.course.total, label, self.show)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # `Stepping.check` says it better
+                self._cycles(bar)
+        except KeyboardInterrupt:
+            self.stopped = "interrupted"
+        except NotFiniteError as error:
+            self.stopped = str(error)
+            warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
+        except FloatingPointError as error:  # of an ensemble that has blown up
+            self.stopped = f"at cycle {self.records.count}, {error}"
+            warnings.warn(f"the run ends: {self.stopped}", RuntimeWarning, stacklevel=3)
+        finally:
+            bar.close()
+
+    def _cycles(self, bar: Any) -> None:
+        course = self.course
+        forecast = analysis = course.begin()
+        spare = course.stepping.xp.empty_like(forecast)
+        cycle = self.records.count
+        while course.advance(cycle):
+            begin = time.perf_counter()
+            forecast = course.forecast(cycle, analysis, forecast)
+            course.stepping.wait()
+            between = time.perf_counter()
+            seen = course.observe(cycle, forecast)
+            start = time.perf_counter()
+            updated = self._analysis(cycle, forecast, seen, analysis, spare)
+            end = time.perf_counter()
+            # three ensembles take turns; in cycle 0 the forecast may be its own `previous`
+            spare = course.stepping.xp.empty_like(forecast) if analysis is forecast else analysis
+            analysis = updated
+            flags = None if self.filt is None or seen.y is None else self.filt.flags
+            row = course.record(seen, forecast, analysis, flags)
+            row |= {"seconds": end - start, "seconds_forecast": between - begin}
+            self._keep(row, analysis, seen)
+            self._tell(bar, row)
+            cycle += 1
+            course.stepping.cycle = cycle
+
+    def _analysis(
+        self, cycle: int, forecast: Array, seen: Seen, previous: Array, spare: Array
+    ) -> Array:
+        """Return the analysis, which may be written to `spare`."""
+        stepping, filt = self.course.stepping, self.filt
+        if filt is None or seen.y is None or seen.obs is None:
+            spare[...] = forecast
+            return spare
+        own = type(filt).analysis is EnsembleFilter.analysis  # it looks at its result
+        options: dict[str, Any] = {"previous": previous, "rng": self.rng, "out": spare}
+        analyse: Callable[..., Array] = filt.analysis
+        if seen.observed is not None:
+            options["observed"] = seen.observed
+        elif own and cycle > 0:
+            # what the model and the last analysis have made was looked at then
+            analyse = filt._analysis_of_finite
+        updated = analyse(forecast, seen.y, seen.obs, **options)
+        stepping.wait()
+        if stepping.on_device or not own:
+            stepping.check(updated, "analysis")
+        return updated
+
+    def _keep(self, row: dict[str, Any], analysis: Array, seen: Seen) -> None:
+        """Keep what a cycle has come to; last its row, by which it counts as completed."""
+        observed = self.filt is not None and seen.y is not None
+        facts = self.filt.facts if self.filt is not None and observed else {}
+        self.facts.append({name: float(value) for name, value in facts.items()})
+        self.ensemble = analysis
+        self.records.append(row)
+
+    def _tell(self, bar: Any, row: dict[str, Any]) -> None:
+        score = float(row[self.course.shown])
+        name = self.course.shown.removesuffix("_analysis")
+        bar.set_postfix({name: f"{score:.4g}"}, refresh=False)
+        bar.update()
+        if log.isEnabledFor(logging.INFO):
+            log.info(
+                "cycle %d, time %s: %s %.4g, forecast %.3g s, analysis %.3g s",
+                self.records.count - 1,
+                row["time"],
+                name,
+                score,
+                row["seconds_forecast"],
+                row["seconds"],
+            )

@@ -1,0 +1,231 @@
+"""A twin experiment under way: the truth, what is observed of it, and ensembles against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _checks, metrics, progress
+from ..filters import EnsembleFilter
+from ..grids import axes
+from ..models import Model
+from ..observation import Observation
+from .cycle import Course, Loop, Seen
+from .observing import Gridded
+from .result import SCORES, Result, Series
+from .stepping import Stepping
+
+if TYPE_CHECKING:
+    from .twin import TwinExperiment
+
+Array = npt.NDArray[Any]
+
+# Model steps between two updates of the progress bar while the truth is spun up.
+_SPINUP_CHUNK = 100
+
+
+class TwinCourse(Course):
+    """The truth, its observations, and ensembles against it."""
+
+    shown = "rmse_analysis"
+
+    def __init__(
+        self, twin: TwinExperiment, members: int, seed: int | None, show: bool | None
+    ) -> None:
+        self.twin, self.members, self.show = twin, members, show
+        self.stepping = Stepping(_arrays.cupy() if twin.device == "cuda" else np)
+        self.model, self.total = twin.model, twin.cycles
+        spawned = np.random.SeedSequence(seed).spawn(4)
+        self.streams = [np.random.default_rng(s) for s in spawned]
+        self.gridded = Gridded(getattr(self.model, "grid", None))
+        self.truth: Array | None = None
+        self.last: tuple[Array, Array] | None = None  # truth and analysis of the last cycle
+        self.obs: Observation | None = None  # of the last cycle in which there was one
+
+    def begin(self) -> Array:
+        truth_rng, _, ensemble_rng, _ = self.streams
+        self.truth = self._spin_up(truth_rng)
+        return self._initial_ensemble(self.truth, ensemble_rng)
+
+    def advance(self, cycle: int) -> bool:
+        if cycle == self.twin.cycles:
+            return False
+        if cycle:
+            assert self.truth is not None
+            steps = self.twin.steps_per_cycle
+            self.truth = self._step("truth", self.truth[None], steps, self.streams[0])[0]
+        return True
+
+    def forecast(self, cycle: int, analysis: Array, out: Array) -> Array:
+        if not cycle:
+            return analysis
+        steps = self.twin.steps_per_cycle
+        return self._step("forecast", analysis, steps, self.streams[2], out=out)
+
+    def observe(self, cycle: int, forecast: Array) -> Seen:
+        now = cycle * self.twin.steps_per_cycle * getattr(self.model, "dt", 1.0)
+        given = self.twin.observed_in(cycle)
+        if given is None:
+            return Seen(now, None, None)
+        assert self.truth is not None
+        self.obs = self.gridded(given)
+        return Seen(now, self.obs.simulate(self.truth, self.streams[1]), self.obs)
+
+    def record(
+        self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
+    ) -> dict[str, Any]:
+        truth = self.truth
+        assert truth is not None
+        track = slice(0, min(self.twin.track, truth.size))
+        values: dict[str, Any] = {
+            "time": seen.time,
+            "truth": _arrays.to_host(truth[track].copy()),
+            "mean": _arrays.to_host(analysis[:, track].mean(axis=0)),
+            "deviation": _arrays.to_host(analysis[:, track].std(axis=0, ddof=1)),
+        }
+        for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
+            scores = metrics.score(ensemble, truth)
+            values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
+        self.last = truth, analysis
+        return values
+
+    def _spin_up(self, rng: np.random.Generator) -> Array:
+        twin = self.twin
+        if twin.initial_state is not None:
+            start = _checks.numbers("initial_state", twin.initial_state)
+            if start.ndim != 1:
+                raise ValueError(f"initial_state has shape {start.shape}: expected (D,)")
+        else:  # a callable model without one was refused when the experiment was made
+            assert isinstance(self.model, Model)
+            start = self.model.initial_state(rng)
+        first = twin.observed_in(0)
+        if first is not None:
+            first.told_size(start.size)
+        state: Array = self.stepping.xp.asarray(start.astype(twin.dtype)[None])
+        with progress.bar(twin.spinup, "spin-up", self.show) as bar:
+            done = 0
+            while done < twin.spinup:
+                steps = min(_SPINUP_CHUNK, twin.spinup - done)
+                state = self._step("truth", state, steps, rng)
+                done += steps
+                bar.update(steps)
+        self.stepping.check(state, "truth")  # a user's own, that no model has stepped
+        truth: Array = state[0]
+        return truth
+
+    def _initial_ensemble(self, truth: Array, rng: np.random.Generator) -> Array:
+        twin = self.twin
+        if twin.initial_ensemble is not None:
+            given = _checks.numbers("initial_ensemble", twin.initial_ensemble)
+            if given.shape != (self.members, truth.size):
+                raise ValueError(
+                    f"initial_ensemble has shape {given.shape}: expected "
+                    f"{(self.members, truth.size)}, a member a row"
+                )
+            given = given.astype(truth.dtype)
+            _checks.finite("initial_ensemble", given)
+            ensemble: Array = self.stepping.xp.array(given)
+            return ensemble
+        mean: Array
+        if isinstance(twin.initial_mean, str):
+            mean = truth if twin.initial_mean == "truth" else self.stepping.xp.zeros_like(truth)
+        else:
+            mean = self.stepping.xp.asarray(
+                _checks.numbers("initial_mean", twin.initial_mean), dtype=truth.dtype
+            )
+            if mean.shape != truth.shape:
+                raise ValueError(
+                    f"initial_mean has shape {mean.shape}: expected {truth.shape}, as the state"
+                )
+        std = np.asarray(twin.initial_std)
+        if std.ndim and std.shape != truth.shape:
+            raise ValueError(
+                f"initial_std has shape {std.shape}: expected one number or {truth.shape}"
+            )
+        ensemble = self.stepping.xp.empty((self.members, truth.size), truth.dtype)
+        for row in ensemble:  # a member at a time: the draws stay small beside the ensemble
+            draws = (std * rng.standard_normal(truth.size)).astype(row.dtype)
+            row[:] = mean + self.stepping.xp.asarray(draws)
+            if not self.stepping.xp.isfinite(row).all():
+                raise ValueError(
+                    f"initial_mean and initial_std={twin.initial_std} make members that are not "
+                    f"finite in {row.dtype}: expected smaller numbers"
+                )
+        return ensemble
+
+    def _step(
+        self,
+        name: str,
+        ensemble: Array,
+        steps: int,
+        rng: np.random.Generator,
+        out: Array | None = None,
+    ) -> Array:
+        """Return an ensemble after some steps, checked where the model has not done it itself."""
+        if isinstance(self.model, Model):
+            return self.stepping.model_steps(self.model, name, ensemble, steps, rng, out)
+        return self.stepping.returned(self.model(ensemble, steps), ensemble, name)
+
+    def result(self, loop: Loop, filt: EnsembleFilter, seed: int | None) -> Result:
+        """Return what a run has left behind."""
+        arrays = loop.records.arrays()
+        # without a cycle: no rows, but as many axes as ever
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCORES, (0,))
+        shapes["rank_histogram"] = (0, self.members + 1)
+        series = {
+            name: Series(
+                arrays.pop(f"{name}_forecast", np.empty(shapes[name])),
+                arrays.pop(f"{name}_analysis", np.empty(shapes[name])),
+            )
+            for name in SCORES
+        }
+        plain = dict.fromkeys(("time", "seconds", "seconds_forecast"), (0,))
+        courses = dict.fromkeys(("truth", "mean", "deviation"), (0, 0))
+        info = {
+            "model": repr(self.model),
+            "operator": self.twin.operators,
+            "filter": filt.describe(),
+            "members": int(self.members),  # int(): NumPy's integers can't be written as JSON
+            "seed": "none" if seed is None else int(seed),
+            "cycles": int(self.twin.cycles),
+            "steps_per_cycle": int(self.twin.steps_per_cycle),
+            "dtype": str(np.dtype(self.twin.dtype)),
+            "grid": list(axes(self.model.grid)) if isinstance(self.model, Model) else [],
+        }
+        kept: dict[str, Any] = {
+            name: arrays.get(name, np.empty(shape)) for name, shape in (plain | courses).items()
+        }
+        field, observed = self._last_field()
+        # an interrupt may fall between the two; a cycle without observations has no facts
+        told = {name: v[: loop.records.count] for name, v in loop.facts.arrays().items()}
+        facts = {name: told[name] for name in sorted(told) if not np.isnan(told[name]).all()}
+        return Result(
+            **(series | kept),
+            field=field,
+            observed=observed,
+            facts=facts,
+            info=info,
+            stopped=loop.stopped,
+        )
+
+    def _last_field(self) -> tuple[Array, Array]:
+        """Return truth, mean and deviation of the model's field, and the places observed on it."""
+        nothing = np.empty((0, 0, 0)), np.empty((0, 2))
+        if self.last is None or not isinstance(self.model, Model):
+            return nothing
+        if len(axes(self.model.grid)) != 2:  # what would be copied from a GPU may be large
+            return nothing
+        truth, analysis = map(_arrays.to_host, self.last)
+        true = self.model.field(truth[None])
+        if true is None:
+            return nothing
+        members = self.model.field(analysis)
+        assert members is not None  # where one state has a field, all have
+        field = np.stack([true[0], members.mean(axis=0), members.std(axis=0, ddof=1)])
+        form = None if self.obs is None else self.obs.pointwise(truth.size)
+        if form is None:
+            return field, nothing[1]
+        points = np.unique(np.arange(truth.size)[form.components] % true[0].size)
+        return field, np.stack(np.unravel_index(points, true[0].shape), axis=-1).astype(float)
