@@ -359,6 +359,14 @@ def test_errors(cuda):
             ef.LETKF(ef.localization.GaspariCohn(4.0)).analysis(many, y, there)
 
 
+def test_what_overflows_on_the_host_is_said_as_on_the_cpu(cuda):
+    forecast, previous, y, _ = small(cuda)
+    forecast, previous, y = (a.astype(np.float32) for a in (forecast, previous, y))
+    obs = ef.Observation(ef.operators.Arctan(), std=1e-25)
+    with pytest.raises(FloatingPointError, match=r"no number in float32.*forecast up to \d"):
+        ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous)
+
+
 def test_functions_compiled_for_the_cpu_are_refused(cuda):
     pytest.importorskip("numba")
     forecast, previous, y, _ = small(cuda)

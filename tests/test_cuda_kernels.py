@@ -404,6 +404,39 @@ def test_score_filter_with_regression(cuda, dtype, sampler, operator, cutoff):
     assert close(result, expected, 30 * RTOL[dtype] + 2e6 * eps(np.float64))
 
 
+@pairs(
+    {
+        "dtype": DTYPES,
+        "operator": ["Linear", "Linear sparse", "Custom"],
+        "score": ["mixture", "paired"],
+        "sampler": ["sde", "ode"],
+    }
+)
+def test_score_filter_step_by_step(cuda, dtype, operator, score, sampler):
+    """Of operators that the kernels do not know."""
+    forecast, _, y, obs = problem(6, 131, dtype, OPERATORS[operator](131), batch=2)
+    filt = ef.EnSF(steps=6, score=score, sampler=sampler, score_limit=30.0)
+    result, expected = both(cuda, filt, forecast, y, obs, rng=4)
+    assert close(result, expected, 30 * RTOL[dtype])
+    unseen = np.full_like(y, np.nan)
+    unseen[:, 0] = y[:, 0]
+    assert distance(expected, filt.analysis(forecast, unseen, obs, rng=4)) > 1e-3
+
+
+def pull(t, z, v, x_hat, y, obs):
+    """A guidance of the user's: towards y where that is, in the arrays that it is given."""
+    return 0.3 * (np.where(np.isnan(y), 0, y) - np.arctan(x_hat))
+
+
+def test_guidance_of_the_user(cuda, dtype):
+    forecast, previous, y, obs = problem(6, 65, dtype, ef.operators.Arctan(), batch=2)
+    filt = ef.EnFF(**PATHS["f2p"], guidance=pull, steps=3)
+    result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=2)
+    assert close(result, expected, RTOL[dtype])
+    unguided = dataclasses.replace(filt, guidance="none")
+    assert distance(expected, unguided.analysis(forecast, y, obs, previous=previous, rng=2)) > 1e-3
+
+
 def test_long_schedule_of_the_paired_score(cuda):
     """More steps than the arguments of one kernel hold."""
     forecast, _, y, obs = problem(3, 40, np.float64, ef.operators.Arctan())
@@ -447,6 +480,8 @@ def check_lorenz96(cuda, dtype, size, steps):
 
 
 MODELS = {
+    "Linear": ef.models.Linear.rotation2d(0.3, radius=0.9),
+    "Lorenz63": ef.models.Lorenz63(),
     "KuramotoSivashinsky": ef.models.KuramotoSivashinsky(dim=64, domain=16.0),
     "KolmogorovFlow": ef.models.KolmogorovFlow(n=16),
     "NavierStokes2D": ef.models.NavierStokes2D(n=16),

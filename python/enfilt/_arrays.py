@@ -49,6 +49,17 @@ def gpu(array: Any) -> int:
     return int(array.device.id)
 
 
+def beside(like: Any, value: Any, dtype: Any = None) -> Any:
+    """Return numbers as an array where `like` lies, in `dtype` where that is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are none, or lie on a GPU and `like` does not.
+    """
+    return namespace(like).asarray(value, dtype=dtype)
+
+
 def to_host(value: Any) -> Any:
     """Return a NumPy array with the same numbers; of a CuPy array a copy, which waits for it."""
     return value.get() if on_device(value) else np.asarray(value)

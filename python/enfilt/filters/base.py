@@ -438,7 +438,7 @@ class EnsembleFilter(Frozen, ABC):
         largest = float(y.max()) if y.size else 0.0
         return FloatingPointError(
             f"{type(self).__name__} fails in {cycle.forecast.dtype}: {found}. All that it was "
-            f"given is finite, forecast up to {np.abs(cycle.forecast).max():.3g}, y up to "
+            f"given is finite, forecast up to {float(np.abs(cycle.forecast).max()):.3g}, y up to "
             f"{largest:.3g}, std down to {np.nanmin(cycle.obs.r):.3g}: expected numbers "
             f"nearer to each other, float64, or options whose steps are smaller"
         )

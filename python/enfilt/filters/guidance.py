@@ -219,7 +219,8 @@ class CallableGuidance(Guidance):
         found = self.function(
             state.t, state.z.copy(), state.v.copy(), state.x_hat, context.y, context.obs
         )
-        g = np.asarray(_checks.plain("what guidance returned", found, members=2))
+        found = _checks.plain("what guidance returned", found, members=2)
+        g: Array = _arrays.beside(state.z, found)
         if g.shape != state.z.shape:
             raise ValueError(
                 f"guidance returned shape {g.shape}: expected {state.z.shape}, as the ensemble"

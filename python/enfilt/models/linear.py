@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from .._values import Value
 from ..grids import RegularGrid
 from .base import Array, Model, RandomState
@@ -114,6 +114,7 @@ class Linear(Value, Model):
 
     def _advance(self, rows: Array, steps: int, out: Array) -> None:
         matrix: Any = self._single if rows.dtype == np.float32 else self.matrix
+        matrix = _arrays.beside(rows, matrix)
         x = rows
         for _ in range(steps):
             # member by member: one product of all would round by how many they are

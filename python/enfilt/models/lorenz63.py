@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..grids import RegularGrid
 from .base import Array, Model, RandomState, warn_beyond
 
@@ -88,7 +88,9 @@ class Lorenz63(Model):
             np.subtract(x * y, beta * z, out=k[2])
             return k
 
-        s = np.ascontiguousarray(rows.T)  # a component a row: contiguous over members
+        s = _arrays.namespace(rows).ascontiguousarray(
+            rows.T
+        )  # a component a row: contiguous over members
         for _ in range(steps):
             k1 = tendency(s)
             k2 = tendency(s + half * k1)

@@ -100,7 +100,7 @@ def _returned(name: str, value: Any, x: Array) -> Array:
     """Return what a function of the user's has returned as an array such as x is."""
     value = _checks.plain(f"what {name} returned", value, members=2)
     try:
-        result: Array = _arrays.namespace(x).asarray(value, dtype=x.dtype)
+        result: Array = _arrays.beside(x, value, x.dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} returned {type(value).__name__}, no numbers: {error}") from error
     return result
