@@ -8,6 +8,7 @@ import pytest
 
 import enfilt as ef
 from enfilt import _config, backends
+from enfilt.backends.cuda import has_code
 from enfilt.filters import reduced
 
 
@@ -439,12 +440,26 @@ class _Core:
         return 0, "no CUDA-capable device is detected"
 
 
+class _OldGpus(_Core):
+    """GPUs that the kernels were not compiled for."""
+
+    def __init__(self):
+        super().__init__(13000)
+
+    def devices(self):
+        return 2, ""
+
+    def capability(self, device):
+        return (7, 5) if device else (6, 1)
+
+
 @pytest.mark.parametrize(
     ("modules", "message"),
     [
         ({"enfilt._cuda": None}, "this build has no CUDA kernels"),
         ({"enfilt._cuda": _Core(0)}, "no NVIDIA driver"),
         ({"enfilt._cuda": _Core(13000)}, "no GPU"),
+        ({"enfilt._cuda": _OldGpus()}, "here are GPUs of compute capability 6.1, 7.5"),
         ({"cupy": None}, "no CuPy"),
     ],
 )
@@ -459,6 +474,31 @@ def test_what_is_missing_is_said(cuda, monkeypatch, modules, message):
             ef.models.Lorenz96(), ef.Observation(ef.operators.Arctan(), std=0.1), device="cuda"
         )
     assert message in _config.config()["no cuda"]
+
+
+def test_machine_code_runs_on_later_minor_versions_and_ptx_on_all_that_follow():
+    def covered(architectures):
+        gpus = [(7, 5), (8, 0), (8, 9), (9, 0), (10, 0), (12, 1)]
+        return [f"{a}.{b}" for a, b in gpus if has_code(architectures, a, b)]
+
+    assert covered("80-real 90-real 100") == ["8.0", "8.9", "9.0", "10.0", "12.1"]
+    assert covered("80-real 90-real") == ["8.0", "8.9", "9.0"]
+    assert covered("86-real") == ["8.9"]
+    assert covered("90-virtual") == ["9.0", "10.0", "12.1"]
+    assert covered("90a-real") == ["9.0"]
+    assert covered("120f-real") == ["12.1"]
+    assert len(covered("native")) == 6
+
+
+def test_a_matrix_is_uploaded_once_a_stream(stand_in, monkeypatch):
+    """A stream that has not waited for another's upload would read what is not there yet."""
+    operator = ef.operators.Linear(np.ones((3, 40)))
+    x = stand_in.cupy.asarray(np.ones((2, 40)))
+    first = operator._beside(x)
+    assert operator._beside(x) is first
+    monkeypatch.setattr(stand_in, "stream_pointer", 1)
+    assert operator._beside(x) is not first
+    assert operator._beside(x) is operator._beside(x)
 
 
 def test_info_says_what_there_is(cuda):

@@ -1,9 +1,13 @@
 """The launcher that runs CUDA kernel bodies on the CPU: it must do what a GPU does, and notice
 what a GPU would suffer from."""
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 ASCENDING, DESCENDING = 0, 1
 
 
@@ -47,3 +51,12 @@ def test_errors_of_kernels(cuda_host, order):
     with pytest.raises(RuntimeError, match="beyond its shared memory"):
         cuda_host.overflow(order)
     assert cuda_host.total(1, order) == sum(range(1, 129))  # and goes on
+
+
+def test_kernels_are_allowed_all_shared_memory_once_a_device(tmp_path):
+    """Not what a call needs, which another thread's call may need more or less of meanwhile."""
+    headers = [f"-I{ROOT / p}" for p in ("tests/programs/cuda_runtime", "cuda/include")]
+    source, program = ROOT / "tests/programs/shared_memory.cpp", tmp_path / "shared_memory"
+    subprocess.run(["g++", "-std=c++17", *headers, source, "-o", program], check=True)
+    told = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    assert told.splitlines() == ["first 0 232448", "first 1 101376", "second 0 232448"]

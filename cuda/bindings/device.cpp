@@ -1,6 +1,8 @@
 // What the CUDA runtime says of driver and devices.
 #include <cuda_runtime_api.h>
 
+#include <enfilt_cuda/errors.hpp>
+
 #include <string>
 #include <utility>
 
@@ -16,6 +18,15 @@ void register_device(py::module_& m) {
     m.def("driver", [] {
         int version = 0;
         return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+    });
+    // (major, minor)
+    m.def("capability", [](int device) {
+        int major = 0, minor = 0;
+        check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+              "asking for the compute capability");
+        check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
+              "asking for the compute capability");
+        return std::make_pair(major, minor);
     });
     // how many there are, and what the runtime says where there is none
     m.def("devices", [] {

@@ -49,6 +49,11 @@ def gpu(array: Any) -> int:
     return int(array.device.id)
 
 
+def gpu_and_stream(array: Any) -> tuple[int, int]:
+    """Return the GPU that a CuPy array lies on, and the stream that work on it goes to now."""
+    return gpu(array), int(namespace(array).cuda.get_current_stream().ptr)
+
+
 def beside(like: Any, value: Any, dtype: Any = None) -> Any:
     """Return numbers as an array where `like` lies, in `dtype` where that is given.
 

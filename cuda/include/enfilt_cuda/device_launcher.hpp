@@ -5,8 +5,8 @@
 
 #include <type_traits>
 
-#include "errors.hpp"
 #include "launches.hpp"
+#include "shared_memory.hpp"
 
 namespace enfilt::cuda {
 
@@ -52,13 +52,9 @@ __global__ void __launch_bounds__(Body::threads, Resident<Body>::value)
 
 template <class Body>
 const void* kernel_of(std::size_t shared_bytes) {
-    const auto kernel = reinterpret_cast<const void*>(&run_body<Body>);
-    constexpr std::size_t always_allowed = 48 * 1024;
-    if (shared_bytes > always_allowed)
-        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(shared_bytes)),
-              "asking for shared memory");
-    return kernel;
+    static SharedMemory shared(reinterpret_cast<const void*>(&run_body<Body>));
+    shared.allow(shared_bytes);
+    return shared.kernel;
 }
 
 }  // namespace enfilt::cuda

@@ -36,6 +36,7 @@ class Launches {
     void operator()(Grid grid, std::size_t shared_bytes, const Body& body) {
         static_assert(std::is_trivially_copyable_v<Body>);
         static_assert(alignof(Body) <= alignof(std::max_align_t));
+        static_assert(sizeof(Body) <= 4096, "the arguments of a kernel, with every driver");
         Launch launch{kernel_of<Body>(shared_bytes), grid, Body::threads, shared_bytes,
                       std::vector<std::byte>(sizeof body)};
         std::memcpy(launch.body.data(), &body, sizeof body);

@@ -10,7 +10,8 @@ namespace enfilt::cuda {
 template <class T>
 struct PairedPass {
     static constexpr unsigned threads = 128;
-    static constexpr int most = 128;  // the arguments of a kernel are few
+    // a kernel's arguments are few
+    static constexpr int most = static_cast<int>(3072 / sizeof(ReverseUpdate<T>));
 
     const T* x1;  // (N, D)
     T* x;         // (N, D)

@@ -55,7 +55,34 @@ def load() -> Any:
     if count == 0:
         what = "no GPU" if core.driver() else "no NVIDIA driver"
         raise ImportError(f"{what} ({reason})")
+    found = [core.capability(device) for device in range(count)]
+    if not any(has_code(core.architectures, *capability) for capability in found):
+        gpus = ", ".join(f"{major}.{minor}" for major, minor in found)
+        raise ImportError(
+            f"these kernels are for the architectures {core.architectures}, and here are GPUs of "
+            f"compute capability {gpus}: build them with ENFILT_CUDA_ARCHITECTURES=native"
+        )
     return core
+
+
+def has_code(architectures: str, major: int, minor: int) -> bool:
+    """Return whether a build for CMake's CUDA_ARCHITECTURES runs on a GPU of this capability.
+
+    Machine code runs on the minor versions that follow, PTX on all that follow; of lists of other
+    words (`native`, `all`) nothing is known but that somebody meant them.
+    """
+    mine = 10 * major + minor
+    for word in architectures.split():
+        number, _, kind = word.partition("-")
+        if not number.rstrip("af").isdecimal():
+            return True
+        least = int(number.rstrip("af"))
+        if number[-1] in "af":  # of one GPU, or its family, alone
+            if least == mine or (number[-1] == "f" and least // 10 == major and least <= mine):
+                return True
+        elif least <= mine and (kind != "real" or least // 10 == major):
+            return True
+    return False
 
 
 def _cupy() -> Any:

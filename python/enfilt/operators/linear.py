@@ -82,7 +82,8 @@ class Linear(Value, Operator):
         """Return H in the dtype of x, where x is; on a GPU it stays for the calls to come."""
         if not _arrays.on_device(x):
             return self.matrix.astype(x.dtype, copy=False)
-        key = (_arrays.gpu(x), x.dtype)
+        # one stream does not wait for what another uploads
+        key = (*_arrays.gpu_and_stream(x), x.dtype)
         if key not in self._on_devices:
             matrix = self.matrix.astype(x.dtype)
             if hasattr(matrix, "tocsr"):
