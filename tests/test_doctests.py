@@ -49,6 +49,7 @@ def test_examples(name):
 )
 def test_what_users_make_has_an_example(owner):
     bases_and_results = {"Operator", "Interpolated", "Model", "Result", "Tuning", "config"}
+    bases_and_results |= {"AssimilationResult"}
     bases_and_results |= {"Prior", "FittedPrior", "Setting", "Estimate", "Noising"}
     finder = doctest.DocTestFinder(recurse=False)
     for name in set(owner.__all__) - bases_and_results:

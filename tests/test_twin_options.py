@@ -61,7 +61,7 @@ def test_observations_that_take_turns():
 
 def test_changing_observations_that_are_none():
     model = ef.models.Lorenz96(dim=DIM)
-    with pytest.raises(TypeError, match="expected an enfilt.Observation"):
+    with pytest.raises(TypeError, match=r"expected an enfilt\.Observation"):
         ef.TwinExperiment(model, [3])
     with pytest.raises(ValueError, match="empty"):
         ef.TwinExperiment(model, [])

@@ -21,6 +21,7 @@ RING = ef.grids.RegularGrid((8,))
 OBS = ef.Observation(operators.Arctan() @ operators.Every(2), std=[0.5, 0.4, 0.3, 0.2], grid=RING)
 MODEL = ef.models.Lorenz96(dim=8)
 TWIN = ef.TwinExperiment(MODEL, OBS, cycles=2, spinup=5, initial_mean=np.ones(8))
+RUN = ef.Assimilation(MODEL, [(0.0, X[0, :4], OBS), (0.5, X[1, :4], OBS)], levels=[1.0])
 PRESET = ef.presets.get("lorenz96").replace({"cycles": 2, "spinup": 5, "model.dim": 16})
 
 PRIOR_FILTER = ef.SSLS(steps=5, prior=ef.priors.GaussianPrior(TAPER))
@@ -126,6 +127,9 @@ VALUES = {
         ef.presets.Published(1.0, 0.5, 1.5, 3, "no one"),
         TWIN.run(ef.EnFF(steps=3), members=4, seed=0),
         ef.metrics.score(X, X[0]),
+        *(RUN, result := RUN.run(ef.ETKF(), ensemble=X, seed=0), result.innovations),
+        ef.diagnostics.departures(X[0], ef.Observation(None, std=1.0), X, rng=0),
+        ef.diagnostics.statistics([]),
         ef.tune(PRESET, "letkf", trials=1, seeds=[0]),
         ef.tune(PRESET, PRIOR_FILTER, trials=1, seeds=[0]),
     ],
@@ -189,7 +193,7 @@ def test_every_public_class_is_among_them():
     known = {type(value) for make in VALUES.values() for value in make()}
     homes = (ef, ef.operators, ef.grids, ef.geometry, ef.inflation, ef.localization, ef.models,
              ef.priors, ef.presets, ef.quality, ef.metrics, ef.state,
-             ef.transforms)  # fmt: skip
+             ef.transforms, ef.diagnostics)  # fmt: skip
     public = {
         value
         for home in homes

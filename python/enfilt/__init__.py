@@ -29,7 +29,9 @@ if TYPE_CHECKING:
         transforms,
     )
     from ._config import cmake_dir, config, show_config
-    from .experiments import presets
+    from .experiments import diagnostics, presets
+    from .experiments.assimilation import Assimilation, Model
+    from .experiments.assimilation_result import AssimilationResult
     from .experiments.compare import compare
     from .experiments.result import Result
     from .experiments.tune import tune
@@ -62,6 +64,8 @@ __all__ = [
     "MASF",
     "SSLS",
     "AffinePath",
+    "Assimilation",
+    "AssimilationResult",
     "BootstrapPF",
     "EnFF",
     "EnKF",
@@ -69,6 +73,7 @@ __all__ = [
     "IEnKF",
     "KalmanFilter",
     "LEnFF",
+    "Model",
     "Observation",
     "Observations",
     "Result",
@@ -80,6 +85,7 @@ __all__ = [
     "cmake_dir",
     "compare",
     "config",
+    "diagnostics",
     "geometry",
     "grids",
     "inflation",
@@ -100,6 +106,9 @@ __all__ = [
 
 # Names are imported when they are first asked for: no one uses all of the library at once.
 _HOMES = {
+    "Assimilation": "experiments.assimilation",
+    "AssimilationResult": "experiments.assimilation_result",
+    "Model": "experiments.assimilation",
     "Observation": "observation",
     "Observations": "observations",
     "Result": "experiments.result",
@@ -118,7 +127,7 @@ _MODULES = {
         *("localization", "metrics", "models", "operators", "priors", "quality", "state"),
         *("testing", "transforms"),
     )
-} | {"presets": "experiments.presets"}
+} | {"diagnostics": "experiments.diagnostics", "presets": "experiments.presets"}
 
 if not TYPE_CHECKING:  # for a type checker every name would be one of this module's
 

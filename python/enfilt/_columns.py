@@ -122,8 +122,13 @@ def of_places(geometry: Grid | None, places: Sequence[str] | None) -> list[str]:
     return []
 
 
-def variables(columns: Mapping[str, Any], lattice: Lattice | None, kinds: Any) -> Indices:
-    """Return the number of the variable of each row, or of its kind; -1: it is left out."""
+def variables(
+    columns: Mapping[str, Any], lattice: Lattice | None, kinds: Any
+) -> tuple[Indices, tuple[Any, ...]]:
+    """Return the number of the variable of each row, or of its kind, and their names.
+
+    -1: a row is left out. There are no names where nothing tells variables apart.
+    """
     if not isinstance(kinds, Mapping | None):
         raise TypeError(f"kinds={kinds!r}: expected variables by kind, {{'temperature': 't'}}")
     if "kind" not in columns:
@@ -132,7 +137,8 @@ def variables(columns: Mapping[str, Any], lattice: Lattice | None, kinds: Any) -
                 f"frame has no column 'kind': expected the variables {lattice.names}, or kinds= of "
                 f"them"
             )
-        return np.zeros(len(columns["time"]), np.int64)
+        names = () if lattice is None else tuple(lattice.names)
+        return np.zeros(len(columns["time"]), np.int64), names
     entries, which = labels(columns, "kind")
     codes: list[int] = []
     known: dict[Any, int] = {}
@@ -147,7 +153,8 @@ def variables(columns: Mapping[str, Any], lattice: Lattice | None, kinds: Any) -
             first = np.argmax(which == k)
             argument = f"kinds[{entry!r}]" if mapped else f"frame['kind'][{first}]"
             codes.append(lattice.code(argument, variable))
-    return np.array(codes, np.int64)[which]
+    names = tuple(known) if lattice is None else tuple(lattice.names)
+    return np.array(codes, np.int64)[which], names
 
 
 def check_values(value: Vector, error: Vector, row: Indices) -> None:

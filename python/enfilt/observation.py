@@ -46,6 +46,11 @@ class Observation(ErrorStatistics, Value):
     quality : Quality, optional
         Which observations an analysis is not to believe, such as
         ``ef.quality.GrossError(threshold=3)``. Default: it believes all.
+    kinds : array_like, (m,), optional
+        What each observation is of, a text or a number, and
+    heights : array_like, (m,), optional
+        at which height it is: statistics are kept apart by them (`enfilt.diagnostics`), and
+        analyses do not look at them.
 
     Raises
     ------
@@ -78,6 +83,8 @@ class Observation(ErrorStatistics, Value):
     grid: Any = field(default=None, kw_only=True)
     locations: Any = field(default=None, kw_only=True)
     quality: Quality | None = field(default=None, kw_only=True)
+    kinds: Any = field(default=None, kw_only=True)
+    heights: Any = field(default=None, kw_only=True)
     _error: ErrorCovariance | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +103,17 @@ class Observation(ErrorStatistics, Value):
         if self.locations is not None:
             locations = _checks.coordinates("locations", self.locations)
             object.__setattr__(self, "locations", locations)
+        if self.kinds is not None:
+            kinds = np.array(self.kinds)
+            kinds.flags.writeable = False
+            object.__setattr__(self, "kinds", kinds)
+        if self.heights is not None:
+            heights = _checks.numbers("heights", self.heights).astype(np.float64)
+            heights.flags.writeable = False
+            object.__setattr__(self, "heights", heights)
+        for name in ("kinds", "heights"):
+            if np.ndim(getattr(self, name)) > 1 or np.shape(getattr(self, name)) == (0,):
+                raise ValueError(f"{name} has shape {np.shape(getattr(self, name))}: expected (m,)")
         self._check_errors()
 
     def at(self, grid: Grid, locations: Array | None) -> Observation:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from . import _checks, _columns
 from ._values import Value, by_content, same
-from .geometry import Grid
+from .geometry import Grid, Sphere
 from .observation import Observation
 from .operators import Linear
 from .operators._lattice import Lattice, whole
@@ -68,6 +68,9 @@ class Observations(Value, Sequence[Window]):
         grid, or ``duplicate``.
     geometry, interpolate, vectors, quality
         As `from_frame` was given them.
+    kinds : sequence
+        What variables, or kinds, are called, by their numbers; empty where there is one alone that
+        has no name.
 
     Examples
     --------
@@ -89,6 +92,7 @@ class Observations(Value, Sequence[Window]):
     interpolate: bool = True
     vectors: Collection[Any] = ()
     quality: Quality | None = None
+    kinds: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         for name in ("times", "bounds", "row", "variable", "place", "value", "error"):
@@ -211,7 +215,7 @@ class Observations(Value, Sequence[Window]):
         names = _columns.of_places(geometry, places)
         columns = _columns.read(frame, ["time", "value", "error", *names], optional=["kind"])
         clock = _columns.Clock(columns["time"], window, start, align)
-        variable = _columns.variables(columns, lattice, kinds)
+        variable, kinds_there = _columns.variables(columns, lattice, kinds)
         away = {"kind": variable < 0, "early": clock.window < 0}
         row = np.flatnonzero(~(away["kind"] | away["early"]))
         facts: dict[str, Any] = {
@@ -255,6 +259,7 @@ class Observations(Value, Sequence[Window]):
             interpolate=interpolate,
             vectors=tuple(vectors),
             quality=quality,
+            kinds=kinds_there,
         )
 
     def __len__(self) -> int:
@@ -303,6 +308,12 @@ class Observations(Value, Sequence[Window]):
     def _lattice(self) -> Lattice:
         return Lattice(self.geometry)
 
+    @property
+    def _has_heights(self) -> bool:
+        known = whole(self.geometry)
+        wanted = isinstance(known, Sphere) and known.vertical is not None
+        return wanted and self.place.shape[1] == 3
+
     @functools.cached_property
     def _last(self) -> list[tuple[list[Array], Observation]]:
         """What the last `obs` was made of, and itself."""
@@ -321,8 +332,16 @@ class Observations(Value, Sequence[Window]):
             vectors = self._lattice.vectors("vectors", self.vectors)
             operator = Linear(self._lattice.matrix(place, variable, vectors))
             locations = self._lattice.at(place, variable)
+        # by them statistics are kept apart
+        names = np.array(self.kinds, object)[variable] if len(self.kinds) else None
         return Observation(
-            operator, error, grid=self.geometry, locations=locations, quality=self.quality
+            operator,
+            error,
+            grid=self.geometry,
+            locations=locations,
+            quality=self.quality,
+            kinds=names,
+            heights=place[:, -1] if self._has_heights else None,
         )
 
 

@@ -482,6 +482,38 @@ def experiment_calls(draw: Any) -> Call:
 
 
 @st.composite
+def assimilation_calls(draw: Any) -> Call:
+    """Assimilations of a few windows, and departures of one."""
+    dim, members, dtype = draw(DIMS), draw(MEMBERS), draw(FLOATS)
+    obs, m = draw(observations(dim))
+    if draw(st.booleans()):
+        arrays = dict.fromkeys(("forecast", "analysis"), ((members, m), "f8"))
+        arguments = given_as(draw, arrays | {"y": ((m,), "f8")})
+        arguments |= {"obs": obs, "rng": draw(SEEDS)}
+        compare = ef.diagnostics.departures
+        # what is not finite is not known
+        return Call("diagnostics.departures", compare, "", arguments, lambda *_: None, plain=True)
+    usual = st.sampled_from([[0.0, 1.0], [0.0, 0.0, 2.0]])
+    arguments = given_as(draw, {"ensemble": ((members, dim), dtype), "y": ((m,), dtype)}) | {
+        "obs": obs,
+        "times": draw(mostly(usual, st.sampled_from([[1.0, 0.0], [nan], ["x", 3], []]), 4)),
+        "filt": draw(filters(dim, BACKENDS)),
+        "start": draw(mostly(st.sampled_from([None, 0.0]), st.sampled_from([5.0, nan, "a"]), 8)),
+        "seed": draw(mostly(st.integers(0, 3), st.sampled_from([-1, 1.5, "a", None, 2**70]))),
+    }
+
+    def through(y: Any, obs: Any, times: Any, filt: Any, start: Any, **rest: Any) -> Any:
+        windows = [(time, y, obs) for time in times]
+        run = ef.Assimilation(lambda x, *_: 0.5 * x, windows, start=start)
+        result = run.run(filt, **rest, progress=False)
+        assert result.cycles == len(times) or result.stopped
+        return result.ensemble
+
+    words = ["time", "window"]
+    return Call("Assimilation.run", through, "", arguments, words=words)
+
+
+@st.composite
 def other_calls(draw: Any) -> Call:
     """What is left: paths, presets, the state of the installation."""
     kind = draw(st.sampled_from(["path", "preset", "config"]))
@@ -499,7 +531,7 @@ def other_calls(draw: Any) -> Call:
 
 #: Strategies, and how many of a hundred calls are theirs.
 ALL: dict[str, tuple[Any, int]] = {
-    "analysis": (analysis, 36),
+    "analysis": (analysis, 34),
     "moments": (moments, 3),
     "filter": (filter_itself, 3),
     "pairwise": (pairwise, 10),
@@ -513,6 +545,7 @@ ALL: dict[str, tuple[Any, int]] = {
     "places": (place_calls, 3),
     "priors": (prior_calls, 3),
     "experiments": (experiment_calls, 2),
+    "assimilations": (assimilation_calls, 2),
     "others": (other_calls, 1),
 }
 

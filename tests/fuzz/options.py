@@ -187,6 +187,9 @@ def observations(draw: Any, dim: int) -> tuple[Spec, int]:
         options["locations"] = draw(mostly(recipes((m, 1)), odd((m, 1))))
     if draw(st.integers(0, 7)) == 0:
         options["quality"] = Spec(ef.quality.GrossError, draw(numbers(3.0, 0.5)))
+    if draw(st.integers(0, 15)) == 0:
+        options["heights"] = draw(mostly(recipes((m,)), odd((m,))))
+        options["kinds"] = draw(st.sampled_from(["t", ["t"] * m, 3, None]))
     operator = draw(mostly(st.just(operator), st.sampled_from([None, "arctan", bowl]), calm=30))
     return Spec(ef.Observation, operator, std, **options), m
 

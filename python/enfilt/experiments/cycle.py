@@ -139,6 +139,12 @@ class Loop:
         finally:
             bar.close()
 
+    def told_facts(self) -> dict[str, Array]:
+        """Return the facts of the cycles that were completed, by name."""
+        # an interrupt may fall between the two; a cycle without observations has no facts
+        told = {name: v[: self.records.count] for name, v in self.facts.arrays().items()}
+        return {name: told[name] for name in sorted(told) if not np.isnan(told[name]).all()}
+
     def _cycles(self, bar: Any) -> None:
         course = self.course
         forecast = analysis = course.begin()

@@ -198,14 +198,11 @@ class TwinCourse(Course):
             name: arrays.get(name, np.empty(shape)) for name, shape in (plain | courses).items()
         }
         field, observed = self._last_field()
-        # an interrupt may fall between the two; a cycle without observations has no facts
-        told = {name: v[: loop.records.count] for name, v in loop.facts.arrays().items()}
-        facts = {name: told[name] for name in sorted(told) if not np.isnan(told[name]).all()}
         return Result(
             **(series | kept),
             field=field,
             observed=observed,
-            facts=facts,
+            facts=loop.told_facts(),
             info=info,
             stopped=loop.stopped,
         )

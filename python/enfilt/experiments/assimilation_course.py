@@ -1,0 +1,271 @@
+"""An assimilation under way: windows, the model between them, and departures."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _checks
+from ..filters import EnsembleFilter
+from ..models import Model
+from ..observation import Observation
+from ..quality import Flag
+from . import diagnostics
+from .assimilation_result import AssimilationResult
+from .cycle import Course, Loop, Seen
+from .diagnostics import SUMS, Innovations, Statistics
+from .observing import Gridded
+from .records import Records
+from .stepping import Stepping
+
+if TYPE_CHECKING:
+    from .assimilation import Assimilation
+
+Array = npt.NDArray[Any]
+Group = tuple[Hashable, int | None]
+
+#: So near to a whole number of steps, in steps, a window may be.
+_AT_STEP = 1e-6
+
+
+class AssimilationCourse(Course):
+    """Windows of observations, and an ensemble on its way from one to the next."""
+
+    shown = "chi_square"
+
+    def __init__(self, run: Assimilation, ensemble: Array, seed: int | None) -> None:
+        self.run, self.model = run, run.model
+        self.stepping = Stepping(_arrays.namespace(ensemble))
+        self.given = ensemble
+        self.members = len(ensemble)
+        sequence = np.random.SeedSequence(seed)
+        # as in a twin experiment, whose truth and observations have the first two
+        _, _, of_model, of_filter = sequence.spawn(4)
+        self.entropy = sequence.entropy
+        self.rng, self.filter_rng = map(np.random.default_rng, (of_model, of_filter))
+        try:
+            self.total: int | None = len(run.observations)  # type: ignore[arg-type]
+        except TypeError:
+            self.total = None
+        self.gridded = Gridded(getattr(self.model, "grid", None))
+        self.windows: Iterator[Any] | None = None
+        self.window: tuple[Any, Any, Any, Any] = (None, None, None, None)
+        self.now = run.start
+        self.groups: list[Group] = []
+        self.departures = Records()
+        self._known: tuple[Observation, list[Group], npt.NDArray[np.int64]] | None = None
+
+    def begin(self) -> Array:
+        copied: Array = self.stepping.xp.array(self.given, order="C")
+        del self.given
+        return copied
+
+    def advance(self, cycle: int) -> bool:
+        if self.windows is None:
+            self.windows = iter(self.run.observations)
+        try:
+            given = next(self.windows)
+        except StopIteration:
+            return False
+        self.window = self._checked(cycle, given)
+        return True
+
+    def _checked(self, cycle: int, given: Any) -> tuple[Any, Any, Any, Any]:
+        """Return a window, checked as far as the filter does not do it."""
+        try:
+            time, y, obs, *observed = given
+        except (TypeError, ValueError):
+            observed = [None, None]
+        if len(observed) > 1:
+            raise TypeError(
+                f"window {cycle} of observations is {given!r}: expected (time, y, obs) or "
+                f"(time, y, obs, observed)"
+            )
+        if y is not None and not isinstance(obs, Observation):
+            raise TypeError(f"obs of window {cycle} is {obs!r}: expected an enfilt.Observation")
+        try:
+            late = self.now is None or bool(time >= self.now)
+        except TypeError as error:
+            raise TypeError(
+                f"time of window {cycle} is {time!r}, after {self.now!r}: {error}"
+            ) from None
+        if not late:
+            raise ValueError(
+                f"time of window {cycle} is {time!r}, after {self.now!r}: expected times that rise"
+            )
+        return time, y, obs, observed[0] if observed else None
+
+    def forecast(self, cycle: int, analysis: Array, out: Array) -> Array:
+        start, stop = self.now, self.window[0]
+        self.now = stop
+        if start is None or (not cycle and self.run.start is None):
+            return analysis
+        if isinstance(self.model, Model):
+            if out is analysis:
+                out = self.stepping.xp.empty_like(analysis)
+            steps = self._steps(self.model, cycle, start, stop)
+            return self.stepping.model_steps(self.model, "forecast", analysis, steps, self.rng, out)
+        returned = self.model(analysis, start, stop, self.rng)
+        return self.stepping.returned(returned, analysis, "forecast")
+
+    @staticmethod
+    def _steps(model: Model, cycle: int, start: Any, stop: Any) -> int:
+        """Return how many steps of a model of the library's lie between two times."""
+        try:
+            steps = float(stop - start) / model.dt
+        except TypeError:
+            raise TypeError(
+                f"time of window {cycle} is {stop!r}, but {type(model).__name__} counts time in "
+                f"numbers: expected such, or model= a function (ensemble, start, stop, rng) that "
+                f"calls {type(model).__name__}.step"
+            ) from None
+        if abs(steps - round(steps)) > _AT_STEP * max(1.0, abs(steps)):
+            raise ValueError(
+                f"time of window {cycle} is {stop!r}, {steps:.6g} steps of dt={model.dt} after "
+                f"{start!r}: expected a whole number of them"
+            )
+        return round(steps)
+
+    def observe(self, cycle: int, forecast: Array) -> Seen:
+        time, y, obs, observed = self.window
+        if y is None or not np.size(y):
+            return Seen(time, None, None)
+        if callable(observed):
+            observed = observed(forecast)
+        return Seen(time, y, self.gridded(obs), observed)
+
+    def record(
+        self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
+    ) -> dict[str, Any]:
+        cycle = self.stepping.cycle
+        total = np.zeros(len(SUMS))
+        if seen.y is not None and seen.obs is not None:
+            for row in self._departures(cycle, seen, seen.obs, forecast, analysis, flags):
+                total += row["sums"]
+                self.departures.append(row)
+        found = Statistics.of(total)
+        track = slice(0, self.run.track)
+        return {
+            "time": _moment(seen.time),
+            "rmse": found.rmse,
+            "chi_square": found.chi_square,
+            "mean": _arrays.to_host(analysis[:, track].mean(axis=0)),
+            "deviation": _arrays.to_host(analysis[:, track].std(axis=0, ddof=1)),
+        }
+
+    def _departures(
+        self,
+        cycle: int,
+        seen: Seen,
+        obs: Observation,
+        forecast: Array,
+        analysis: Array,
+        flags: npt.NDArray[np.int8] | None,
+    ) -> list[dict[str, Any]]:
+        """Return a row for each group of observations."""
+        y = np.array(_checks.plain("y", _arrays.to_host(seen.y), missing=True), np.float64)
+        if flags is not None:
+            y[flags == Flag.REJECTED] = np.nan
+        before, after = seen.observed, None
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite is not known
+            if before is None:
+                # at the time of the window; values of other times have no analysis beside them
+                before = obs.observe(forecast, y.size)
+                after = _arrays.to_host(obs.observe(analysis, y.size))
+        # a key of the cycle: nothing to remember, and nothing that the filter would notice
+        rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(4, cycle)))
+        found = diagnostics.departures(y, obs, _arrays.to_host(before), after, rng=rng)
+        groups, which = self._groups_of(obs, y.size)
+        rows = []
+        for k, group in enumerate(groups):
+            chosen = slice(None) if len(groups) == 1 else which == k
+            if group not in self.groups:
+                self.groups.append(group)
+            rows.append(
+                {
+                    "cycle": cycle,
+                    "group": self.groups.index(group),
+                    "sums": found.sums(chosen),
+                    "ranks": found.ranks(chosen),
+                }
+            )
+        return rows
+
+    def _groups_of(self, obs: Observation, m: int) -> tuple[list[Group], npt.NDArray[np.int64]]:
+        """Return the groups of observations, and which of them each is in, (m,)."""
+        if self._known is not None and self._known[0] is obs:
+            return self._known[1:]
+        labels: list[list[Any]] = []
+        for name in ("kinds", "heights"):
+            values = getattr(obs, name)
+            if values is None or (name == "heights" and not self.run.levels):
+                labels.append([None] * m)
+                continue
+            if np.shape(values) not in ((), (m,)):
+                raise ValueError(
+                    f"{name} of observations has shape {np.shape(values)}: expected ({m},)"
+                )
+            if name == "heights":
+                values = np.where(
+                    np.isnan(values), -1, np.searchsorted(self.run.levels, values, side="right")
+                )
+            labels.append(np.broadcast_to(values, m).tolist())
+        found: dict[Group, int] = {}
+        which = [
+            found.setdefault((kind, None if level == -1 else level), len(found))
+            for kind, level in zip(*labels, strict=True)
+        ]
+        self._known = obs, list(found), np.array(which, np.int64)
+        return self._known[1:]
+
+    def result(
+        self, loop: Loop, filt: EnsembleFilter | None, seed: int | None
+    ) -> AssimilationResult:
+        """Return what a run has left behind."""
+        count = loop.records.count
+        arrays = loop.records.arrays()
+        rows = self.departures.arrays()
+        empty = {
+            "cycle": np.empty(0, np.int64),
+            "group": np.empty(0, np.int64),
+            "sums": np.empty((0, len(SUMS))),
+            "ranks": np.empty((0, self.members + 1), np.int64),
+        }
+        innovations = Innovations(
+            cycles=count,
+            groups=list(self.groups),
+            edges=tuple(self.run.levels),
+            **{name: rows.get(name, array) for name, array in empty.items()},
+        ).first(count)
+        ensemble = loop.ensemble
+        if ensemble is None:
+            ensemble = self.stepping.xp.empty((0, 0))
+        return AssimilationResult(
+            time=arrays.get("time", np.empty(0)),
+            innovations=innovations,
+            seconds=arrays.get("seconds", np.empty(0)),
+            seconds_forecast=arrays.get("seconds_forecast", np.empty(0)),
+            mean=arrays.get("mean", np.empty((0, 0))),
+            deviation=arrays.get("deviation", np.empty((0, 0))),
+            ensemble=ensemble,
+            facts=loop.told_facts(),
+            info={
+                "model": repr(self.model),
+                "filter": "none" if filt is None else filt.describe(),
+                "members": self.members,
+                "seed": "none" if seed is None else int(seed),
+                "dtype": str(ensemble.dtype),
+            },
+            stopped=loop.stopped,
+        )
+
+
+def _moment(time: Any) -> Any:
+    """Return a time as arrays hold it best."""
+    if isinstance(time, datetime.datetime) and time.tzinfo is None:
+        return np.datetime64(time, "us")
+    return time

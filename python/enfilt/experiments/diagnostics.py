@@ -1,0 +1,401 @@
+"""How good an ensemble is against observations, where nobody knows the truth.
+
+`departures` compares one forecast and its analysis with the observations of one cycle;
+`statistics` says what they come to, over any number of observations and cycles. An
+`enfilt.Assimilation` keeps them by kind and level, as `Innovations`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _checks, metrics
+from .._values import Value, by_content
+from ..observation import Observation
+
+Array = npt.NDArray[Any]
+Vector = npt.NDArray[np.float64]
+
+__all__ = ["Departures", "Innovations", "Statistics", "departures", "statistics"]
+
+#: What is summed over observations; statistics are made of nothing else.
+SUMS = (
+    "count",
+    "departure",
+    "square",
+    "spread",
+    "error",
+    "chi_square",
+    "crps",
+    "analysed",
+    "residual",
+    "residual_square",
+    "product",
+    "gain",
+    "analysis_spread",
+)
+
+
+#: Of larger numbers, which are no observations of anything, squares overflow.
+_LARGE = 1e150
+
+
+@by_content
+class Departures(NamedTuple):
+    """One cycle's observations beside what the ensembles say of them, (m,); NaN: not known.
+
+    Attributes
+    ----------
+    y, std : ndarray
+        Observation, and r.
+    forecast, forecast_variance : ndarray
+        Mean and variance (with N - 1) of h(x) over the forecast.
+    analysis, analysis_variance : ndarray
+        Of the analysis.
+    crps : ndarray
+        Of y among the members of h(x) with an observation error added to each.
+    rank : ndarray of int64
+        How many of these are below y; -1 where y is missing.
+    members : int
+        N.
+    """
+
+    y: Vector
+    std: Vector
+    forecast: Vector
+    forecast_variance: Vector
+    analysis: Vector
+    analysis_variance: Vector
+    crps: Vector
+    rank: npt.NDArray[np.int64]
+    members: int
+
+    def sums(self, chosen: Any = slice(None)) -> Vector:
+        """Return the `SUMS` over some of the observations."""
+        y = self.y[chosen]
+        seen = ~np.isnan(y)
+        part = [np.asarray(a)[chosen][seen] for a in self[1:7]]
+        std, mean, variance, analysis, analysed, crps = part
+        known = ~np.isnan(analysis)
+        departure = y[seen] - mean
+        residual = (y[seen] - analysis)[known]
+        before = departure[known]
+        return np.array(
+            [
+                np.count_nonzero(seen),
+                departure.sum(),
+                (departure**2).sum(),
+                variance.sum(),
+                (std**2).sum(),
+                (departure**2 / (variance + std**2)).sum(),
+                crps.sum(),
+                np.count_nonzero(known),
+                residual.sum(),
+                (residual**2).sum(),
+                (residual * before).sum(),
+                ((before - residual) * before).sum(),
+                analysed[known].sum(),
+            ],
+            np.float64,
+        )
+
+    def ranks(self, chosen: Any = slice(None)) -> npt.NDArray[np.int64]:
+        """Return how many of the observations have k members below them, (N + 1,)."""
+        rank = self.rank[chosen]
+        return np.bincount(rank[rank >= 0], minlength=self.members + 1)
+
+
+def departures(
+    y: npt.ArrayLike,
+    obs: Observation,
+    forecast: npt.ArrayLike,
+    analysis: npt.ArrayLike | None = None,
+    *,
+    rng: np.random.Generator | int | None = None,
+) -> Departures:
+    """Compare the observations of one cycle with h(x) of forecast and analysis.
+
+    Parameters
+    ----------
+    y : array_like, (m,)
+        NaN: missing.
+    obs : Observation
+        Whose error is known; the operator is not asked.
+    forecast : array_like, (N, m)
+        h(x) of the forecast, ``obs.h(ensemble)``.
+    analysis : array_like, (N, m), optional
+        h(x) of the analysis.
+    rng : numpy.random.Generator, int or None
+        Of the observation errors that are added to members.
+
+    Returns
+    -------
+    Departures
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit.
+
+    Notes
+    -----
+    An observation is a draw of the truth with an error, and so a draw of the forecast only if
+    members have an error, too (Hamill 2001, "Interpretation of rank histograms"): rank and CRPS are
+    those among h(x_j) + e_j with e_j of R.
+
+    Examples
+    --------
+    >>> import numpy as np, enfilt as ef
+    >>> obs = ef.Observation(ef.operators.Identity(), std=0.5)
+    >>> found = ef.diagnostics.departures([1.0, np.nan], obs, [[0.0, 1.0], [1.0, 3.0]], rng=0)
+    >>> found.y - found.forecast, found.rank.shape
+    (array([0.5, nan]), (2,))
+    """
+    if not isinstance(obs, Observation):
+        raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
+    values = _checks.ensemble("forecast", _checks.numbers("forecast", forecast), batch=False)
+    members, m = values.shape
+    seen = _checks.numbers("y", _checks.plain("y", y, missing=True))
+    if seen.shape != (m,):
+        raise ValueError(f"y has shape {seen.shape}: expected ({m},), as forecast {values.shape}")
+    after = np.full((1, m), np.nan)
+    if analysis is not None:
+        after = _checks.numbers("analysis", analysis)
+        if after.shape != values.shape:
+            raise ValueError(f"analysis has shape {after.shape}: expected {values.shape}")
+    obs._check_std(m)
+    draws = _checks.generator("rng", rng).standard_normal((members, m))
+    before = values
+    std = np.broadcast_to(obs.r, (m,))
+    missing = np.isnan(seen)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not known
+        perturbed = before + obs.errors(draws, np.where(missing, 0.0, seen))
+        # false of NaN, too
+        usable = (np.abs(perturbed).max(axis=0) < _LARGE) & (np.abs(seen) < _LARGE)
+        crps, rank = np.full(m, np.nan), np.full(m, -1)
+        if usable.any():
+            chosen = np.ascontiguousarray(perturbed[:, usable])
+            crps[usable] = metrics.of_components(chosen, seen[usable]).crps
+            rank[usable] = (chosen < seen[usable]).sum(axis=0)
+        return Departures(
+            y=np.where(usable, seen, np.nan),
+            std=std,
+            forecast=before.mean(axis=0),
+            forecast_variance=before.var(axis=0, ddof=1),
+            analysis=after.mean(axis=0),
+            analysis_variance=after.var(axis=0, ddof=1) if len(after) > 1 else after[0],
+            crps=crps,
+            rank=rank,
+            members=members,
+        )
+
+
+@by_content
+class Statistics(NamedTuple):
+    """What departures say, over some observations.
+
+    Attributes
+    ----------
+    number : int
+        Observations with a value.
+    bias, rmse : float
+        Mean of y - h(x) over the forecast's mean, and the root of that of its square: the RMSE of
+        the next observation.
+    spread : float
+        Root mean variance of h(x) over the forecast.
+    expected : float
+        Root mean of variance + r^2: what `rmse` is where both are right.
+    chi_square : float
+        Mean of (y - h(x))^2 / (variance + r^2): 1 where both are right, observation by observation.
+    crps : float
+        Of the next observation, error included.
+    r, forecast_std, analysis_std : float
+        Standard deviations of the errors of observations, of the forecast, and of the analysis, as
+        departures from both tell them (Desroziers, Berre, Chapnik, Poli 2005, "Diagnosis of
+        observation, background and analysis-error statistics", eq. 1-4): means of
+        (y - a)(y - f), (a - f)(y - f) and (a - f)(y - a). They are right where the analysis weighs
+        as it should. NaN where a mean is below zero, or the analysis is not known.
+    given_r : float
+        Root mean r^2, as observations have it.
+    analysis_rmse, analysis_spread : float
+        Of y - h(x) over the analysis, which has seen y.
+    """
+
+    number: int
+    bias: float
+    rmse: float
+    spread: float
+    expected: float
+    chi_square: float
+    crps: float
+    r: float
+    given_r: float
+    forecast_std: float
+    analysis_std: float
+    analysis_rmse: float
+    analysis_spread: float
+
+    @classmethod
+    def of(cls, sums: npt.ArrayLike) -> Statistics:
+        """Return the statistics of `SUMS`."""
+        s = dict(zip(SUMS, np.asarray(sums, np.float64).tolist(), strict=True))
+
+        def mean(name: str, of: str = "count") -> float:
+            return s[name] / s[of] if s[of] else math.nan
+
+        def root(value: float) -> float:
+            return math.sqrt(value) if value >= 0 else math.nan
+
+        product = mean("product", "analysed")
+        return cls(
+            number=int(s["count"]),
+            bias=mean("departure"),
+            rmse=root(mean("square")),
+            spread=root(mean("spread")),
+            expected=root(mean("spread") + mean("error")),
+            chi_square=mean("chi_square"),
+            crps=mean("crps"),
+            r=root(product),
+            given_r=root(mean("error")),
+            forecast_std=root(mean("gain", "analysed")),
+            analysis_std=root(product - mean("residual_square", "analysed")),
+            analysis_rmse=root(mean("residual_square", "analysed")),
+            analysis_spread=root(mean("analysis_spread", "analysed")),
+        )
+
+
+def statistics(found: Departures | Iterable[Departures]) -> Statistics:
+    """Return what the departures of one cycle, or of many, come to.
+
+    Parameters
+    ----------
+    found : Departures, or iterable of Departures
+
+    Examples
+    --------
+    A forecast whose spread is too small by half, and observations without any error:
+
+    >>> import numpy as np, enfilt as ef
+    >>> rng = np.random.default_rng(0)
+    >>> obs = ef.Observation(ef.operators.Identity(), std=1e-6)
+    >>> forecast, y = rng.standard_normal((50, 10_000)), 2 * rng.standard_normal(10_000)
+    >>> found = ef.diagnostics.statistics(ef.diagnostics.departures(y, obs, forecast, rng=1))
+    >>> round(found.rmse, 1), round(found.chi_square)
+    (2.0, 4)
+    """
+    every = [found] if isinstance(found, Departures) else list(found)
+    return Statistics.of(
+        np.sum([one.sums() for one in every], axis=0) if every else [0] * len(SUMS)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Innovations(Value):
+    """Statistics against observations over the cycles of a run, by kind and by level.
+
+    Attributes
+    ----------
+    cycles : int
+        Of the run.
+    groups : list of (kind, level)
+        What statistics are kept apart of: kinds as the observations have them, and the numbers of
+        levels; None where observations have no such thing.
+    cycle, group : ndarray of int64, (rows,)
+        A row is what was observed of one group in one cycle.
+    sums : ndarray, (rows, len(SUMS))
+    ranks : ndarray of int64, (rows, N + 1)
+    edges : tuple of float
+        Between the levels.
+    """
+
+    cycles: int
+    groups: list[tuple[Hashable, int | None]]
+    cycle: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]
+    sums: Vector
+    ranks: npt.NDArray[np.int64]
+    edges: tuple[float, ...] = ()
+
+    def _rows(self, last: int | None) -> npt.NDArray[np.bool_]:
+        count = self.cycles if last is None else _checks.integer("last", last, 1)
+        return self.cycle >= self.cycles - count
+
+    def total(self, last: int | None = None) -> Statistics:
+        """Return the statistics of all observations.
+
+        Parameters
+        ----------
+        last : int, optional
+            Only over so many last cycles; default: all.
+        """
+        return Statistics.of(self.sums[self._rows(last)].sum(axis=0))
+
+    def by_kind(self, last: int | None = None) -> dict[Hashable, Statistics]:
+        """Return the statistics of each kind of observations; see `total`."""
+        return self._by(lambda group: group[0], last)
+
+    def by_level(
+        self, kind: Hashable = None, last: int | None = None
+    ) -> dict[Hashable, Statistics]:
+        """Return the statistics of each level, of one kind of observations or of all.
+
+        Level k is between the edges k - 1 and k of ``Assimilation(levels=)``.
+        """
+        chosen = [g for g, (name, _) in enumerate(self.groups) if kind is None or name == kind]
+        if not chosen:
+            known = list(dict.fromkeys(name for name, _ in self.groups))
+            raise ValueError(f"kind={kind!r}: expected one of {known}")
+        found = self._by(lambda group: group[1], last, np.isin(self.group, chosen))
+        return dict(sorted(found.items(), key=lambda pair: (pair[0] is None, pair[0])))
+
+    def by_group(self, last: int | None = None) -> dict[Hashable, Statistics]:
+        """Return the statistics of each kind at each level; see `total`."""
+        return self._by(lambda group: group, last)
+
+    def _by(
+        self,
+        name: Callable[[Any], Hashable],
+        last: int | None,
+        also: npt.NDArray[np.bool_] | None = None,
+    ) -> dict[Hashable, Statistics]:
+        rows = self._rows(last) if also is None else self._rows(last) & also
+        found: dict[Hashable, Vector] = {}
+        for g, group in enumerate(self.groups):
+            part = self.sums[rows & (self.group == g)]
+            if len(part):
+                label = name(group)
+                found[label] = found.get(label, np.zeros(len(SUMS))) + part.sum(axis=0)
+        return {label: Statistics.of(sums) for label, sums in found.items()}
+
+    def rank_histogram(self, last: int | None = None) -> npt.NDArray[np.int64]:
+        """Return how many observations have k members, error added, below them, (N + 1,)."""
+        counts: npt.NDArray[np.int64] = self.ranks[self._rows(last)].sum(axis=0)
+        return counts
+
+    def series(self, name: str) -> Vector:
+        """Return one of `Statistics` cycle by cycle, (cycles,); NaN where nothing was observed.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``"rmse"``, ``"chi_square"``, ``"crps"``, ``"expected"``.
+        """
+        _checks.choice("name", name, Statistics._fields)
+        sums = np.zeros((self.cycles, len(SUMS)))
+        np.add.at(sums, self.cycle, self.sums)
+        return np.array([getattr(Statistics.of(row), name) for row in sums], np.float64)
+
+    def first(self, cycles: int) -> Innovations:
+        """Return those of the first cycles."""
+        kept = self.cycle < cycles
+        rows = (self.cycle[kept], self.group[kept], self.sums[kept], self.ranks[kept])
+        return dataclasses.replace(
+            self, cycles=cycles, cycle=rows[0], group=rows[1], sums=rows[2], ranks=rows[3]
+        )
