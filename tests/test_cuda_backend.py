@@ -1,13 +1,14 @@
 """How CuPy arrays go through the library: what follows them, what waits, and what is refused."""
 
 import dataclasses
+import gc
 import sys
 
 import numpy as np
 import pytest
 
 import enfilt as ef
-from enfilt import _config, backends
+from enfilt import _config, _lifetimes, backends
 from enfilt.backends.cuda import has_code
 from enfilt.filters import reduced
 
@@ -495,10 +496,75 @@ def test_a_matrix_is_uploaded_once_a_stream(stand_in, monkeypatch):
     operator = ef.operators.Linear(np.ones((3, 40)))
     x = stand_in.cupy.asarray(np.ones((2, 40)))
     first = operator._beside(x)
+    assert isinstance(first, stand_in.cupy.ndarray)
     assert operator._beside(x) is first
     monkeypatch.setattr(stand_in, "stream_pointer", 1)
     assert operator._beside(x) is not first
     assert operator._beside(x) is operator._beside(x)
+
+
+MANY = 3000
+CHOICES = {
+    "Subset": lambda: ef.operators.Subset(np.random.default_rng(1).permutation(2 * MANY)[:MANY]),
+    "Mask": lambda: ef.operators.Mask(np.arange(2 * MANY) % 2 == 1),
+    "Arctan@Subset": lambda: ef.operators.Arctan() @ ef.operators.Subset(np.arange(2 * MANY)[::-2]),
+}
+KEEPING = {
+    "EnFF": ef.EnFF(steps=2, path="ot", algorithm="streaming"),
+    "EnFF monte-carlo": ef.EnFF(steps=2, path="ot", guidance="monte-carlo"),
+    "EnFF covariance": ef.EnFF(steps=2, path="ot", guidance="covariance"),
+    "EnSF": ef.EnSF(steps=2),
+    "ETKF": ef.ETKF(),
+    "LETKF": ef.LETKF(ef.localization.GaspariCohn(4.0)),
+    "LEnFF": ef.LEnFF(ef.localization.GaspariCohn(4.0), steps=1),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("name", KEEPING)
+def test_what_follows_from_operator_and_errors_is_made_once(stand_in, monkeypatch, name, choice):
+    """No work on the host, and no copy to the device, that grows with the observations."""
+    dim, uploaded = 2 * MANY, []
+    rng = np.random.default_rng(0)
+    forecast = stand_in.cupy.asarray(rng.standard_normal((4, dim)))
+    y = stand_in.cupy.asarray(rng.standard_normal(MANY))
+    obs = ef.Observation(
+        CHOICES[choice](), std=0.5 + rng.random(MANY), grid=ef.grids.RegularGrid((dim,))
+    )
+    first = KEEPING[name].analysis(forecast, y, obs, rng=1)
+    upload = stand_in.OWN["asarray"]
+
+    def counted(value, dtype=None):
+        if isinstance(value, np.ndarray):
+            uploaded.append(value.size)
+        return upload(value, dtype)
+
+    def refused(function):
+        def call(array, *args, **options):
+            assert np.size(array) < MANY, function.__name__
+            return function(array, *args, **options)
+
+        return call
+
+    monkeypatch.setitem(stand_in.OWN, "asarray", counted)
+    for function in (np.unique, np.diff, np.argsort, np.flatnonzero, np.sort):
+        monkeypatch.setattr(np, function.__name__, refused(function))
+    again = KEEPING[name].analysis(forecast, y, obs, rng=1)
+    assert np.array_equal(first.get(), again.get())
+    assert max(uploaded, default=0) < MANY
+
+
+def test_kept_copies_go_when_what_they_are_of_does(stand_in):
+    forecast, previous, y, _ = small(stand_in.cupy)
+    gc.collect()
+    before = len(_lifetimes._KEPT)
+    for _ in range(2):
+        obs = ef.Observation(ef.operators.Subset(np.arange(40)[::-1]), std=np.full(40, 0.5))
+        ef.EnFF(steps=2).analysis(forecast, y, obs, previous=previous, rng=1)
+        assert len(_lifetimes._KEPT) > before
+        del obs
+        gc.collect()
+        assert len(_lifetimes._KEPT) == before
 
 
 def test_info_says_what_there_is(cuda):

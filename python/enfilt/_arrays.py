@@ -12,6 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from ._lifetimes import kept
 
 
 def cupy() -> Any:
@@ -54,15 +57,33 @@ def gpu_and_stream(array: Any) -> tuple[int, int]:
     return gpu(array), int(namespace(array).cuda.get_current_stream().ptr)
 
 
+def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array that nobody can write to: itself if it is one, or a copy."""
+    if array.flags.writeable or array.base is not None:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
 def beside(like: Any, value: Any, dtype: Any = None) -> Any:
     """Return numbers as an array where `like` lies, in `dtype` where that is given.
+
+    Of a NumPy array that is `frozen` the copy on a GPU is kept as long as that lives, one for each
+    stream: a stream does not wait for what another has uploaded.
 
     Raises
     ------
     TypeError, ValueError
         If they are none, or lie on a GPU and `like` does not.
     """
-    return namespace(like).asarray(value, dtype=dtype)
+    xp = namespace(like)
+
+    def made() -> Any:
+        return xp.asarray(value, dtype=dtype)
+
+    if xp is np or type(value) is not np.ndarray or value.flags.writeable or value.base is not None:
+        return made()
+    return kept(value, (*gpu_and_stream(like), dtype), made)
 
 
 def to_host(value: Any) -> Any:

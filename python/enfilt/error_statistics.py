@@ -129,7 +129,7 @@ class ErrorStatistics:
         if self.is_correlated:
             known = np.where(missing, 0, apart)
             return self._by_pattern(missing, known, adjoint=True).astype(h.dtype)
-        scaled = xp.asarray(self.precision(h.dtype)) * apart
+        scaled = _arrays.beside(h, self.precision(h.dtype)) * apart
         weighted: Array = xp.where(missing, xp.zeros((), h.dtype), scaled)
         return weighted
 
@@ -140,7 +140,7 @@ class ErrorStatistics:
         residual = xp.where(missing, 0, y - h).astype(np.float64)
         if self.is_correlated:
             residual = self._by_pattern(missing, residual)
-        precision = xp.asarray(self.precision(np.float64))
+        precision = _arrays.beside(h, self.precision(np.float64))
         result: Array = 0.5 * xp.sum(precision * residual**2, axis=-1)
         return result
 
@@ -157,7 +157,7 @@ class ErrorStatistics:
     @functools.cached_property
     def _unknown(self) -> npt.NDArray[np.int64]:
         """The observations whose error is not known."""
-        return np.flatnonzero(np.isnan(self.r))
+        return _arrays.frozen(np.flatnonzero(np.isnan(self.r)))
 
     def check_seen(self, y: Array) -> None:
         """Check that nothing is observed, (..., m), whose error is NaN.
@@ -169,7 +169,7 @@ class ErrorStatistics:
         """
         if not self._unknown.size or y.shape[-1] != self.r.size:
             return  # of another size, whoever takes h(x) says so
-        held = y[..., _arrays.namespace(y).asarray(self._unknown)]
+        held = y[..., _arrays.beside(y, self._unknown)]
         seen = np.argwhere(~np.isnan(_arrays.to_host(held)))
         if seen.size:
             *lead, k = seen[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,34 @@ from .error_covariance import ErrorCovariance
 from .error_statistics import ErrorStatistics
 from .grids import Grid, as_grid
 from .operators import Operator
-from .operators.base import Pointwise
+from .operators.base import Components, Pointwise
 from .quality import Quality
 
 Array = npt.NDArray[Any]
+
+
+class _InOrder(NamedTuple):
+    """Observed components in increasing order: every `stride`-th, or `indices` that are frozen.
+
+    `order` are the places among the observations that they come from, None where it is that order.
+    """
+
+    offset: int
+    stride: int
+    indices: npt.NDArray[np.int64] | None
+    order: npt.NDArray[np.int64] | None
+    precision: Array
+
+    @classmethod
+    def of(cls, chosen: Components, precision: Array) -> _InOrder:
+        if isinstance(chosen, slice):
+            return cls(chosen.start, chosen.step, None, None, precision)
+        if not np.any(chosen[1:] < chosen[:-1]):
+            return cls(0, 1, chosen, None, precision)
+        order = _arrays.frozen(np.argsort(chosen, kind="stable"))
+        if precision.size > 1:
+            precision = _arrays.frozen(precision[order])
+        return cls(0, 1, _arrays.frozen(chosen[order]), order, precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +166,24 @@ class Observation(ErrorStatistics, Value):
 
     def pointwise(self, dim: int) -> Pointwise | None:
         """Return what components the operator chooses; None where it does not, or is none."""
-        return None if self.operator is None else self.operator.pointwise(dim)
+        if self.operator is None:
+            return None
+        if dim not in self._pointwise:
+            form = self.operator.pointwise(dim)
+            if form is not None and not isinstance(form.components, slice):
+                form = form._replace(components=_arrays.frozen(form.components))
+            self._pointwise[dim] = form
+        return self._pointwise[dim]
+
+    @functools.cached_property
+    def _pointwise(self) -> dict[int, Pointwise | None]:
+        """What the operator has said of states of each size: of millions it takes it seconds."""
+        return {}
+
+    @functools.cached_property
+    def _in_order(self) -> dict[tuple[int, Any], _InOrder]:
+        """Components and precisions as kernels take them, by D and dtype."""
+        return {}
 
     def stands_at(self, dim: int) -> Any:
         """Return the components at whose places observations are, unless `locations` tell them.
@@ -154,6 +196,8 @@ class Observation(ErrorStatistics, Value):
         """Return the same observations by another operator, without checking again what was."""
         changed = copy.copy(self)
         object.__setattr__(changed, "operator", operator)
+        for known in ("_pointwise", "_in_order"):  # of the other operator
+            vars(changed).pop(known, None)
         return changed
 
     def size(self, dim: int) -> int:
@@ -289,25 +333,21 @@ class Observation(ErrorStatistics, Value):
         form = self.pointwise(dim) if not self.is_correlated else None
         if form is None:
             return None
-        xp = _arrays.namespace(y)
-        precision, chosen = self.precision(y.dtype), form.components
-        if isinstance(chosen, slice):
-            offset, stride, indices = chosen.start, chosen.step, None
-        else:
-            offset, stride, indices = 0, 1, chosen
-            if np.any(np.diff(indices) < 0):
-                order = np.argsort(indices, kind="stable")
-                indices, y = indices[order], y[..., xp.asarray(order)]
-                precision = precision[order] if precision.size > 1 else precision
+        found = self._in_order.get((dim, y.dtype))
+        if found is None:
+            found = _InOrder.of(form.components, self.precision(y.dtype))
+            self._in_order[dim, y.dtype] = found
+        if found.order is not None:
+            y = y[..., _arrays.beside(y, found.order)]
         return ObservedComponents(
             form.kind,
             form.parameter,
-            offset,
-            stride,
+            found.offset,
+            found.stride,
             y.shape[-1],
-            indices,
-            xp.ascontiguousarray(y),
-            precision,
+            found.indices,
+            _arrays.namespace(y).ascontiguousarray(y),
+            found.precision,
             form.function,
         )
 

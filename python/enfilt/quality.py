@@ -125,7 +125,7 @@ def screened(check: Quality, y: Array, mean: Array, spread: Array, std: Array) -
     """
     xp = _arrays.namespace(y)
     missing = xp.isnan(y)
-    std = xp.broadcast_to(xp.asarray(std), y.shape)
+    std = xp.broadcast_to(_arrays.beside(y, std), y.shape)
     with np.errstate(over="ignore", invalid="ignore"):
         found = check.rejects(y.astype(np.float64) - mean, spread, std)
     if getattr(found, "shape", None) != y.shape or found.dtype != np.bool_:

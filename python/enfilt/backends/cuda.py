@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _memory
+from .._lifetimes import kept
 from .base import Backend
 from .numpy import lenff, plain
 from .numpy.backend import NumpyBackend
@@ -128,19 +129,13 @@ class CudaBackend(Backend):
         if observed is None:
             return None
         o = observed
-        indices = None if o.indices is None else self.xp.asarray(o.indices)
-        # one number needs no copy
-        few = o.precision.size == 1
-        precision = (
-            self.xp.full(1, o.precision[0], o.precision.dtype)
-            if few
-            else self.xp.asarray(o.precision)
-        )
+        indices = None if o.indices is None else _arrays.beside(o.y, o.indices)
+        precision = _arrays.beside(o.y, o.precision)
         parts = (
             _KINDS.index(o.kind),
             *(o.parameter, o.offset, o.stride, o.size),
             *(_address(indices), _address(o.y), _address(precision)),
-            not few,
+            o.precision.size > 1,
         )
         return parts, (indices, precision)
 
@@ -289,8 +284,16 @@ class CudaBackend(Backend):
         )
 
     def resident(self, lists: LocalLists) -> LocalLists:
-        starts, indices, weights = map(self.xp.asarray, lists[1:4])
-        return LocalLists(lists.first, starts, indices, weights)
+        def made() -> tuple[Any, ...]:
+            # what the key tells has to live as long as the copies
+            return lists.starts, lists.indices, *map(self.xp.asarray, lists[1:4])
+
+        if not lists.weights.size:
+            return LocalLists(lists.first, *made()[2:])
+        cuda = self.xp.cuda
+        place = cuda.Device().id, cuda.get_current_stream().ptr
+        key = (id(lists.starts), id(lists.indices), *place)
+        return LocalLists(lists.first, *kept(lists.weights, key, made)[2:])
 
     def lenff_bounds(self, rows: Array, lists: LocalLists, anomalies: Array) -> Array:
         out: Array = self.xp.empty(len(rows))
@@ -323,7 +326,7 @@ class CudaBackend(Backend):
             block -= block.mean(axis=0)
             states += block @ block.T
         values = plain.observe(x, observed)
-        precision = self.xp.asarray(observed.precision).astype(np.float64)
+        precision = _arrays.beside(x, observed.precision).astype(np.float64)
         seen = self.xp.where(self.xp.isnan(observed.y), 0.0, precision)
         grams = self.xp.zeros_like(states)
         for first in range(0, values.shape[1], _BLOCK):

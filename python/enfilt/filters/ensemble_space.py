@@ -87,6 +87,8 @@ def _observed(x: Array, cycle: Cycle, m: int, given: Array | None) -> Iterator[t
             yield part, h[:, part]
         return
     chosen = form.components
+    if not isinstance(chosen, slice):
+        chosen = _arrays.beside(x, chosen)
     for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
         if isinstance(chosen, slice):
             offset, indices = chosen.start + part.start * chosen.step, None
@@ -148,7 +150,8 @@ def observation_products(
         values, y = decorrelation(h), decorrelation(y)
     members = len(x)
     xp = _arrays.namespace(x)
-    precision = xp.broadcast_to(xp.asarray(cycle.obs.precision(np.float64)), y.shape)
+    precision = _arrays.beside(x, cycle.obs.precision(np.float64))
+    precision = xp.broadcast_to(precision, y.shape)
     gram, innovation = xp.zeros((members, members)), xp.zeros(members)
     perturbations = None if normals is None else xp.zeros((members, members))
     for part, h in _observed(x, cycle, y.size, values):

@@ -287,7 +287,8 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
     """Return the flow of one ensemble where each place has a list of observations."""
     obs, y, forecast, m = cycle.obs, cycle.y[b], cycle.forecast[b], cycle.y.shape[-1]
     xp, seen = _arrays.namespace(forecast), lists.seen
-    precision = xp.broadcast_to(xp.asarray(obs.precision(np.float64)), y.shape)[seen]
+    precision = _arrays.beside(forecast, obs.precision(np.float64))
+    precision = xp.broadcast_to(precision, y.shape)[seen]
     # symmetric: no step depends on the order of observations
     decorrelation = obs.decorrelation(y, symmetric=True)
     y = y[seen]

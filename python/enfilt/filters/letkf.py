@@ -145,7 +145,8 @@ class LETKF(EnsembleFilter, Localized):
             values, y = decorrelation(values), decorrelation(y)
         values = values[:, seen].T
         mean = values.mean(axis=1, dtype=np.float64)
-        precision: Any = xp.broadcast_to(xp.asarray(cycle.obs.precision(x.dtype)), y.shape)[seen]
+        precision: Any = _arrays.beside(x, cycle.obs.precision(x.dtype))
+        precision = xp.broadcast_to(precision, y.shape)[seen]
         observations = LocalObservations(
             anomalies=(values - mean[:, None]).astype(x.dtype),
             innovation=(y[seen] - mean).astype(x.dtype),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks
+from .._lifetimes import kept
 from .._values import Value
 from .base import Array, Operator, weights
 
@@ -49,10 +49,6 @@ class Linear(Value, Operator):
             raise ValueError("matrix holds values that are not finite real numbers")
         object.__setattr__(self, "matrix", matrix)
 
-    @functools.cached_property
-    def _on_devices(self) -> dict[Any, Any]:
-        return {}
-
     def size(self, dim: int) -> int:
         if self.matrix.shape[1] != dim:
             raise ValueError(
@@ -82,16 +78,14 @@ class Linear(Value, Operator):
         """Return H in the dtype of x, where x is; on a GPU it stays for the calls to come."""
         if not _arrays.on_device(x):
             return self.matrix.astype(x.dtype, copy=False)
-        # one stream does not wait for what another uploads
-        key = (*_arrays.gpu_and_stream(x), x.dtype)
-        if key not in self._on_devices:
-            matrix = self.matrix.astype(x.dtype)
-            if hasattr(matrix, "tocsr"):
-                matrix = importlib.import_module("cupyx.scipy.sparse").csr_matrix(matrix)
-            else:
-                matrix = _arrays.namespace(x).asarray(matrix)
-            self._on_devices[key] = matrix
-        return self._on_devices[key]
+        if not hasattr(self.matrix, "tocsr"):
+            return _arrays.beside(x, self.matrix, x.dtype)
+
+        def made() -> Any:
+            sparse = importlib.import_module("cupyx.scipy.sparse")
+            return sparse.csr_matrix(self.matrix.astype(x.dtype))
+
+        return kept(self.matrix, (*_arrays.gpu_and_stream(x), x.dtype), made)
 
 
 def _apply(matrix: Any, x: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class _Selection(Operator):
         x = states(x)
         xp, chosen = _arrays.namespace(x), self.components(x.shape[-1])
         if not isinstance(chosen, slice):
-            chosen = xp.asarray(chosen)
+            chosen = _arrays.beside(x, chosen)
         result: Array = xp.array(x[..., chosen])
         return result
 
@@ -42,7 +43,7 @@ class _Selection(Operator):
         if isinstance(chosen, slice):
             result[..., chosen] = u
         else:  # add.at: an index that stands twice is observed twice
-            xp.add.at(xp.moveaxis(result, -1, 0), xp.asarray(chosen), xp.moveaxis(u, -1, 0))
+            xp.add.at(xp.moveaxis(result, -1, 0), _arrays.beside(x, chosen), xp.moveaxis(u, -1, 0))
         return result
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
@@ -52,10 +53,7 @@ class _Selection(Operator):
         return rows
 
     def pointwise(self, dim: int) -> Pointwise | None:
-        chosen = self.components(dim)
-        if not isinstance(chosen, slice) and np.unique(chosen).size < chosen.size:
-            return None
-        return Pointwise("identity", 0.0, chosen)
+        return Pointwise("identity", 0.0, self.components(dim))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +88,26 @@ class Subset(Value, _Selection):
         frozen.flags.writeable = False
         object.__setattr__(self, "indices", frozen)
 
-    def components(self, dim: int) -> Components:
+    # What follows from the indices alone is found once: of millions it takes seconds.
+
+    @functools.cached_property
+    def _largest(self) -> int:
+        return int(np.asarray(self.indices).max())
+
+    @functools.cached_property
+    def _repeats(self) -> bool:
         indices = np.asarray(self.indices)
-        if indices.max() >= dim:
+        return bool(np.unique(indices).size < indices.size)
+
+    def components(self, dim: int) -> Components:
+        if self._largest >= dim:
             raise ValueError(
-                f"indices holds {indices.max()}, out of range for a state of {dim} components"
+                f"indices holds {self._largest}, out of range for a state of {dim} components"
             )
-        return indices
+        return np.asarray(self.indices)
+
+    def pointwise(self, dim: int) -> Pointwise | None:
+        return None if self._repeats else super().pointwise(dim)
 
 
 @dataclass(frozen=True)
@@ -167,4 +178,8 @@ class Mask(Value, _Selection):
         mask = np.asarray(self.mask)
         if mask.size != dim:
             raise ValueError(f"mask has {mask.size} entries: expected {dim}, one a component")
-        return np.flatnonzero(mask).astype(np.int64)
+        return self._chosen
+
+    @functools.cached_property
+    def _chosen(self) -> npt.NDArray[np.int64]:
+        return _arrays.frozen(np.flatnonzero(np.asarray(self.mask)).astype(np.int64))

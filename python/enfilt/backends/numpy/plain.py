@@ -26,7 +26,7 @@ def observe(x: Array, observed: ObservedComponents) -> Array:
         return observed.function.values(np.ascontiguousarray(chosen))
     components = observed.components
     if not isinstance(components, slice):
-        components = _arrays.namespace(x).asarray(components)
+        components = _arrays.beside(x, components)
     with np.errstate(over="ignore"):  # of the sigmoid's exponential: the result is right, zero
         h: Array = _FUNCTIONS[observed.kind](x[:, components], observed.parameter)
     return h.astype(x.dtype, copy=False)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..._lifetimes import kept
 from ..problems import Array, ReducedProblem, ReducedStage
 from .plain import philox_normals, softmax, standardized
 
@@ -236,8 +237,14 @@ def compensated_sum(parts: Iterable[Array]) -> Array:
 
 def distinct(values: Array, most: int) -> list[Any]:
     """Return the distinct values, in the order in which they come; at most one more than `most`."""
-    found: list[Any] = []
-    while values.size and len(found) <= most:
-        found.append(values[0])
-        values = values[values != values[0]]
-    return found
+
+    def searched() -> list[Any]:
+        found: list[Any] = []
+        left = values
+        while left.size and len(found) <= most:
+            found.append(left[0])
+            left = left[left != left[0]]
+        return found
+
+    # of the precisions of an observation, which are asked for in each analysis
+    return searched() if values.flags.writeable else kept(values, ("distinct", most), searched)
