@@ -541,6 +541,31 @@ def test_letkf(cuda, dtype, members, operator, shape, periodic, rotate):
     )
 
 
+@pytest.mark.parametrize("members", [2, 20])
+def test_analyses_of_arrays(cuda, dtype, members):
+    rng = np.random.default_rng(members)
+    x = rng.standard_normal((members, 70)).astype(dtype)
+    observed, y = np.tanh(x[:, ::2]), np.ones(35, dtype)
+    y[3] = np.nan
+    apart = np.abs(np.subtract.outer(np.arange(70), np.arange(0, 70, 2)))
+    weights = ef.localization.GaspariCohn(5.0).weight(apart)
+    near = sparse.csr_array(weights[::2])
+    on = {"observed": cuda.asarray(observed), "std": 0.5}
+    host = {"observed": observed, "std": 0.5, "backend": "numpy"}
+    for kernel, options in [
+        (ef.kernels.etkf, {}),
+        (ef.kernels.letkf, {"weights": weights}),
+        (ef.kernels.letkf, {"weights": near, "place": np.arange(70) // 2}),
+        (ef.kernels.lenff, {"weights": weights, "between": near}),
+        (ef.kernels.lenff, {}),
+    ]:
+        result = kernel(cuda.asarray(x), cuda.asarray(y), **on, **options).get()
+        expected = kernel(x, y, **host, **options)
+        assert result.dtype == dtype
+        limit = {4: 2e-5, 8: 1e-12}[dtype.itemsize] * np.abs(expected).max()
+        assert np.abs(result - expected).max() <= limit
+
+
 def assert_lenff(cuda, members, dtype, operator, grid, cutoff=3.5, std=0.4):
     """Compare with the oracle, within the tolerance that test_lenff_backends.py derives."""
     obs = ef.Observation(operator, std=std, grid=grid)

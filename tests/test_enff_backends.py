@@ -17,7 +17,8 @@ from conftest import BACKENDS, OTHER_KINDS, OTHERS
 from pairs import pairs
 
 import enfilt as ef
-from enfilt.filters.paths import variance_exploding
+from enfilt import backends
+from enfilt.paths import variance_exploding
 
 RTOL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-6}
 
@@ -476,4 +477,4 @@ def test_strength_of_time(backend, dtype):
 
 
 def test_every_backend_is_held_against_numpy():
-    assert ef.kernels.backends.available() == [*OTHERS, "numpy"]
+    assert backends.available() == [*OTHERS, "numpy"]

@@ -15,7 +15,7 @@ from scipy import stats
 
 import enfilt as ef
 from enfilt import backends
-from enfilt.filters.paths import PATHS, as_path
+from enfilt.paths import PATHS, as_path
 
 #: Statistics of starts by the thousand are taken on the fastest backend that there is; that the
 #: others give the same is the business of test_enff_backends.

@@ -16,8 +16,8 @@ from pairs import pairs
 
 import enfilt as ef
 from enfilt import presets
-from enfilt.filters import ensemble_space
 from enfilt.filters.etkf import mean_preserving_rotation
+from enfilt.kernels import ensemble_space
 
 RTOL = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 3e-6}
 MATRIX = np.random.default_rng(4).standard_normal((4, 6))

@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 
 import enfilt as ef
-from enfilt import backends, operators
+from enfilt import backends, operators, paths
 
 X = np.random.default_rng(0).standard_normal((6, 8))
 TAPER = ef.localization.GaspariCohn(3.0)
@@ -112,8 +112,8 @@ VALUES = {
     "filters": lambda: [
         *(ef.EnFF(path=path, steps=3) for path in ("f2p", "ot", "ve")),
         ef.EnFF(guidance="covariance", path="ot", strength=math.cos),
-        ef.filters.paths.variance_exploding(0.5),
-        ef.filters.paths.optimal_transport(),
+        paths.variance_exploding(0.5),
+        paths.optimal_transport(),
         ef.LEnFF(TAPER, inflation=ef.inflation.Adaptive()),
         ef.EnSF(steps=3, damping=math.cos),
         ef.MASF(steps=3, prior=ef.priors.GaussianPrior()),

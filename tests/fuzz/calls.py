@@ -200,6 +200,26 @@ def kernel_forms(draw: Any) -> Call:
 
 
 @st.composite
+def array_analyses(draw: Any) -> Call:
+    """The kernels of analyses, of arrays alone."""
+    dim, members, dtype, m = draw(DIMS), draw(MEMBERS), draw(FLOATS), draw(st.integers(1, 20))
+    which = draw(st.sampled_from(["etkf", "letkf", "lenff"]))
+    arrays = {
+        "forecast": ((members, dim), dtype),
+        "y": ((m,), dtype),
+        "observed": ((members, m), dtype),
+    }
+    arguments = given_as(draw, arrays)
+    outputs(draw, (members, dim), dtype, arguments)
+    arguments |= {"std": draw(numbers(0.5, 2.0)), "backend": draw(backends())}
+    if which == "letkf" or (which == "lenff" and draw(st.booleans())):
+        shapes = {"weights": (dim, m)} | ({"between": (m, m)} if which == "lenff" else {})
+        for name, shape in shapes.items():
+            arguments[name] = draw(mostly(st.just(Recipe(shape, "f8", "unit")), odd(shape)))
+    return Call(f"kernels.{which}", getattr(ef.kernels, which), "", arguments, like("forecast"))
+
+
+@st.composite
 def operator_calls(draw: Any) -> Call:
     """Operators on states."""
     dim, members, dtype = draw(DIMS), draw(MEMBERS), draw(FLOATS)
@@ -531,12 +551,13 @@ def other_calls(draw: Any) -> Call:
 
 #: Strategies, and how many of a hundred calls are theirs.
 ALL: dict[str, tuple[Any, int]] = {
-    "analysis": (analysis, 34),
+    "analysis": (analysis, 30),
     "moments": (moments, 3),
     "filter": (filter_itself, 3),
     "pairwise": (pairwise, 10),
     "normals": (normals, 3),
     "kernel forms": (kernel_forms, 6),
+    "analyses of arrays": (array_analyses, 4),
     "operators": (operator_calls, 8),
     "observations": (observation_calls, 8),
     "models": (model_calls, 8),

@@ -443,10 +443,10 @@ class ListedFlow:
     of_state, of_values, of_observations : sequence of LocalLists
         What components see; what values of h(x) that move along see; and what the observations
         see that these became where correlated errors were taken apart.
-    observe : callable
+    observe : callable, optional
         From states (N, D), h(x) of what holds a value, (N, m).
     values : ndarray, (N, m), optional
-        h(x) that moves along, and is not evaluated.
+        In its place, h(x) that moves along.
     decorrelate : callable, optional
         Takes values (N, m) apart.
     observed : ObservedComponents, optional
@@ -461,7 +461,7 @@ class ListedFlow:
     of_state: Sequence[LocalLists]
     of_values: Sequence[LocalLists]
     of_observations: Sequence[LocalLists]
-    observe: Callable[[Array], Array]
+    observe: Callable[[Array], Array] | None = None
     values: Array | None = None
     decorrelate: Callable[[Array], Array] | None = None
     observed: ObservedComponents | None = None
@@ -469,5 +469,8 @@ class ListedFlow:
 
     def seen(self, x: Array, moving: Array | None) -> Array:
         """Return what is compared with y, (N, m)."""
-        values = self.observe(x) if moving is None else moving
+        values = moving
+        if values is None:
+            assert self.observe is not None  # in place of `values`
+            values = self.observe(x)
         return values if self.decorrelate is None else self.decorrelate(values)

@@ -1,5 +1,6 @@
 """Ensemble filters: frozen options and one method, `analysis`."""
 
+from ..paths import PATHS, AffinePath
 from .base import EnsembleFilter
 from .enff import EnFF
 from .enkf import EnKF
@@ -11,7 +12,6 @@ from .lenff import LEnFF
 from .letkf import LETKF
 from .masf import MASF
 from .particle import BootstrapPF
-from .paths import PATHS, AffinePath
 from .registry import FILTERS
 from .score_filter import ScoreFilter
 from .ssls import SSLS

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from .. import _arrays, _checks
 from ..backends import FlowProblem, Stage
 from ..observation import Observation
+from ..paths import AffinePath, as_path
 from . import flow_sampler, knobs, reduced
 from .base import EnsembleFilter
 from .cycle import Cycle
 from .guidance import Context, Guidance, GuidanceFunction, as_guidance
-from .paths import AffinePath, as_path
 
 Array = npt.NDArray[Any]
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from .. import _checks
 from ..inflation import Inflation
+from ..kernels import ensemble_space
 from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from ..parameters import split
-from . import ensemble_space, knobs, neighbours
+from . import knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .localized import check_grid, check_localization
+from .observation_products import observation_products
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,7 @@ class EnKF(EnsembleFilter):
                 self._localized(cycle, b, normals, taper, target)
 
     def _in_ensemble_space(self, cycle: Cycle, b: int, normals: Array | None, out: Array) -> None:
-        gram, innovation, perturbations = ensemble_space.observation_products(
-            cycle, b, normals=normals
-        )
+        gram, innovation, perturbations = observation_products(cycle, b, normals=normals)
         members = len(gram)
         # rows (y + r eps - h(x_i)) R^-1 Y^T, or those of d - Y_i / 2
         if perturbations is not None:

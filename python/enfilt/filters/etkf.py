@@ -9,11 +9,14 @@ import numpy as np
 
 from .. import _arrays
 from ..inflation import Inflation
+from ..kernels import ensemble_space
+from ..kernels.ensemble_space import Matrix
+from ..kernels.etkf import coefficients
 from ..observation import Observation
-from . import ensemble_space, knobs
+from . import knobs
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
-from .ensemble_space import Matrix
+from .observation_products import observation_products
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,8 @@ def rotation_of(cycle: Cycle, b: int, rotate: bool) -> Matrix | None:
 
 def transform_ensemble(cycle: Cycle, b: int, rotation: Matrix | None, out: Array) -> None:
     """Write the analysis of one ensemble of a batch, (N, D), to `out`."""
-    products = ensemble_space.observation_products(cycle, b)
-    spectrum = ensemble_space.spectrum(products.gram)
-    transform = spectrum.transform()
-    if rotation is not None:
-        transform = rotation @ transform
-    shift = spectrum.power(-1) @ products.innovation
-    ensemble_space.combine(cycle.forecast[b], shift + transform, out)
+    moved = coefficients(observation_products(cycle, b), rotation)
+    ensemble_space.combine(cycle.forecast[b], moved, out)
 
 
 def mean_preserving_rotation(normals: Array) -> Matrix:

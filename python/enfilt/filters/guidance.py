@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .. import _arrays, _checks
 from ..backends import Backend, ObservedComponents, Stage
 from ..observation import Observation
-from .paths import AffinePath
+from ..paths import AffinePath
 
 Array = npt.NDArray[Any]
 GuidanceFunction = Callable[[float, Array, Array, Array, Array, Observation], Array]

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _checks
+from ..kernels import ensemble_space
 from ..models import Model
 from ..observation import Observation
-from . import ensemble_space, knobs
+from . import knobs
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
+from .observation_products import observation_products
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,7 @@ class IEnKF(EnsembleFilter):
                 else:
                     ensemble_space.combine(previous, w + scaling, trial)
                     ensemble = trial if still else self._forecast(trial)
-            gram, innovation, _ = ensemble_space.observation_products(
-                cycle, b, ensemble, values=values
-            )
+            gram, innovation, _ = observation_products(cycle, b, ensemble, values=values)
             # sensitivities of the observations to w: anomalies with the scaling taken out
             gram, innovation = inverse @ gram @ inverse, inverse @ innovation
             spectrum = ensemble_space.spectrum(gram)

@@ -16,6 +16,7 @@ from .. import _arrays, _checks
 from ..backends import ListedFlow, LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..inflation import Adaptive, Inflation, as_inflation
+from ..kernels.lenff import pseudo_times
 from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from . import knobs, list_parts, neighbours
@@ -151,12 +152,7 @@ class LEnFF(EnsembleFilter, Localized):
         """
         if isinstance(self.steps, str):
             raise ValueError(f"steps={self.steps!r}: the number of steps is not known beforehand")
-        return self._weights(self.steps)
-
-    def _weights(self, steps: int) -> npt.NDArray[np.float64]:
-        weights = self.growth ** (np.arange(steps) / max(1, steps - 1))
-        result: npt.NDArray[np.float64] = weights / weights.sum()
-        return result
+        return pseudo_times(self.steps, self.growth)
 
     @classmethod
     def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> LEnFF:
@@ -197,7 +193,7 @@ class LEnFF(EnsembleFilter, Localized):
             if isinstance(self.steps, str):
                 taken.append(self._settle(flow, cycle.forecast[b], x))
             else:
-                flow(self._weights(self.steps), x)
+                flow(self.pseudo_times, x)
         if taken:
             cycle.facts["steps"] = max(taken)
 
@@ -218,11 +214,11 @@ class LEnFF(EnsembleFilter, Localized):
         """Write the analysis whose number of steps is enough; return that."""
         steps = FEWEST_STEPS
         coarse = np.empty_like(x)  # where there is no memory for it, `x` is untouched
-        flow(self._weights(steps), x)
+        flow(pseudo_times(steps, self.growth), x)
         while steps < MOST_STEPS:
             steps *= 2
             coarse[...] = x
-            flow(self._weights(steps), x)
+            flow(pseudo_times(steps, self.growth), x)
             if _change(x, coarse, forecast) <= SETTLED:
                 break
         return steps

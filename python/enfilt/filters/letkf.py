@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _arrays
-from ..backends import LocalObservations, LocalWindow
+from ..backends import LocalWindow
 from ..inflation import Inflation
+from ..kernels.letkf import analyse, said
 from ..localization import ByVariable, GaspariCohn, Taper
 from ..observation import Observation
 from . import knobs, neighbours
@@ -143,20 +144,13 @@ class LETKF(EnsembleFilter, Localized):
         values, decorrelation = cycle.values(b), cycle.obs.decorrelation(y)
         if decorrelation is not None:
             values, y = decorrelation(values), decorrelation(y)
-        values = values[:, seen].T
-        mean = values.mean(axis=1, dtype=np.float64)
         precision: Any = _arrays.beside(x, cycle.obs.precision(x.dtype))
-        precision = xp.broadcast_to(precision, y.shape)[seen]
-        observations = LocalObservations(
-            anomalies=(values - mean[:, None]).astype(x.dtype),
-            innovation=(y[seen] - mean).astype(x.dtype),
-            precision=precision,
-        )
+        precision = xp.broadcast_to(precision, y.shape)
+        observations = said(values[:, seen], y[seen], precision[seen])
         blocks = None if decorrelation is None else decorrelation.of[seen]
         stand = neighbours.components(cycle.obs, x.shape[-1])
         at = None if stand is None else (np.arange(x.shape[-1]), stand[seen])
         parts = self._memory.lists.of(
             grid, places, seen, taper, at=at, blocks=blocks, on_device=kernels.on_device
         )
-        for part in parts:
-            kernels.letkf_lists(x, kernels.resident(part), observations, rotation, out)
+        analyse(kernels, x, parts, observations, rotation, out)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from .. import _arrays
 from ..backends.problems import InflationProblem
 from ..inflation import Adaptive, AdaptiveRTPS, FiniteSize, Inflation, factor_after
-from . import ensemble_space
 from .cycle import Array, Cycle
+from .observation_products import observation_products
 
 #: What may have one factor for all components.
 OneFactor: TypeAlias = Adaptive | AdaptiveRTPS | FiniteSize
@@ -23,7 +23,7 @@ Indices = npt.NDArray[np.int64]
 def factor(inflation: OneFactor, cycle: Cycle, b: int, known: float) -> float:
     """Return the factor of one ensemble's variance, `known` being that after the last cycle."""
     if isinstance(inflation, FiniteSize):
-        gram, innovation, _ = ensemble_space.observation_products(cycle, b)
+        gram, innovation, _ = observation_products(cycle, b)
         return inflation.factor(_arrays.to_host(gram), _arrays.to_host(innovation))
     if isinstance(inflation, Adaptive) and inflation.is_changed:
         given = {} if cycle.given is None else {"observed": cycle.given[b]}

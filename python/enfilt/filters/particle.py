@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
+from ..kernels import ensemble_space
 from ..observation import Observation
-from . import ensemble_space, knobs
+from . import knobs
 from .base import EnsembleFilter, RandomState
 from .cycle import Array, Cycle
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .. import _checks
-from ..backends import Stage
+from . import _checks
+from .backends import Stage
 
 Function = Callable[[float], float]
 

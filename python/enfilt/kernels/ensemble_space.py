@@ -8,17 +8,15 @@ the result only blocks that are small beside an ensemble.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
-from ..backends import ObservedComponents
-from ..backends.numpy.plain import observe
-from .cycle import Array, Cycle
 
+Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float64]
 
 # Multiply-adds of a block's product with an N x N matrix. BLAS runs so few on the calling thread:
@@ -78,83 +76,36 @@ def blocks(size: int, members: int, *, on_device: bool = False) -> Iterator[slic
         yield slice(first, min(first + length, size))
 
 
-def _observed(x: Array, cycle: Cycle, m: int, given: Array | None) -> Iterator[tuple[slice, Array]]:
-    """Yield parts of the observations, in their own order, and h(x) of each, or those `given`."""
-    form = cycle.obs.pointwise(x.shape[-1]) if given is None else None
-    if form is None:
-        h = cycle.obs.observe(x, m) if given is None else given
-        for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
-            yield part, h[:, part]
-        return
-    chosen = form.components
-    if not isinstance(chosen, slice):
-        chosen = _arrays.beside(x, chosen)
-    for part in blocks(m, len(x), on_device=_arrays.on_device(x)):
-        if isinstance(chosen, slice):
-            offset, indices = chosen.start + part.start * chosen.step, None
-        else:
-            offset, indices = 0, chosen[part]
-        stride = chosen.step if isinstance(chosen, slice) else 1
-        size = part.stop - part.start
-        empty = x[0, :0]
-        yield (
-            part,
-            observe(
-                x,
-                ObservedComponents(
-                    form.kind,
-                    form.parameter,
-                    offset,
-                    stride,
-                    size,
-                    indices,
-                    empty,
-                    empty,
-                    form.function,
-                ),
-            ),
-        )
+def in_parts(values: Array) -> Iterator[tuple[slice, Array]]:
+    """Yield parts of the observations, and h(x) of each."""
+    for part in blocks(values.shape[1], len(values), on_device=_arrays.on_device(values)):
+        yield part, values[:, part]
 
 
-def observation_products(
-    cycle: Cycle,
-    b: int,
-    ensemble: Array | None = None,
+def products(
+    parts: Iterable[tuple[slice, Array]],
+    y: Array,
+    precision: Array,
+    members: int,
     normals: Array | None = None,
-    values: Array | None = None,
 ) -> Products:
     """Sum what the observations say in the space of the ensemble; missing ones drop out.
 
-    Those with correlated errors are decorrelated first (`Observation.decorrelation`).
-
     Parameters
     ----------
-    cycle : Cycle
-        The analysis.
-    b : int
-        Which ensemble of the batch.
-    ensemble : ndarray, (N, D), optional
-        Another ensemble than the forecast to take h of.
+    parts : iterable of slice and ndarray, (N, k)
+        Parts of the observations, in their order, and h(x) of each.
+    y, precision : ndarray, (m,)
+        Observations, with NaN where there are none, and 1/r^2.
+    members : int
+        N.
     normals : ndarray, (N, m), optional
         eps of the perturbed observations.
-    values : ndarray, (N, m), optional
-        h(x) of that ensemble, where it is known.
     """
-    x = cycle.forecast[b] if ensemble is None else ensemble
-    if values is None and ensemble is None and cycle.given is not None:
-        values = cycle.given[b]
-    y = cycle.y[b]
-    decorrelation = cycle.obs.decorrelation(y)
-    if decorrelation is not None:
-        h = cycle.obs.observe(x, y.size) if values is None else values
-        values, y = decorrelation(h), decorrelation(y)
-    members = len(x)
-    xp = _arrays.namespace(x)
-    precision = _arrays.beside(x, cycle.obs.precision(np.float64))
-    precision = xp.broadcast_to(precision, y.shape)
+    xp = _arrays.namespace(y)
     gram, innovation = xp.zeros((members, members)), xp.zeros(members)
     perturbations = None if normals is None else xp.zeros((members, members))
-    for part, h in _observed(x, cycle, y.size, values):
+    for part, h in parts:
         values = h.astype(np.float64)
         mean = values.mean(axis=0)
         values -= mean
