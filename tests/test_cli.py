@@ -70,6 +70,23 @@ def test_run_is_the_library(shell, tmp_path):
     assert found.info == wanted.info
 
 
+def test_a_run_is_taken_up_again(shell, tmp_path):
+    given = ["run", "lorenz96", "--set", "spinup=20", "--no-plot", "--out", str(tmp_path)]
+    short = [*given, "--set", "cycles=5", "--every", "2"]
+    assert shell(*short).exit_code == 0
+    checkpoint = tmp_path / "lorenz96.checkpoint"
+    assert checkpoint.exists()
+    assert shell(*given, "--set", "cycles=8", "--resume").exit_code == 0
+    found = ef.Result.load(tmp_path / "lorenz96.npz")
+    assert shell(*given, "--set", "cycles=8").exit_code == 0
+    wanted = ef.Result.load(tmp_path / "lorenz96.npz")
+    np.testing.assert_array_equal(found.rmse.analysis, wanted.rmse.analysis)
+    assert found.seconds[:5].tolist() != wanted.seconds[:5].tolist()
+    result = shell(*given, "--filter", "etkf", "--resume")
+    assert result.exit_code == 1
+    assert "is of filter=LEnFF" in result.output
+
+
 def test_set_takes_operators(shell, tmp_path):
     done = shell(
         "run", "lorenz96", *SMALL, "--no-plot", "--out", tmp_path,

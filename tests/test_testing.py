@@ -152,6 +152,19 @@ class HasNoReset(Broken):
         cycle.facts["spread"] = 1.0
 
 
+class KeepsAnotherState(Broken):
+    """Moves by how often it was called since `reset`, of which `state` tells nothing."""
+
+    def reset(self):
+        super().reset()
+        self.__dict__["seen"] = 0
+
+    def _update(self, cycle, out):
+        super()._update(cycle, out)
+        self.__dict__["seen"] = self.__dict__.get("seen", 0) + 1
+        out += 0.1 * self.__dict__["seen"]
+
+
 @dataclass(eq=False)
 class Thawed:
     """Not a subclass: `frozen` is not asked of it, so it is taken apart below."""
@@ -198,6 +211,7 @@ CHECKS = {
     "others_refused": [TakesAnySeed],
     "pickling": [DoesNotPickle],
     "memory": [RemembersForGood, HasNoReset],
+    "restoring": [KeepsAnotherState],
     "names": [HidesItsName, WrongRepr],
 }
 PAIRS = [(name, kind) for name, kinds in CHECKS.items() for kind in kinds]
@@ -240,7 +254,7 @@ def test_a_filter_of_another_base():
     ef.testing.check_filter(Thawed())
     names = {check.name for check in ef.testing.checks(Thawed())}
     assert names == {check.name for check in ef.testing.checks(ef.ETKF())} - {
-        "noise", "observed_values", "memory", "frozen", "names"
+        "noise", "observed_values", "memory", "restoring", "frozen", "names"
     }  # fmt: skip
 
 

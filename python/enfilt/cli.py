@@ -22,6 +22,9 @@ from .experiments.preset import Preset
 from .experiments.result import Result
 from .filters import registry
 
+#: Cycles between two checkpoints, where nobody says.
+_EVERY = 10
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="enfilt")
@@ -75,6 +78,17 @@ _PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (
 @_PLOT
 @click.option("--filter", "name", help="Another filter than the preset's, such as lenff.")
 @click.option("--settings", is_flag=True, help="Print the settings and their values, and stop.")
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Write a checkpoint, PRESET.checkpoint in --out, after every K cycles.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the checkpoint, if there is one; without --every, one every 10 cycles.",
+)
 def run(
     preset: str,
     changes: tuple[str, ...],
@@ -83,10 +97,13 @@ def run(
     plot: bool,
     name: str | None,
     settings: bool,
+    every: int | None,
+    resume: bool,
 ) -> None:
     """Run a preset: print its scores, write a picture and a result file.
 
-    Ctrl-C ends the run; what is done by then is printed and written.
+    Ctrl-C ends the run; what is done by then is printed and written. A run that was killed is
+    taken up again by --resume, which begins it, too.
     """
     console = Console()
     try:
@@ -104,11 +121,19 @@ def run(
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
     others = {}
     try:
-        result = twin.run(chosen.filter, members=chosen.members, seed=seed)
+        checkpoint = out / f"{chosen.name}.checkpoint" if resume or every else None
+        result = twin.run(
+            chosen.filter,
+            members=chosen.members,
+            seed=seed,
+            checkpoint=checkpoint,
+            every=every or _EVERY,
+            resume=resume,
+        )
         if result.stopped != "interrupted":
             for name, filt in chosen.filters(chosen.beside).items():
                 others[name] = comparison.run_quietly(twin, name, filt, chosen.members, seed)
-    except (MemoryError, TypeError, ValueError) as error:
+    except (MemoryError, OSError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if result.cycles == 0:
         raise click.ClickException(f"no cycle was completed: {result.stopped}")

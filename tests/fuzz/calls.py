@@ -122,8 +122,11 @@ def symmetric(dim: int, dtype: str, scale: float) -> Any:
 def filter_itself(draw: Any) -> Call:
     """What a filter says of itself."""
     filt = draw(filters(draw(DIMS), BACKENDS))
-    method = draw(st.sampled_from(["describe", "reset", "__repr__", "__hash__"]))
-    return Call(f"{filt.make.__name__}.{method}", filt, method, {})
+    methods = ["describe", "reset", "__repr__", "__hash__", "state", "restore"]
+    method = draw(st.sampled_from(methods))
+    strange = st.sampled_from([None, 3, {}, {"filter": "EnFF"}, {"filter": None}])
+    arguments = {"state": draw(strange)} if method == "restore" else {}
+    return Call(f"{filt.make.__name__}.{method}", filt, method, arguments)
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from .._values import Value
 from ..filters import EnsembleFilter
 from .assimilation_course import AssimilationCourse
 from .assimilation_result import AssimilationResult
+from .checkpoint import checked
 from .cycle import Loop
 
 Array = npt.NDArray[Any]
@@ -152,6 +154,9 @@ class Assimilation(Value):
         *,
         ensemble: npt.ArrayLike,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 1,
+        resume: bool = False,
         progress: bool | None = None,
     ) -> AssimilationResult:
         """Run a filter through all windows.
@@ -168,6 +173,14 @@ class Assimilation(Value):
             The initial ensemble, float32 or float64, N at least 2. It is copied.
         seed : int, optional
             Of all random numbers; None: another run each time.
+        checkpoint : path, optional
+            A file that the run is written down in, so that it can be taken up again: whole or not
+            at all, the one before it kept beside it (``.older``).
+        every : int
+            Cycles from one checkpoint to the next, at least 1; the last cycle has one in any case.
+        resume : bool
+            Go on from `checkpoint`, with the bits of a run that was never stopped; where there is
+            none, the run begins.
         progress : bool, optional
             Show a progress bar after two seconds; None: only on a terminal.
 
@@ -179,6 +192,10 @@ class Assimilation(Value):
         ------
         TypeError, ValueError
             If an argument, or a window, does not fit.
+        ValueError
+            If no checkpoint there can be used, or they are of another run.
+        OSError
+            If a checkpoint can't be written; those before it are left as they were.
         MemoryError
             If the run needs more memory than is free, before it begins.
         """
@@ -195,6 +212,14 @@ class Assimilation(Value):
         else:
             _memory.check_device(xp, needed, hint)
         course = AssimilationCourse(self, first, seed)
-        loop = Loop(course, filt, course.filter_rng, progress)
+        of = {
+            "run": "assimilation",
+            "filter": "none" if filt is None else filt.describe(),
+            "shape": list(first.shape),
+            "dtype": str(first.dtype),
+            "seed": None if seed is None else int(seed),
+        }
+        checkpoints = checked(checkpoint, every, resume, of)
+        loop = Loop(course, filt, course.filter_rng, progress, checkpoints, resume)
         loop.run()
         return course.result(loop, filt, seed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +65,35 @@ class AssimilationCourse(Course):
         del self.given
         return copied
 
+    def state(self) -> dict[str, Any]:
+        return {
+            "now": self.now,
+            "entropy": self.entropy,
+            "rng": self.rng.bit_generator.state,
+            "groups": list(self.groups),
+            "departures": self.departures.arrays(),
+            "model": self.model.save() if _remembers(self.model) else None,
+        }
+
+    def restore(self, state: dict[str, Any], cycles: int, ensemble: Array | None) -> None:
+        self.now, self.entropy = state["now"], state["entropy"]
+        self.rng.bit_generator.state = state["rng"]
+        self.groups = list(state["groups"])
+        rows = state["departures"]
+        self.departures.restore(rows, len(rows["cycle"]) if rows else 0)
+        if _remembers(self.model):
+            self.model.load(state["model"])
+
+    def _windows(self, cycle: int) -> Iterator[Any]:
+        """Return the windows from one cycle on."""
+        windows = self.run.observations
+        if isinstance(windows, Sequence):
+            return (windows[k] for k in range(cycle, len(windows)))
+        return itertools.islice(windows, cycle, None)
+
     def advance(self, cycle: int) -> bool:
         if self.windows is None:
-            self.windows = iter(self.run.observations)
+            self.windows = self._windows(cycle)
         try:
             given = next(self.windows)
         except StopIteration:
@@ -262,6 +289,11 @@ class AssimilationCourse(Course):
             },
             stopped=loop.stopped,
         )
+
+
+def _remembers(model: Any) -> TypeGuard[Any]:
+    """Whether a model has a state of its own."""
+    return all(callable(getattr(model, name, None)) for name in ("save", "load"))
 
 
 def _moment(time: Any) -> Any:

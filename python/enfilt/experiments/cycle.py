@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import progress
+from .. import _arrays, progress
 from ..filters import EnsembleFilter
 from ..observation import Observation
+from .checkpoint import Checkpoints
 from .records import Records
 from .stepping import NotFiniteError, Stepping
 
@@ -75,6 +76,14 @@ class Course(ABC):
         """Return what is assimilated in a cycle."""
 
     @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return what it needs to go on, between two cycles: something that pickles."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any], cycles: int, ensemble: Array | None) -> None:
+        """Go on after so many cycles, where `state` was told, and the analysis was `ensemble`."""
+
+    @abstractmethod
     def record(
         self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
     ) -> dict[str, Any]:
@@ -93,6 +102,9 @@ class Loop:
         Of the filter.
     show : bool, optional
         Show a progress bar after two seconds; None: only on a terminal.
+    checkpoints : Checkpoints, optional
+        Where the run is written down, and taken up from with `resume`.
+    resume : bool
 
     Attributes
     ----------
@@ -110,13 +122,19 @@ class Loop:
         filt: EnsembleFilter | None,
         rng: np.random.Generator,
         show: bool | None,
+        checkpoints: Checkpoints | None = None,
+        resume: bool = False,
     ) -> None:
         self.course, self.filt, self.rng, self.show = course, filt, rng, show
+        self.checkpoints = checkpoints
         self.records, self.facts = Records(), Records()
         self.ensemble: Array | None = None
         self.stopped = ""
         if filt is not None:
             filt.reset()
+        state = checkpoints.read() if checkpoints is not None and resume else None
+        if state is not None:
+            self._restore(state)
 
     def run(self) -> None:
         """Go through all cycles.
@@ -147,9 +165,13 @@ class Loop:
 
     def _cycles(self, bar: Any) -> None:
         course = self.course
-        forecast = analysis = course.begin()
+        if self.ensemble is None:
+            forecast = analysis = course.begin()
+        else:
+            forecast, analysis = course.stepping.xp.empty_like(self.ensemble), self.ensemble
         spare = course.stepping.xp.empty_like(forecast)
         cycle = self.records.count
+        bar.update(cycle)
         while course.advance(cycle):
             begin = time.perf_counter()
             forecast = course.forecast(cycle, analysis, forecast)
@@ -169,6 +191,35 @@ class Loop:
             self._tell(bar, row)
             cycle += 1
             course.stepping.cycle = cycle
+            if self.checkpoints is not None and self.checkpoints.is_due(cycle):
+                self.checkpoints.write(cycle, self._state())
+        if self.checkpoints is not None and self.checkpoints.known != cycle > 0:
+            self.checkpoints.write(cycle, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that another run needs to go on where this one is, between two cycles."""
+        return {
+            "cycles": self.records.count,
+            "ensemble": None if self.ensemble is None else _arrays.to_host(self.ensemble),
+            "filter": None if self.filt is None else self.filt.state(),
+            "rng": self.rng.bit_generator.state,
+            "records": self.records.arrays(),
+            "facts": self.facts.arrays(),
+            "course": self.course.state(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on where another run was."""
+        cycles = state["cycles"]
+        if self.filt is not None:
+            self.filt.restore(state["filter"])
+        self.rng.bit_generator.state = state["rng"]
+        self.records.restore(state["records"], cycles)
+        self.facts.restore(state["facts"], cycles)
+        if state["ensemble"] is not None:
+            self.ensemble = self.course.stepping.xp.asarray(state["ensemble"])
+        self.course.stepping.cycle = cycles
+        self.course.restore(state["course"], cycles, self.ensemble)
 
     def _analysis(
         self, cycle: int, forecast: Array, seen: Seen, previous: Array, spare: Array

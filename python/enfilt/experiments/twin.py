@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from ..filters import EnsembleFilter
 from ..models import Model
 from ..observation import Observation
 from ..operators import Operator
+from .checkpoint import checked
 from .cycle import Loop
 from .result import Result
 from .twin_course import TwinCourse
@@ -191,6 +193,9 @@ class TwinExperiment(Value):
         *,
         members: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 1,
+        resume: bool = False,
         progress: bool | None = None,
     ) -> Result:
         """Run a filter through all cycles.
@@ -206,6 +211,14 @@ class TwinExperiment(Value):
             N, at least 2; default: those of `initial_ensemble`.
         seed : int, optional
             Of all random numbers; None: another run each time.
+        checkpoint : path, optional
+            A file that the run is written down in, so that it can be taken up again: whole or not
+            at all, the one before it kept beside it (``.older``).
+        every : int
+            Cycles from one checkpoint to the next, at least 1; the last cycle has one in any case.
+        resume : bool
+            Go on from `checkpoint`, with the bits of a run that was never stopped; where there is
+            none, the run begins.
         progress : bool, optional
             Show a progress bar after two seconds; None: only on a terminal.
 
@@ -217,6 +230,8 @@ class TwinExperiment(Value):
         ------
         TypeError, ValueError
             If an argument does not fit.
+        OSError
+            If a checkpoint can't be written; those before it are left as they were.
         MemoryError
             If the run needs more memory than is free, before it begins.
         """
@@ -233,7 +248,18 @@ class TwinExperiment(Value):
         else:
             _memory.check(self.memory(members), hint)
         course = TwinCourse(self, members, seed, progress)
-        loop = Loop(course, filt, course.streams[3], progress)
+        of = {
+            "run": "twin experiment",
+            "filter": filt.describe(),
+            "model": repr(self.model),
+            "observations": self.operators,
+            "steps_per_cycle": int(self.steps_per_cycle),
+            "members": members,
+            "dtype": str(np.dtype(self.dtype)),
+            "seed": None if seed is None else int(seed),
+        }
+        checkpoints = checked(checkpoint, every, resume, of)
+        loop = Loop(course, filt, course.streams[3], progress, checkpoints, resume)
         loop.run()
         return course.result(loop, filt, seed)
 

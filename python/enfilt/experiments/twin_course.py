@@ -73,6 +73,22 @@ class TwinCourse(Course):
         self.obs = self.gridded(given)
         return Seen(now, self.obs.simulate(self.truth, self.streams[1]), self.obs)
 
+    def state(self) -> dict[str, Any]:
+        return {
+            "truth": None if self.truth is None else _arrays.to_host(self.truth),
+            "streams": [rng.bit_generator.state for rng in self.streams],
+        }
+
+    def restore(self, state: dict[str, Any], cycles: int, ensemble: Array | None) -> None:
+        for rng, known in zip(self.streams, state["streams"], strict=True):
+            rng.bit_generator.state = known
+        if state["truth"] is None or ensemble is None:
+            return
+        self.truth = self.stepping.xp.asarray(state["truth"])
+        self.last = self.truth, ensemble
+        given = self.twin.observed_in(cycles - 1)
+        self.obs = None if given is None else self.gridded(given)
+
     def record(
         self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
     ) -> dict[str, Any]:

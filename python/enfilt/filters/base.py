@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
@@ -137,6 +137,65 @@ class EnsembleFilter(Frozen, ABC):
         self._memory.facts.clear()
         self._memory.flags = None
         self._memory.tuning.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Return what the filter remembers of earlier cycles, for a checkpoint.
+
+        It pickles, and later analyses leave it as it is. A filter of your own that remembers more
+        than the base does adds to it here, and takes that back in `restore`.
+
+        Returns
+        -------
+        dict
+            For `restore`; of what it holds nothing is promised but ``"filter"``, the filter's name.
+
+        Examples
+        --------
+        >>> import numpy as np, enfilt as ef
+        >>> rng = np.random.default_rng(0)
+        >>> obs = ef.Observation(ef.operators.Identity(), std=0.5)
+        >>> filt, other = (ef.ETKF(inflation=ef.inflation.Adaptive()) for _ in range(2))
+        >>> for _ in range(3):
+        ...     x, y = rng.standard_normal((10, 4)), 2 * rng.standard_normal(4)
+        ...     analysis = filt.analysis(x, y, obs)
+        >>> other.restore(filt.state())
+        >>> one, two = (f.analysis(x, y, obs) for f in (filt, other))
+        >>> np.array_equal(one, two)
+        True
+        """
+        memory = self._memory
+        return {
+            "filter": type(self).__name__,
+            "facts": dict(memory.facts),
+            "flags": self.flags,
+            "tuning": dict(memory.tuning),  # whose values are never written to
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember what another filter like this one did, in place of what this one does.
+
+        Parameters
+        ----------
+        state : mapping
+            What `state` gave.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is none, or that of another kind of filter.
+        """
+        name = type(self).__name__
+        known = {"filter", "facts", "flags", "tuning"}
+        if not isinstance(state, Mapping) or not known <= state.keys():
+            raise TypeError(
+                f"state is of type {type(state).__name__}: expected what {name}.state() gives"
+            )
+        if state["filter"] != name:
+            raise ValueError(f"state is that of {state['filter']!r}: expected one of {name}")
+        self.reset()
+        self._memory.facts = dict(state["facts"])
+        self._memory.flags = None if state["flags"] is None else state["flags"].copy()
+        self._memory.tuning = dict(state["tuning"])
 
     def _calls_back(self, cycle: Cycle) -> bool:
         """Whether the update runs code of the user's, which may fail half-way.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,13 @@ class PriorFilter(EnsembleFilter):
     def reset(self) -> None:
         super().reset()
         self.prior.reset()
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"prior": self.prior.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.prior.restore(state["prior"])
 
     def _calls_back(self, cycle: Cycle) -> bool:
         return True  # a prior, which may fail for a later ensemble

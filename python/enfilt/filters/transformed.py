@@ -153,6 +153,17 @@ class Transformed(EnsembleFilter):
         self._kept.clear()
         self.filt.reset()
 
+    def state(self) -> dict[str, Any]:
+        filters: dict[int, EnsembleFilter] = self._kept.get("filters", {})
+        of_batch = {b: filt.state() for b, filt in filters.items()}
+        return super().state() | {"filt": self.filt.state(), "of_batch": of_batch}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.filt.restore(state["filt"])
+        for b, one in state["of_batch"].items():
+            self._of_batch(b).restore(one)
+
     def describe(self) -> str:
         return f"Transformed({self.filt.describe()}, {self.transforms!r})"
 

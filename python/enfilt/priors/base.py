@@ -237,6 +237,13 @@ class Prior(ABC):
     def reset(self) -> None:  # noqa: B027 - most remember nothing
         """Forget what was learned from earlier cycles: a new run begins."""
 
+    def state(self) -> Any:
+        """Return what was learned from earlier cycles, for a checkpoint: something that pickles."""
+        return None
+
+    def restore(self, state: Any) -> None:  # noqa: B027
+        """Take back what `state` gave."""
+
 
 def cast(value: PerComponent, like: Array) -> Any:
     """Return a number or vector in the dtype of an array."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -205,6 +204,22 @@ class LearnedPrior(Prior):
         if self._memory.pretrained is None:
             self._memory.architecture = None
 
+    def state(self) -> Any:
+        networks = self._memory.current.items()
+        return {
+            "architecture": self._memory.architecture and asdict(self._memory.architecture),
+            "networks": {index: _weights(network) for index, network in networks},
+        }
+
+    def restore(self, state: Any) -> None:
+        self.reset()
+        if state["architecture"] is None:
+            return
+        architecture = _denoiser().Architecture(**state["architecture"])
+        for index, weights in state["networks"].items():
+            self._memory.current[index] = _network(architecture, weights)
+        self._memory.architecture = architecture
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network of the last cycle, or else the pretrained one, to a file.
 
@@ -222,9 +237,8 @@ class LearnedPrior(Prior):
         network = memory.current.get(0, memory.pretrained)
         if network is None:
             raise ValueError("there is no network to save: expected fit or pretrain before")
-        described = dataclasses.asdict(memory.architecture)
-        weights = {name: value.cpu() for name, value in network.state_dict().items()}
-        _torch().save({"architecture": described, "weights": weights}, path)
+        described = asdict(memory.architecture)
+        _torch().save({"architecture": described, "weights": _weights(network)}, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **options: Any) -> LearnedPrior:
@@ -248,12 +262,10 @@ class LearnedPrior(Prior):
             described = dict(saved["architecture"])
             described["shape"] = tuple(described["shape"])
             architecture = denoiser.Architecture(**described)
-            network = architecture.build(0)
-            network.load_state_dict(saved["weights"])
+            network = _network(architecture, saved["weights"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"path={path!r} holds no saved prior: {error}") from None
         prior = cls(width=architecture.width, **options)
-        network.eval()
         prior._memory.pretrained = network
         prior._memory.architecture = architecture
         return prior
@@ -286,6 +298,17 @@ class LearnedPrior(Prior):
     def _place(self) -> str:
         place: str = _denoiser().pick_device(self.device)
         return place
+
+
+def _weights(network: Any) -> dict[str, Any]:
+    """Return copies of a network's weights, on the CPU."""
+    return {name: value.cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _network(architecture: Any, weights: dict[str, Any]) -> Any:
+    network = architecture.build(0)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def _torch() -> Any:

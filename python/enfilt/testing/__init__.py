@@ -37,6 +37,7 @@ _OF_OURS: tuple[_Test, ...] = (
     values.noise,
     values.observed_values,
     objects.memory,
+    objects.restoring,
     objects.frozen,
     objects.names,
 )

@@ -48,6 +48,24 @@ def memory(p: Problem) -> None:
         fail(f"facts are {p.filt.facts} of an analysis that had {facts}", "the same again")
 
 
+def restoring(p: Problem) -> None:
+    """Check that `restore` makes another filter go on as the one whose `state` it was given."""
+    arguments = p.inputs()
+    p.filt.reset()
+    for seed in range(2):
+        p.filt.analysis(**arguments, rng=seed)
+    state = pickle.loads(pickle.dumps(p.filt.state()))
+    kept = p.filt.state()
+    wanted = [p.filt.analysis(**arguments, rng=seed) for seed in range(2, 4)]
+    for what, given in (("a pickled state", state), ("a state from before", kept)):
+        other = dataclasses.replace(p.filt)
+        other.analysis(**arguments, rng=9)  # of which nothing may be left
+        other.restore(given)
+        found = [other.analysis(**arguments, rng=seed) for seed in range(2, 4)]
+        for k, (one, two) in enumerate(zip(found, wanted, strict=True)):
+            same(one, two, f"analysis {k} after {what} was restored", "that of the first filter")
+
+
 def frozen(p: Problem) -> None:
     """Check that options can't be changed: another filter is `dataclasses.replace(filt, ...)`."""
     for option in dataclasses.fields(p.filt):
