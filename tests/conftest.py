@@ -97,15 +97,26 @@ def stand_in(cuda_host, monkeypatch):
     backends._load.cache_clear()
 
 
-@pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+ON_GPU = pytest.param("gpu", marks=pytest.mark.gpu)
+
+
+@pytest.fixture(params=["stand-in", ON_GPU])
 def cuda(request):
-    """CuPy: the stand-in for it, and with `-m gpu` itself.
+    """CuPy: the stand-in for it, and with `-m gpu` itself."""
+    return cupy_of(request)
+
+
+def cupy_of(request):
+    """Return CuPy as the parameter says, "descending" with the threads of a block in that order.
 
     ENFILT_REQUIRE_GPU=1: that there is none is no reason to skip, but a failure.
     ENFILT_GPU_POOL=0: each array is an allocation of its own, beyond whose end tools see.
     """
-    if request.param == "stand-in":
-        return request.getfixturevalue("stand_in").cupy
+    if request.param != "gpu":
+        found = request.getfixturevalue("stand_in")
+        if request.param == "descending":
+            request.getfixturevalue("monkeypatch").setattr(found, "stream_pointer", 1)
+        return found.cupy
     backends._load.cache_clear()
     if reason := backends.missing().get("cuda"):
         if os.environ.get("ENFILT_REQUIRE_GPU") == "1":

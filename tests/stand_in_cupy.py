@@ -96,6 +96,7 @@ def takes(name, *args, **options):
 
 waits = 0
 stream_pointer = 0
+capturing = False
 
 
 def _wait():
@@ -224,6 +225,9 @@ class _Stream:
     def ptr(self):
         return stream_pointer
 
+    def is_capturing(self):
+        return capturing
+
     def synchronize(self):
         _wait()
 
@@ -295,6 +299,13 @@ def _upload(value, dtype=None):
     return ndarray(np.array(unwrap(value) if isinstance(value, ndarray) else value, dtype))
 
 
+def _empty(shape, dtype=float):
+    """Return memory that was somebody else's: NaN in every floating type."""
+    made = np.empty(shape, dtype)
+    made.reshape(-1).view(np.uint8).fill(1 if made.dtype == bool else 0xFF)
+    return ndarray(made)
+
+
 def _flatnonzero(array):
     _wait()  # for how many there are
     return wrap(np.flatnonzero(array._hidden))
@@ -304,6 +315,8 @@ OWN = {
     "array": lambda value: _upload(value).copy(),
     "asarray": _upload,
     "ascontiguousarray": _contiguous,
+    "empty": _empty,
+    "empty_like": lambda prototype, dtype=None: _empty(prototype.shape, dtype or prototype.dtype),
     "flatnonzero": _flatnonzero,
 }
 cupy = _CuPy("cupy")

@@ -397,6 +397,26 @@ def test_std_may_be_nan_where_y_is(cuda, name, where):
         FILTERS[name].analysis(forecast, y, gaps, previous=previous, rng=1)
 
 
+CALLS = {
+    "analysis": lambda x, previous, y, obs: ef.EnFF(steps=2).analysis(x, y, obs, previous=previous),
+    "of CuPy's operations": lambda x, _, y, obs: ef.ETKF().analysis(x, y, obs),
+    "model": lambda x, *_: ef.models.Lorenz96(dim=40).step(x),
+    "metrics": lambda x, previous, *_: ef.metrics.rmse(x, previous[0]),
+    "field": lambda x, *_: ef.kernels.flow_field(x, x, 0.5, path="ot"),
+    "normals": lambda *_: ef.kernels.standard_normal(1, (2, 3), backend="cuda"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_stream_that_is_captured_is_refused(stand_in, monkeypatch, call):
+    """A graph of the call would keep addresses that are somebody else's when it is started."""
+    arguments = small(stand_in.cupy)
+    CALLS[call](*arguments)
+    monkeypatch.setattr(stand_in, "capturing", True)
+    with pytest.raises(RuntimeError, match="current stream is being captured"):
+        CALLS[call](*arguments)
+
+
 def test_two_devices(stand_in):
     forecast, previous, y, obs = small(stand_in.cupy)
     previous.place = 1
@@ -503,7 +523,7 @@ def test_a_matrix_is_uploaded_once_a_stream(stand_in, monkeypatch):
     assert operator._beside(x) is operator._beside(x)
 
 
-MANY = 3000
+MANY = 800
 CHOICES = {
     "Subset": lambda: ef.operators.Subset(np.random.default_rng(1).permutation(2 * MANY)[:MANY]),
     "Mask": lambda: ef.operators.Mask(np.arange(2 * MANY) % 2 == 1),

@@ -31,6 +31,19 @@ def test_a_missing_barrier_shows(cuda_host):
 
 
 @pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
+def test_each_block_runs_once_in_no_order(cuda_host, order):
+    for blocks, rows in ((1, 1), (2, 1), (7, 3), (60, 5), (1, 64)):
+        found = cuda_host.order(blocks, rows, order)
+        assert sorted(found) == list(range(blocks * rows))
+        if blocks * rows > 9:
+            steps = np.diff(found)
+            assert (steps < 0).any()
+            assert (steps > 0).any()
+            assert (np.abs(steps) > 1).all()
+            assert found != cuda_host.order(blocks, rows, 1 - order)
+
+
+@pytest.mark.parametrize("order", [ASCENDING, DESCENDING])
 def test_shuffles_and_atomic_additions(cuda_host, order):
     assert cuda_host.total(5, order) == 5 * sum(range(1, 129))
 

@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 import pytest
 import test_lenff_backends as lenff
-from conftest import DTYPES
+from conftest import DTYPES, ON_GPU, cupy_of
 from pairs import pairs
 from scipy import sparse
 
@@ -24,6 +24,16 @@ SIZES = [(m, d) for m in (2, 20, 33, 257) for d in (1, 31, 33)] + [
     *((2, 129), (20, 1000), (28, 257), (32, 257), (33, 65), (257, 1025)),
 ]
 RTOL = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-6}
+
+
+@pytest.fixture(params=["ascending", "descending", ON_GPU])
+def cuda(request):
+    """CuPy: the stand-in for it, with the threads of a block in either order, and itself."""
+    return cupy_of(request)
+
+
+#: Of a million components, which take the host long: one order is enough.
+IN_ONE_ORDER = pytest.mark.parametrize("cuda", ["ascending", ON_GPU], indirect=True)
 
 
 def eps(dtype):
@@ -47,8 +57,17 @@ def close(result, expected, rtol):
     return distance(result, expected) <= rtol * np.linalg.norm(expected.astype(np.float64))
 
 
-@pairs({"dtype": DTYPES, "size": [*SIZES, (2, 1_000_003)]})
+@pairs({"dtype": DTYPES, "size": SIZES})
 def test_pairwise_kernels(cuda, dtype, size):
+    check_pairwise_kernels(cuda, dtype, size)
+
+
+@IN_ONE_ORDER
+def test_pairwise_kernels_of_many_components(cuda, dtype):
+    check_pairwise_kernels(cuda, dtype, (2, 1_000_003))
+
+
+def check_pairwise_kernels(cuda, dtype, size):
     z, x1, x0, log_weights = draw(*size, dtype)
     on = cuda.asarray
     field, expected = (
@@ -90,7 +109,7 @@ def test_numbers_of_points_and_members_that_differ(cuda, dtype, points, members)
     assert distance(score, expected) <= 20 * eps(dtype) * np.linalg.norm(z / 0.9**2)
 
 
-@pytest.mark.parametrize("cuda", [pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True)
+@pytest.mark.parametrize("cuda", [ON_GPU], indirect=True)
 def test_more_components_than_32_bits_count(cuda):
     dim = 2**31 + 65
     if (free := cuda.cuda.Device().mem_info[0]) < 6 * 4 * dim:
@@ -213,6 +232,7 @@ def test_flow_filter(cuda, dtype, size, path, sampler):
     check_flow_filter(cuda, size, dtype, path, sampler, steps=3)
 
 
+@IN_ONE_ORDER
 @pytest.mark.parametrize(
     ("dtype", "size"), [(DTYPES[0], (20, 1_000_003)), (DTYPES[1], (2, 1_000_003))], ids=str
 )
@@ -221,7 +241,7 @@ def test_flow_filter_of_many_components(cuda, dtype, size):
     check_flow_filter(cuda, size, dtype, "f2p", "euler", steps=1)
 
 
-@pytest.mark.parametrize("cuda", [pytest.param("gpu", marks=pytest.mark.gpu)], indirect=True)
+@pytest.mark.parametrize("cuda", [ON_GPU], indirect=True)
 @pytest.mark.parametrize("size", [(33, 1_000_003), (257, 1_000_003)], ids=str)
 def test_flow_filter_of_many_members_and_components(cuda, dtype, size):
     """Beside C++ or Numba, as the oracle would take minutes, and a CPU in the GPU's place more."""
@@ -445,6 +465,7 @@ def test_long_schedule_of_the_paired_score(cuda):
     assert close(result, expected, 1e-10)
 
 
+@IN_ONE_ORDER
 def test_large_paired_score(cuda, dtype):
     forecast, _, y, obs = problem(2, 1_000_003, dtype, ef.operators.Arctan())
     filt = ef.EnSF(steps=2, score="paired")
@@ -463,6 +484,7 @@ def test_lorenz96(cuda, dtype, size, steps):
     check_lorenz96(cuda, dtype, size, steps)
 
 
+@IN_ONE_ORDER
 def test_lorenz96_of_many_components(cuda, dtype):
     check_lorenz96(cuda, dtype, (1, 1_000_003), steps=11)
 

@@ -40,6 +40,17 @@ struct Total {
     }
 };
 
+// Each block writes down which one of all it was: a kernel must not depend on that.
+struct Order {
+    static constexpr unsigned threads = 32;
+    std::vector<unsigned>* out;
+
+    template <class Context>
+    void operator()(Context& c) const {
+        if (c.thread() == 0) out->push_back(c.row() * c.blocks() + c.block());
+    }
+};
+
 // Half of the threads wait for the others, which do not come.
 struct Deadlock {
     static constexpr unsigned threads = 64;
@@ -76,6 +87,11 @@ void register_device(py::module_& m) {
         std::vector<double> out(rows * blocks * Neighbours::threads);
         start_alone({blocks, rows}, Neighbours::threads * sizeof(double),
                     Neighbours{with_barrier, out.data()}, stream);
+        return out;
+    });
+    m.def("order", [](unsigned blocks, unsigned rows, address stream) {
+        std::vector<unsigned> out;
+        start_alone({blocks, rows}, 0, Order{&out}, stream);
         return out;
     });
     m.def("total", [](unsigned blocks, address stream) {

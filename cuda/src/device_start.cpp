@@ -77,11 +77,4 @@ void Executable::start(std::uintptr_t stream) {
     check(cudaGraphLaunch(state_->executable, stream_of(stream)), "starting a graph");
 }
 
-// Where the caller makes a graph of its own, kernels become its nodes.
-bool Executable::starts_on(std::uintptr_t stream) {
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    check(cudaStreamIsCapturing(stream_of(stream), &status), "asking for a stream's state");
-    return status == cudaStreamCaptureStatusNone;
-}
-
 }  // namespace enfilt::cuda

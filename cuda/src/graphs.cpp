@@ -16,7 +16,7 @@ void Graphs::start(std::vector<Launch> launches, std::uintptr_t stream) {
     const auto one_by_one = [&] {
         for (const Launch& launch : launches) cuda::start(launch, stream);
     };
-    if (launches.size() < fewest_kernels || !Executable::starts_on(stream)) return one_by_one();
+    if (launches.size() < fewest_kernels) return one_by_one();
     const std::lock_guard lock(mutex_);
     const auto found = find(launches);
     if (found == kept_.end()) {

@@ -25,6 +25,4 @@ void Executable::start(std::uintptr_t stream) {
     for (const Launch& launch : state_->nodes) cuda::start(launch, stream);
 }
 
-bool Executable::starts_on(std::uintptr_t) { return true; }
-
 }  // namespace enfilt::cuda

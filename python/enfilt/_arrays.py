@@ -86,6 +86,23 @@ def beside(like: Any, value: Any, dtype: Any = None) -> Any:
     return kept(value, (*gpu_and_stream(like), dtype), made)
 
 
+def check_not_captured() -> None:
+    """Check that CuPy's current stream is not being captured into a graph.
+
+    Raises
+    ------
+    RuntimeError
+        If it is.
+    """
+    if cupy().cuda.get_current_stream().is_capturing():
+        raise RuntimeError(
+            "the current stream is being captured: a graph of this call would use memory that goes "
+            "back to CuPy's pool when the call ends, and the random numbers of this one call; "
+            "expected a stream that is not (calls of sizes that come again are graphs by "
+            "themselves)"
+        )
+
+
 def to_host(value: Any) -> Any:
     """Return a NumPy array with the same numbers; of a CuPy array a copy, which waits for it."""
     return value.get() if on_device(value) else np.asarray(value)

@@ -25,9 +25,6 @@ class Executable {
     void change(std::size_t node, const Launch&);
     void start(std::uintptr_t stream);
 
-    // Whether the stream takes one now.
-    static bool starts_on(std::uintptr_t stream);
-
   private:
     struct State;
     std::unique_ptr<State> state_;

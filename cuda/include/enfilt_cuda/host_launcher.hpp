@@ -1,14 +1,16 @@
-// The same kernel bodies on the CPU, for tests: blocks run one after the other, the threads of a
-// block as fibers that switch at barriers.
+// The same kernel bodies on the CPU, for tests: blocks run one after the other in a shuffled order,
+// the threads of a block as fibers that switch at barriers.
 //
 // Between two barriers the threads of a block run one after the other, in ascending order or, with
 // `descending`, the other way round: a body that lacks a barrier reads what was not yet written in
 // one of the two. Shared memory holds NaN when a block starts, and has a guarded end.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -86,6 +88,18 @@ inline Fibers& fibers_of_this_thread() {
     return fibers;
 }
 
+// All numbers below `count`, far from their order: steps of some golden section of them.
+struct Shuffled {
+    std::uint64_t count, step;
+
+    Shuffled(std::uint64_t n, bool backward) : count(n) {
+        const double section = static_cast<double>(n) * (backward ? 0.381966 : 0.618034);
+        step = static_cast<std::uint64_t>(section) | 1;
+        while (std::gcd(step, n) != 1) step += 2;
+    }
+    std::uint64_t operator()(std::uint64_t k) const { return (count / 2 + k * step) % count; }
+};
+
 using HostKernel = void (*)(const Launch&, bool descending);
 
 template <class Body>
@@ -110,15 +124,16 @@ void run_on_host(const Launch& launch, bool descending) {
         HostContext context(*now.fibers, now.shared, now.grid, now.block, now.row, thread);
         (*now.body)(context);
     };
-    for (call.row = 0; call.row < grid.rows; ++call.row) {
-        for (unsigned k = 0; k < grid.blocks; ++k) {
-            call.block = descending ? grid.blocks - 1 - k : k;
-            std::memset(bytes, poison, shared_bytes + guard);
-            fibers.call(Body::threads, descending, run, &call);
-            for (std::size_t g = shared_bytes; g < shared_bytes + guard; ++g)
-                if (bytes[g] != poison)
-                    throw std::runtime_error("a kernel wrote beyond its shared memory");
-        }
+    const Shuffled blocks(std::uint64_t{grid.blocks} * grid.rows, descending);
+    for (std::uint64_t k = 0; k < blocks.count; ++k) {
+        const std::uint64_t at = blocks(k);
+        call.block = static_cast<unsigned>(at % grid.blocks);
+        call.row = static_cast<unsigned>(at / grid.blocks);
+        std::memset(bytes, poison, shared_bytes + guard);
+        fibers.call(Body::threads, descending, run, &call);
+        for (std::size_t g = shared_bytes; g < shared_bytes + guard; ++g)
+            if (bytes[g] != poison)
+                throw std::runtime_error("a kernel wrote beyond its shared memory");
     }
 }
 

@@ -162,6 +162,8 @@ def of_arrays(name: str, **arrays: object) -> Backend:
         If some are NumPy arrays and some are CuPy arrays, or not such as the backend runs on.
     ValueError
         If the backend can't be used, or the arrays lie on two devices, or not on the current one.
+    RuntimeError
+        If they are CuPy arrays and the current stream is being captured.
     """
     found = {key: array for key, array in arrays.items() if array is not None}
     first = next(iter(found))
@@ -174,6 +176,7 @@ def of_arrays(name: str, **arrays: object) -> Backend:
             )
     if device:
         _check_devices(found)
+        _arrays.check_not_captured()
         if name == "auto":
             backend = _load("cuda")
             if isinstance(backend, ImportError):

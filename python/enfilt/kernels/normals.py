@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, backends
+from .. import _arrays, _checks, backends
 
 Array = npt.NDArray[Any]
 
@@ -63,6 +63,8 @@ def standard_normal(
         if _checks.integer(name, value, 0) >= 2**32:
             raise ValueError(f"{name}={value}: expected an integer below 2**32")
     kernels = backends.get(backend)
+    if kernels.on_device:
+        _arrays.check_not_captured()
     out = kernels.empty((members, dim), _checks.float_dtype("dtype", dtype))
     kernels.normals(_checks.integer("key", key, 0) % 2**64, int(batch), int(step), out)
     return out
