@@ -1,4 +1,4 @@
-// Between NumPy arrays and the kernels' pointers. Arrays arrive checked and contiguous
+// Between Python's structures and the kernels'. Arrays arrive checked and contiguous
 // (python/enfilt/_checks.py): nothing is converted or copied here.
 #pragma once
 
@@ -8,7 +8,8 @@
 #include <pybind11/stl.h>
 
 #include <optional>
-#include <tuple>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace enfilt::bindings {
@@ -25,29 +26,74 @@ const T* data_or_null(const optional_array<T>& a) {
     return a ? a->data() : nullptr;
 }
 
-// (kind, parameter, offset, stride, size, indices or None, y, precision, addresses of the C
-// functions of Pointwise::function or 0 twice)
+// A structure of python/enfilt/backends/problems.py, by the names of its fields. It keeps its
+// arrays alive as long as a call lasts.
+class Fields {
+public:
+    explicit Fields(py::handle structure) : structure_(structure) {}
+
+    py::object operator[](const char* name) const { return structure_.attr(name); }
+
+    template <class N>
+    N number(const char* name) const {
+        return (*this)[name].template cast<N>();
+    }
+
+    // An array of T; nothing is converted.
+    template <class T>
+    array<T> of(const char* name) const {
+        return checked<T>(name, (*this)[name]);
+    }
+
+    // Where such an array begins, null for None.
+    template <class T>
+    const T* data(const char* name) const {
+        py::object value = (*this)[name];
+        return value.is_none() ? nullptr : checked<T>(name, std::move(value)).data();
+    }
+
+private:
+    py::handle structure_;
+
+    template <class T>
+    static array<T> checked(const char* name, py::object value) {
+        if (!array<T>::check_(value))
+            throw py::type_error(std::string(name) + " is no contiguous array of the kernel's type");
+        return py::reinterpret_steal<array<T>>(value.release());
+    }
+};
+
+inline Pointwise pointwise_of(std::string_view kind) {
+#define ENFILT_NAMED(name, body) \
+    if (kind == #name) return Pointwise::name;
+    ENFILT_POINTWISE(ENFILT_NAMED)
+#undef ENFILT_NAMED
+    if (kind == "function") return Pointwise::function;
+    throw py::value_error("no operator " + std::string(kind) + " in the kernels");
+}
+
+// ObservedComponents of problems.py.
 template <class T>
 struct ObservedArrays {
-    array<T> y, precision;
-    optional_array<std::int64_t> indices;
     Observed<T> view;
     bool y_varies;  // over the batch
 
-    explicit ObservedArrays(const py::tuple& parts)
-        : y(parts[6].cast<array<T>>()), precision(parts[7].cast<array<T>>()),
-          indices(parts[5].cast<optional_array<std::int64_t>>()), y_varies(y.ndim() > 1) {
-        view.kind = static_cast<Pointwise>(parts[0].cast<int>());
-        view.parameter = parts[1].cast<double>();
-        view.offset = parts[2].cast<index_t>();
-        view.stride = parts[3].cast<index_t>();
-        view.size = parts[4].cast<index_t>();
-        view.indices = data_or_null(indices);
+    explicit ObservedArrays(py::handle observed) {
+        const Fields o(observed);
+        view.kind = pointwise_of(py::cast<std::string_view>(o["kind"]));
+        view.parameter = o.number<double>("parameter");
+        view.offset = o.number<index_t>("offset");
+        view.stride = o.number<index_t>("stride");
+        view.size = o.number<index_t>("size");
+        view.indices = o.data<std::int64_t>("indices");
+        const array<T> y = o.of<T>("y"), precision = o.of<T>("precision");
         view.y = y.data();
+        y_varies = y.ndim() > 1;
         view.precision = precision.data();
         view.precision_varies = precision.size() > 1;
-        const auto values = parts[8].cast<std::uintptr_t>();
-        const auto linearize = parts[9].cast<std::uintptr_t>();
+        if (view.kind != Pointwise::function) return;
+        const auto addresses = o["function"].attr("addresses")(y.dtype());
+        const auto [values, linearize] = addresses.template cast<std::pair<std::uintptr_t, std::uintptr_t>>();
         view.function.values = reinterpret_cast<decltype(view.function.values)>(values);
         view.function.linearize = reinterpret_cast<decltype(view.function.linearize)>(linearize);
     }
@@ -60,29 +106,59 @@ struct ObservedArrays {
     }
 };
 
-// (first, starts, indices, weights, owners or None, components or None), as LocalLists in
-// python/enfilt/backends/letkf.py
-using ListArrays =
-    std::tuple<index_t, array<std::int64_t>, array<std::int64_t>, array<double>,
-               optional_array<std::int64_t>, optional_array<std::int64_t>>;
+template <class T>
+std::optional<ObservedArrays<T>> observed_or_none(py::handle observed) {
+    if (observed.is_none()) return std::nullopt;
+    return ObservedArrays<T>(observed);
+}
 
-inline PlaceLists view(const ListArrays& lists) {
-    const auto& [first, starts, indices, rho, owners, components] = lists;
+// LocalLists of problems.py.
+inline PlaceLists view_of(py::handle lists) {
+    const Fields l(lists);
     PlaceLists p;
-    p.first = first;
+    p.first = l.number<index_t>("first");
+    const array<std::int64_t> starts = l.of<std::int64_t>("starts");
     p.count = starts.size() - 1;
     p.starts = starts.data();
-    p.indices = indices.data();
-    p.rho = rho.data();
-    p.owners = data_or_null(owners);
-    p.components = data_or_null(components);
+    p.indices = l.data<std::int64_t>("indices");
+    p.rho = l.data<double>("weights");
+    p.owners = l.data<std::int64_t>("owners");
+    p.components = l.data<std::int64_t>("components");
     return p;
 }
 
-inline std::vector<PlaceLists> views(const std::vector<ListArrays>& parts) {
+inline std::vector<PlaceLists> views_of(py::handle parts) {
     std::vector<PlaceLists> all;
-    for (const ListArrays& part : parts) all.push_back(view(part));
+    for (const py::handle part : parts) all.push_back(view_of(part));
     return all;
+}
+
+// LocalWindow of problems.py.
+template <class Window>
+void read_window(Window& p, const Fields& window) {
+    p.rows = window.number<index_t>("rows");
+    p.columns = window.number<index_t>("columns");
+    p.periodic = window.number<bool>("periodic");
+    p.offsets = window.data<std::int64_t>("offsets");
+    const array<double> rho = window.of<double>("weights");
+    p.count = rho.size();
+    p.rho = rho.data();
+}
+
+// What a sampler's problems have in common.
+template <class Problem, class T>
+void read_sampler(Problem& p, const Fields& problem, const array<T>& x1, array<T>& out) {
+    p.members = x1.shape(1);
+    p.dim = x1.shape(2);
+    p.x1 = x1.data();
+    p.x0 = problem.data<T>("x0");
+    p.z = out.mutable_data();
+    p.start = problem.data<std::int64_t>("start");
+    p.noise = problem.data<T>("noise");
+    p.key = problem.number<std::uint64_t>("key");
+    p.heun = problem.number<bool>("heun");
+    p.log_weights = problem.data<double>("log_weights");
+    p.gains = problem.data<double>("gains");
 }
 
 // Points a sampler's problem, made for a batch, to the arrays of ensemble b.

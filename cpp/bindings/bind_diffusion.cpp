@@ -9,24 +9,26 @@ template <class T>
 void add_diffusion(py::module_& m) {
     m.def(
         "diffusion_analysis",
-        [](const array<T>& x1, array<T>& out, const optional_array<T>& noise, std::uint64_t key,
-           std::uint32_t batch, const array<double>& schedule, double score_limit, bool paired,
-           bool standardize, const py::tuple& observed) {
-            const ObservedArrays<T> obs(observed);
+        [](py::handle problem, array<T>& out) {
+            const Fields f(problem);
+            const ObservedArrays<T> obs(f["observed"]);
+            const array<T> x1 = f.of<T>("x1");
+            const array<double> schedule = f.of<double>("schedule");
             DiffusionProblem<T> p;
             p.members = x1.shape(1);
             p.dim = x1.shape(2);
             p.steps = schedule.shape(0);
             p.x1 = x1.data();
             p.x = out.mutable_data();
-            p.noise = data_or_null(noise);
-            p.key = key;
+            p.noise = f.data<T>("noise");
+            p.key = f.number<std::uint64_t>("key");
             p.schedule = reinterpret_cast<const DiffusionStep*>(schedule.data());
-            p.score_limit = score_limit;
-            p.paired = paired;
-            p.standardize = standardize;
+            p.score_limit = f.number<double>("score_limit");
+            p.paired = f.number<bool>("paired");
+            p.standardize = f.number<bool>("standardize");
+            const auto batch = f.number<std::uint32_t>("batch");
             const index_t count = x1.shape(0), size = p.members * p.dim;
-            const index_t noise_size = noise ? noise->size() / count : 0;
+            const index_t noise_size = p.noise ? f.of<T>("noise").size() / count : 0;
             released([&] {
                 for_each_ensemble(count, p.dim, [&](index_t b) {
                     DiffusionProblem<T> one = p;
@@ -40,9 +42,7 @@ void add_diffusion(py::module_& m) {
                 });
             });
         },
-        py::arg("x1").noconvert(), py::arg("out").noconvert(), py::arg("noise").noconvert(),
-        py::arg("key"), py::arg("batch"), py::arg("schedule").noconvert(), py::arg("score_limit"),
-        py::arg("paired"), py::arg("standardize"), py::arg("observed"));
+        py::arg("problem"), py::arg("out").noconvert());
 }
 
 }  // namespace

@@ -9,28 +9,16 @@ template <class T>
 void add_flow(py::module_& m) {
     m.def(
         "flow_analysis",
-        [](const array<T>& x1, const optional_array<T>& x0, array<T>& out, double start_width,
-           const optional_array<std::int64_t>& start, const optional_array<T>& noise,
-           std::uint64_t key, const array<double>& stages, bool heun,
-           const optional_array<double>& log_weights, const optional_array<double>& gains,
-           const std::optional<py::tuple>& observed) {
-            std::optional<ObservedArrays<T>> obs;
-            if (observed) obs.emplace(*observed);
+        [](py::handle problem, array<T>& out) {
+            const Fields f(problem);
+            const auto obs = observed_or_none<T>(f["observed"]);
+            const array<T> x1 = f.of<T>("x1");
+            const array<double> stages = f.of<double>("stages");
             FlowProblem<T> p;
-            p.members = x1.shape(1);
-            p.dim = x1.shape(2);
-            p.steps = stages.shape(0) - (heun ? 1 : 0);
-            p.start_width = start_width;
-            p.key = key;
+            read_sampler(p, f, x1, out);
+            p.steps = stages.shape(0) - (p.heun ? 1 : 0);
+            p.start_width = f.number<double>("start_width");
             p.stages = reinterpret_cast<const Stage*>(stages.data());
-            p.heun = heun;
-            p.x1 = x1.data();
-            p.x0 = data_or_null(x0);
-            p.z = out.mutable_data();
-            p.start = data_or_null(start);
-            p.noise = data_or_null(noise);
-            p.log_weights = data_or_null(log_weights);
-            p.gains = data_or_null(gains);
             const index_t count = x1.shape(0);
             const index_t gain_size = stages.shape(0) * p.members * p.members;
             released([&] {
@@ -47,13 +35,10 @@ void add_flow(py::module_& m) {
                 });
             });
         },
-        py::arg("x1").noconvert(), py::arg("x0").noconvert(), py::arg("out").noconvert(),
-        py::arg("start_width"), py::arg("start").noconvert(), py::arg("noise").noconvert(),
-        py::arg("key"), py::arg("stages").noconvert(), py::arg("heun"),
-        py::arg("log_weights").noconvert(), py::arg("gains").noconvert(), py::arg("observed"));
+        py::arg("problem"), py::arg("out").noconvert());
     m.def(
         "misfit",
-        [](const array<T>& x, const py::tuple& observed, array<double>& out) {
+        [](const array<T>& x, py::handle observed, array<double>& out) {
             const ObservedArrays<T> obs(observed);
             const T* from = x.data();
             double* to = out.mutable_data();
@@ -63,7 +48,7 @@ void add_flow(py::module_& m) {
         py::arg("x").noconvert(), py::arg("observed"), py::arg("out").noconvert());
     m.def(
         "anomaly_grams",
-        [](const array<T>& x, const py::tuple& observed, array<double>& states,
+        [](const array<T>& x, py::handle observed, array<double>& states,
            array<double>& observed_gram) {
             const ObservedArrays<T> obs(observed);
             const T* from = x.data();
@@ -89,6 +74,7 @@ void add_flow(py::module_& m) {
 }  // namespace
 
 void register_flow(py::module_& m) {
+    static_assert(sizeof(Stage) == 8 * sizeof(double), "a stage is a row of eight numbers");
     add_flow<float>(m);
     add_flow<double>(m);
 }

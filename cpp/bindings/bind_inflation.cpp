@@ -7,18 +7,26 @@ namespace enfilt::bindings {
 
 namespace {
 
+Inflate inflation_of(std::string_view kind) {
+    if (kind == "multiplicative") return Inflate::multiplicative;
+    if (kind == "rtpp") return Inflate::rtpp;
+    if (kind == "rtps") return Inflate::rtps;
+    throw py::value_error("no inflation " + std::string(kind) + " in the kernels");
+}
+
 template <class T>
 void add_inflation(py::module_& m) {
     m.def(
         "inflate",
-        [](int kind, const array<T>& amount, const array<T>& x, const optional_array<T>& forecast,
-           array<T>& out) {
+        [](py::handle problem, array<T>& out) {
+            const Fields f(problem);
+            const array<T> x = f.of<T>("x"), amount = f.of<T>("amount");
             InflationProblem<T> all;
-            all.kind = static_cast<Inflate>(kind);
+            all.kind = inflation_of(py::cast<std::string_view>(f["kind"]));
             all.members = x.shape(1);
             all.dim = x.shape(2);
             all.x = x.data();
-            all.forecast = data_or_null(forecast);
+            all.forecast = f.data<T>("forecast");
             all.amount = amount.data();
             all.amount_varies = amount.size() > 1;
             all.out = out.mutable_data();
@@ -33,12 +41,11 @@ void add_inflation(py::module_& m) {
                 });
             });
         },
-        py::arg("kind"), py::arg("amount").noconvert(), py::arg("x").noconvert(),
-        py::arg("forecast").noconvert(), py::arg("out").noconvert());
+        py::arg("problem"), py::arg("out").noconvert());
     m.def(
         "innovations",
-        [](const array<T>& x, const py::tuple& observed_parts, optional_array<T>& moments) {
-            const ObservedArrays<T> arrays(observed_parts);
+        [](const array<T>& x, py::handle components, optional_array<T>& moments) {
+            const ObservedArrays<T> arrays(components);
             const Observed<T> observed = arrays.of(0);
             InnovationProblem<T> p;
             p.members = x.shape(0);

@@ -9,9 +9,8 @@ template <class T>
 void add_lenff(py::module_& m) {
     m.def(
         "lenff_window",
-        [](const array<T>& x, array<T>& out, const array<double>& pseudo_times, index_t rows,
-           index_t columns, bool periodic, const array<std::int64_t>& offsets,
-           const array<double>& rho, const py::tuple& observed) {
+        [](const array<T>& x, py::handle window, py::handle observed,
+           const array<double>& pseudo_times, array<T>& out) {
             const ObservedArrays<T> obs(observed);
             LenffWindow<T> p;
             p.members = x.shape(0);
@@ -20,42 +19,36 @@ void add_lenff(py::module_& m) {
             p.x = x.data();
             p.out = out.mutable_data();
             p.pseudo_times = pseudo_times.data();
-            p.rows = rows;
-            p.columns = columns;
-            p.periodic = periodic;
-            p.count = rho.size();
-            p.offsets = offsets.data();
-            p.rho = rho.data();
+            read_window(p, Fields(window));
             p.observed = &obs.view;
             released([&] { kernels<T>().lenff_window(p); });
         },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("pseudo_times").noconvert(),
-        py::arg("rows"), py::arg("columns"), py::arg("periodic"), py::arg("offsets").noconvert(),
-        py::arg("rho").noconvert(), py::arg("observed"));
+        py::arg("x").noconvert(), py::arg("window"), py::arg("observed"),
+        py::arg("pseudo_times").noconvert(), py::arg("out").noconvert());
+    // The steps `pseudo_times` of a problem: of `values`, where h is Python's, or of h(x) that moves
+    // along, `moved`; or else the kernel evaluates h.
     m.def(
         "lenff_lists",
-        [](array<T>& x, const array<double>& pseudo_times, const array<T>& y,
-           const array<double>& precision, const optional_array<T>& values,
-           std::optional<array<T>>& moved, const std::optional<py::tuple>& operation,
-           const optional_array<std::int64_t>& columns, const std::vector<ListArrays>& of_state,
-           const std::vector<ListArrays>& of_moved,
-           const std::vector<ListArrays>& of_observations) {
+        [](py::handle problem, const array<double>& pseudo_times, const optional_array<T>& values,
+           std::optional<array<T>>& moved, array<T>& x) {
+            const Fields f(problem);
             LenffLists<T> p;
             p.members = x.shape(0);
             p.dim = x.shape(1);
-            p.observations = y.size();
             p.steps = pseudo_times.size();
             p.x = x.mutable_data();
             p.pseudo_times = pseudo_times.data();
+            const array<T> y = f.of<T>("y");
+            p.observations = y.size();
             p.y = y.data();
-            p.precision = precision.data();
+            p.precision = f.data<double>("precision");
             p.values = data_or_null(values);
             if (moved) p.moved = moved->mutable_data();
-            std::optional<ObservedArrays<T>> observed;
-            if (operation) p.operation = &observed.emplace(*operation).view;
-            p.columns = data_or_null(columns);
-            const auto state = views(of_state), along = views(of_moved),
-                       observations = views(of_observations);
+            const auto observed = observed_or_none<T>(f["observed"]);
+            if (observed) p.operation = &observed->view;
+            p.columns = f.data<std::int64_t>("components");
+            const auto state = views_of(f["of_state"]), observations = views_of(f["of_observations"]);
+            const auto along = moved ? views_of(f["of_values"]) : std::vector<PlaceLists>();
             p.of_state = state.data();
             p.of_moved = along.data();
             p.of_observations = observations.data();
@@ -64,10 +57,8 @@ void add_lenff(py::module_& m) {
             p.observation_parts = static_cast<index_t>(observations.size());
             released([&] { kernels<T>().lenff_lists(p); });
         },
-        py::arg("x").noconvert(), py::arg("pseudo_times").noconvert(), py::arg("y").noconvert(),
-        py::arg("precision").noconvert(), py::arg("values").noconvert(),
-        py::arg("moved").noconvert(), py::arg("operation"), py::arg("columns").noconvert(),
-        py::arg("of_state"), py::arg("of_moved"), py::arg("of_observations"));
+        py::arg("problem"), py::arg("pseudo_times").noconvert(), py::arg("values").noconvert(),
+        py::arg("moved").noconvert(), py::arg("x").noconvert());
 }
 
 }  // namespace

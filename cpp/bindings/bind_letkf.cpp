@@ -20,18 +20,12 @@ template <class T>
 void add_letkf(py::module_& m) {
     m.def(
         "letkf_window",
-        [](const array<T>& x, array<T>& out, const optional_array<double>& rotation, index_t rows,
-           index_t columns, bool periodic, const array<std::int64_t>& offsets,
-           const array<double>& rho, const py::tuple& observed) {
+        [](const array<T>& x, py::handle window, py::handle observed,
+           const optional_array<double>& rotation, array<T>& out) {
             const ObservedArrays<T> obs(observed);
             LetkfWindow<T> p;
             set_ensemble<T>(p, x, out, rotation);
-            p.rows = rows;
-            p.columns = columns;
-            p.periodic = periodic;
-            p.count = rho.size();
-            p.offsets = offsets.data();
-            p.rho = rho.data();
+            read_window(p, Fields(window));
             p.observed = &obs.view;
             for (index_t s = 0; s < p.count; ++s) {
                 for (index_t axis = 0; axis < 2; ++axis) {
@@ -42,23 +36,24 @@ void add_letkf(py::module_& m) {
             }
             released([&] { kernels<T>().letkf_window(p); });
         },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("rotation").noconvert(),
-        py::arg("rows"), py::arg("columns"), py::arg("periodic"), py::arg("offsets").noconvert(),
-        py::arg("rho").noconvert(), py::arg("observed"));
+        py::arg("x").noconvert(), py::arg("window"), py::arg("observed"),
+        py::arg("rotation").noconvert(), py::arg("out").noconvert());
     m.def(
         "letkf_lists",
-        [](const array<T>& x, array<T>& out, const optional_array<double>& rotation,
-           const ListArrays& lists, const array<T>& rows, const array<double>& power) {
+        [](const array<T>& x, py::handle lists, py::handle observations,
+           const optional_array<double>& rotation, array<T>& out) {
+            const Fields o(observations);
+            const array<T> rows = o.of<T>("rows");
             LetkfLists<T> p;
             set_ensemble<T>(p, x, out, rotation);
-            static_cast<PlaceLists&>(p) = view(lists);
+            static_cast<PlaceLists&>(p) = view_of(lists);
             p.observations = rows.shape(0);
             p.rows = rows.data();
-            p.power = power.data();
+            p.power = o.data<double>("power");
             released([&] { kernels<T>().letkf_lists(p); });
         },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("rotation").noconvert(),
-        py::arg("lists"), py::arg("rows").noconvert(), py::arg("power").noconvert());
+        py::arg("x").noconvert(), py::arg("lists"), py::arg("observations"),
+        py::arg("rotation").noconvert(), py::arg("out").noconvert());
 }
 
 }  // namespace

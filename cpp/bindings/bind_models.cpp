@@ -24,24 +24,22 @@ void add_models(py::module_& m) {
         py::arg("forcing"));
     m.def(
         "navier_stokes",
-        [](const array<T>& x, array<T>& out, index_t n, double spacing, double dt, double viscosity,
-           index_t iterations, const array<T>& forcing, index_t steps) {
+        [](const array<T>& x, array<T>& out, py::handle scheme, index_t steps) {
+            const Fields f(scheme);
             NavierStokesProblem<T> p;
             p.rows = x.shape(0);
-            p.n = n;
+            p.n = f.number<index_t>("n");
             p.steps = steps;
-            p.iterations = iterations;
-            p.dt = dt;
-            p.spacing = spacing;
-            p.viscosity = viscosity;
-            p.forcing = forcing.data();
+            p.iterations = f.number<index_t>("iterations");
+            p.dt = f.number<double>("dt");
+            p.spacing = f.number<double>("spacing");
+            p.viscosity = f.number<double>("viscosity");
+            p.forcing = f.data<T>("forcing");
             p.x = x.data();
             p.out = out.mutable_data();
             released([&] { kernels<T>().navier_stokes(p); });
         },
-        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("n"), py::arg("spacing"),
-        py::arg("dt"), py::arg("viscosity"), py::arg("iterations"), py::arg("forcing").noconvert(),
-        py::arg("steps"));
+        py::arg("x").noconvert(), py::arg("out").noconvert(), py::arg("scheme"), py::arg("steps"));
 }
 
 }  // namespace

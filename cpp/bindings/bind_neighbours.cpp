@@ -17,24 +17,24 @@ void sum_up(array<std::int64_t>& starts) {
 void register_neighbours(py::module_& m) {
     m.def(
         "near_pairs",
-        [](const array<double>& where, const array<double>& seen,
-           const optional_array<double>& period, double radius, double reach,
-           std::int64_t most) -> std::optional<py::tuple> {
+        [](py::handle search) -> std::optional<py::tuple> {
+            const Fields f(search);
+            const array<double> where = f.of<double>("where"), seen = f.of<double>("seen");
             NearPairs p;
             p.places = where.shape(0);
             p.observations = seen.shape(0);
             p.axes = seen.shape(1);
             p.where = where.data();
             p.seen = seen.data();
-            p.period = data_or_null(period);
-            p.radius = radius;
-            p.reach = reach;
+            p.period = f.data<double>("period");
+            p.radius = f.number<double>("radius");
+            p.reach = f.number<double>("reach");
             array<std::int64_t> starts(p.places + 1);
             p.starts = starts.mutable_data();
             released([&] { level().near_pairs(p); });
             sum_up(starts);
             const std::int64_t count = p.starts[p.places];
-            if (count > most) return std::nullopt;
+            if (count > f.number<std::int64_t>("most")) return std::nullopt;
             array<std::int32_t> indices(count);
             array<double> distances(count);
             p.indices = indices.mutable_data();
@@ -42,25 +42,25 @@ void register_neighbours(py::module_& m) {
             released([&] { level().near_pairs(p); });
             return py::make_tuple(starts, indices, distances);
         },
-        py::arg("where").noconvert(), py::arg("seen").noconvert(), py::arg("period").noconvert(),
-        py::arg("radius"), py::arg("reach"), py::arg("most"));
+        py::arg("search"));
     m.def(
         "taper_pairs",
-        [](const optional_array<std::int64_t>& chosen, const array<std::int64_t>& begins,
-           const array<std::int32_t>& observations, const array<double>& distances,
-           const array<std::int64_t>& numbers, bool step, const array<double>& cutoffs,
-           const array<double>& amplitudes) {
+        [](py::handle pairs) {
+            const Fields f(pairs);
+            const py::object chosen = f["chosen"];
+            const array<double> cutoffs = f.of<double>("cutoffs");
             TaperPairs p;
-            p.places = chosen ? chosen->size() : begins.size() - 1;
-            p.chosen = data_or_null(chosen);
-            p.begins = begins.data();
-            p.observations = observations.data();
-            p.distances = distances.data();
-            p.numbers = numbers.data();
-            p.step = step;
+            p.places = (chosen.is_none() ? f.of<std::int64_t>("starts").size() - 1
+                                         : f.of<std::int64_t>("chosen").size());
+            p.chosen = f.data<std::int64_t>("chosen");
+            p.begins = f.data<std::int64_t>("starts");
+            p.observations = f.data<std::int32_t>("indices");
+            p.distances = f.data<double>("distances");
+            p.numbers = f.data<std::int64_t>("numbers");
+            p.step = f.number<bool>("step");
             p.varies = cutoffs.size() > 1;
             p.cutoffs = cutoffs.data();
-            p.amplitudes = amplitudes.data();
+            p.amplitudes = f.data<double>("amplitudes");
             array<std::int64_t> starts(p.places + 1);
             p.starts = starts.mutable_data();
             released([&] { level().taper_pairs(p); });
@@ -72,10 +72,7 @@ void register_neighbours(py::module_& m) {
             released([&] { level().taper_pairs(p); });
             return py::make_tuple(starts, indices, rho);
         },
-        py::arg("chosen").noconvert(), py::arg("begins").noconvert(),
-        py::arg("observations").noconvert(), py::arg("distances").noconvert(),
-        py::arg("numbers").noconvert(), py::arg("step"), py::arg("cutoffs").noconvert(),
-        py::arg("amplitudes").noconvert());
+        py::arg("pairs"));
 }
 
 }  // namespace enfilt::bindings

@@ -1,5 +1,3 @@
-#include <array>
-
 #include "arrays.hpp"
 #include "call.hpp"
 
@@ -11,36 +9,25 @@ template <class T>
 void add_reduced(py::module_& m) {
     m.def(
         "reduced_analysis",
-        [](const array<T>& x1, const optional_array<T>& x0, array<T>& out,
-           const std::array<double, 3>& start_from, const optional_array<std::int64_t>& start,
-           const optional_array<T>& noise, std::uint64_t key, std::uint32_t batch, bool standardize,
-           const array<double>& stages, const array<double>& maps, bool heun, bool paired,
-           const optional_array<double>& log_weights, const optional_array<double>& gains,
-           const array<double>& precisions, const std::optional<py::tuple>& observed) {
-            std::optional<ObservedArrays<T>> obs;
-            if (observed) obs.emplace(*observed);
+        [](py::handle problem, array<T>& out) {
+            const Fields f(problem);
+            const auto obs = observed_or_none<T>(f["observed"]);
+            const array<T> x1 = f.of<T>("x1");
+            const array<double> stages = f.of<double>("stages"), precisions = f.of<double>("precisions");
             ReducedProblem<T> p;
-            p.members = x1.shape(1);
-            p.dim = x1.shape(2);
-            p.steps = stages.shape(0) - (heun ? 1 : 0);
-            p.x1 = x1.data();
-            p.x0 = data_or_null(x0);
-            p.z = out.mutable_data();
-            p.start_x1 = start_from[0];
-            p.start_x0 = start_from[1];
-            p.start_width = start_from[2];
-            p.start = data_or_null(start);
-            p.noise = data_or_null(noise);
-            p.key = key;
-            p.standardize = standardize;
+            read_sampler(p, f, x1, out);
+            p.steps = stages.shape(0) - (p.heun ? 1 : 0);
+            const Fields from(f["start_from"]);
+            p.start_x1 = from.number<double>("x1");
+            p.start_x0 = from.number<double>("x0");
+            p.start_width = from.number<double>("width");
+            p.standardize = f.number<bool>("standardize");
             p.stages = reinterpret_cast<const ReducedStage*>(stages.data());
-            p.maps = reinterpret_cast<const ReducedMap*>(maps.data());
-            p.heun = heun;
-            p.paired = paired;
-            p.log_weights = data_or_null(log_weights);
-            p.gains = data_or_null(gains);
+            p.maps = reinterpret_cast<const ReducedMap*>(f.data<double>("maps"));
+            p.paired = f.number<bool>("paired");
             p.groups = precisions.size();
             p.precisions = precisions.data();
+            const auto batch = f.number<std::uint32_t>("batch");
             const index_t count = x1.shape(0);
             const index_t gain_size = stages.shape(0) * p.members * p.members;
             released([&] {
@@ -57,12 +44,7 @@ void add_reduced(py::module_& m) {
                 });
             });
         },
-        py::arg("x1").noconvert(), py::arg("x0").noconvert(), py::arg("out").noconvert(),
-        py::arg("start_from"), py::arg("start").noconvert(), py::arg("noise").noconvert(),
-        py::arg("key"), py::arg("batch"), py::arg("standardize"), py::arg("stages").noconvert(),
-        py::arg("maps").noconvert(), py::arg("heun"), py::arg("paired"),
-        py::arg("log_weights").noconvert(), py::arg("gains").noconvert(),
-        py::arg("precisions").noconvert(), py::arg("observed"));
+        py::arg("problem"), py::arg("out").noconvert());
 }
 
 }  // namespace

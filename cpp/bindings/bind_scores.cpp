@@ -21,9 +21,7 @@ void add_scores(py::module_& m) {
             p.to_members = to_members.mutable_data();
             p.to_truth = to_truth.mutable_data();
             p.ranks = ranks.mutable_data();
-            {
-                released([&] { kernels<T>().ensemble_scores(p); });
-            }
+            released([&] { kernels<T>().ensemble_scores(p); });
             return py::make_tuple(sums.squared_error, sums.variance, sums.crps, sums.absolute);
         },
         py::arg("x").noconvert(), py::arg("truth").noconvert(), py::arg("to_members").noconvert(),

@@ -1,8 +1,7 @@
 // Component-wise observation operators h and their derivatives, a vector at a time; a function of
 // the caller's a block at a time.
 //
-// A new one: a structure with value() and linearize(), a name in Pointwise (problem.hpp), a line
-// in with_pointwise below.
+// A new one: a structure with value() and linearize(), and its line in ENFILT_POINTWISE (problem.hpp).
 #pragma once
 
 #include "problem.hpp"
@@ -110,12 +109,10 @@ template <class T, class Body>
 void with_pointwise(const Observed<T>& observed, Body&& body) {
     const double parameter = observed.parameter;
     switch (observed.kind) {
-        case Pointwise::identity: return body(IdentityOperator<T>(parameter));
-        case Pointwise::arctan: return body(ArctanOperator<T>(parameter));
-        case Pointwise::tanh: return body(TanhOperator<T>(parameter));
-        case Pointwise::sigmoid: return body(SigmoidOperator<T>(parameter));
-        case Pointwise::power_integer: return body(IntegerPowerOperator<T>(parameter));
-        case Pointwise::power_real: return body(RealPowerOperator<T>(parameter));
+#define ENFILT_CASE(name, Operator) \
+    case Pointwise::name: return body(Operator<T>(parameter));
+        ENFILT_POINTWISE(ENFILT_CASE)
+#undef ENFILT_CASE
         case Pointwise::function: return body(BlockOperator<T>{observed.function});
     }
 }

@@ -18,8 +18,22 @@ struct Interrupt {
     int stop = 0;        // not 0: all threads of the kernel stop
 };
 
-// Component-wise observation operators known to the kernels; operators.hpp holds their bodies.
-enum class Pointwise : int { identity, arctan, tanh, sigmoid, power_integer, power_real, function };
+// Component-wise observation operators known to the kernels, by name, and the structures in
+// operators.hpp that are their bodies; beside them a function of the caller's.
+#define ENFILT_POINTWISE(X)               \
+    X(identity, IdentityOperator)         \
+    X(arctan, ArctanOperator)             \
+    X(tanh, TanhOperator)                 \
+    X(sigmoid, SigmoidOperator)           \
+    X(power_integer, IntegerPowerOperator) \
+    X(power_real, RealPowerOperator)
+
+enum class Pointwise : int {
+#define ENFILT_NAMED(name, body) name,
+    ENFILT_POINTWISE(ENFILT_NAMED)
+#undef ENFILT_NAMED
+        function
+};
 
 // A component-wise operator of the caller's: C functions of n values that stand one behind the
 // other, called for a block at a time from several threads at once; x overlaps no result.

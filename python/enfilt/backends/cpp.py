@@ -11,7 +11,6 @@ import numpy as np
 
 from .base import Backend
 from .problems import (
-    INFLATIONS,
     Array,
     DiffusionProblem,
     FlowProblem,
@@ -27,9 +26,6 @@ from .problems import (
     ScoreSums,
     Stage,
 )
-
-# In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
-_KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real", "function")
 
 
 def load() -> Any:
@@ -68,14 +64,6 @@ def load() -> Any:
     return core
 
 
-def _parts(observed: ObservedComponents | None) -> tuple[Any, ...] | None:
-    if observed is None:
-        return None
-    *numbers, function = observed[1:]
-    addresses = (0, 0) if function is None else function.addresses(observed.y.dtype)
-    return _KINDS.index(observed.kind), *numbers, *addresses
-
-
 class CppBackend(Backend):
     """C++ kernels with OpenMP threads."""
 
@@ -86,7 +74,7 @@ class CppBackend(Backend):
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         out = np.empty((x.shape[0], x1.shape[0]))
-        self.core.squared_distances(x, x1, x0, np.array(stage), out)
+        self.core.squared_distances(x, x1, x0, stage, out)
         return out
 
     def pairwise_field(
@@ -98,64 +86,19 @@ class CppBackend(Backend):
         log_weights: Array | None,
         out: Array,
     ) -> None:
-        self.core.pairwise_field(x, x1, x0, np.array(stage), log_weights, out)
+        self.core.pairwise_field(x, x1, x0, stage, log_weights, out)
 
     def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
-        p = problem
-        self.core.flow_analysis(
-            p.x1,
-            p.x0,
-            out,
-            p.start_width,
-            p.start,
-            p.noise,
-            p.key,
-            p.stages,
-            p.heun,
-            p.log_weights,
-            p.gains,
-            _parts(p.observed),
-        )
+        self.core.flow_analysis(problem, out)
 
     def flow_analysis_with_gains(self, problem: FlowProblem, out: Array) -> None:
         self.flow_analysis(problem, out)
 
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
-        p = problem
-        self.core.diffusion_analysis(
-            p.x1,
-            out,
-            p.noise,
-            p.key,
-            p.batch,
-            p.schedule,
-            p.score_limit,
-            p.paired,
-            p.standardize,
-            _parts(p.observed),
-        )
+        self.core.diffusion_analysis(problem, out)
 
     def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
-        p = problem
-        self.core.reduced_analysis(
-            p.x1,
-            p.x0,
-            out,
-            p.start_from,
-            p.start,
-            p.noise,
-            p.key,
-            p.batch,
-            p.standardize,
-            p.stages,
-            p.maps,
-            p.heun,
-            p.paired,
-            p.log_weights,
-            p.gains,
-            p.precisions,
-            _parts(p.observed),
-        )
+        self.core.reduced_analysis(problem, out)
 
     def letkf_window(
         self,
@@ -165,7 +108,7 @@ class CppBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        self.core.letkf_window(x, out, rotation, *window, _parts(observed))
+        self.core.letkf_window(x, window, observed, rotation, out)
 
     def lenff_window(
         self,
@@ -175,27 +118,17 @@ class CppBackend(Backend):
         pseudo_times: Array,
         out: Array,
     ) -> None:
-        self.core.lenff_window(x, out, pseudo_times, *window, _parts(observed))
+        self.core.lenff_window(x, window, observed, pseudo_times, out)
 
     def lenff_lists(self, problem: ListedFlow, x: Array) -> None:
-        p, y = problem, problem.y.astype(x.dtype, copy=False)
+        p = problem
         moving = None if p.values is None else p.values.copy(order="C")
-
-        def steps(
-            weights: Array, values: Array | None, observed: ObservedComponents | None
-        ) -> None:
-            self.core.lenff_lists(
-                *(x, weights, y, p.precision, values, moving, _parts(observed), p.components),
-                *(list(p.of_state), [] if moving is None else list(p.of_values)),
-                list(p.of_observations),
-            )
-
         if p.decorrelate is None and (moving is not None or p.observed is not None):
-            steps(p.pseudo_times, None, None if moving is not None else p.observed)
+            self.core.lenff_lists(p, p.pseudo_times, None, moving, x)
             return
         for k in range(len(p.pseudo_times)):  # h is Python's
             values = np.ascontiguousarray(p.seen(x, moving), x.dtype)
-            steps(p.pseudo_times[k : k + 1], values, None)
+            self.core.lenff_lists(p, p.pseudo_times[k : k + 1], values, moving, x)
 
     def letkf_lists(
         self,
@@ -205,27 +138,26 @@ class CppBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        self.core.letkf_lists(x, out, rotation, lists, observations.rows, observations.power)
+        self.core.letkf_lists(x, lists, observations, rotation, out)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         out = np.empty(x.shape[0])
-        self.core.misfit(x, _parts(observed), out)
+        self.core.misfit(x, observed, out)
         return out
 
     def anomaly_grams(self, x: Array, observed: ObservedComponents) -> tuple[Array, Array]:
         members = x.shape[0]
         states, values = np.empty((members, members)), np.empty((members, members))
-        self.core.anomaly_grams(x, _parts(observed), states, values)
+        self.core.anomaly_grams(x, observed, states, values)
         return states, values
 
     def inflate(self, problem: InflationProblem, out: Array) -> None:
-        p = problem
-        self.core.inflate(INFLATIONS.index(p.kind), p.amount, p.x, p.forecast, out)
+        self.core.inflate(problem, out)
 
     def innovations(
         self, x: Array, observed: ObservedComponents, moments: Array | None = None
     ) -> InnovationSums:
-        return InnovationSums(*self.core.innovations(x, _parts(observed), moments))
+        return InnovationSums(*self.core.innovations(x, observed, moments))
 
     def score_sums(self, x: Array, truth: Array) -> ScoreSums:
         members = x.shape[0]
@@ -239,7 +171,7 @@ class CppBackend(Backend):
         self.core.lorenz96(x, out, dt, steps, forcing)
 
     def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
-        self.core.navier_stokes(x, out, *scheme, steps)
+        self.core.navier_stokes(x, out, scheme, steps)
 
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         self.core.normals(key, batch, step, out)

@@ -1,4 +1,7 @@
-"""What a backend is asked with: plain structures of arrays that were checked."""
+"""What a backend is asked with: plain structures of arrays that were checked.
+
+The compiled core reads them by the names of their fields (cpp/bindings/arrays.hpp).
+"""
 
 from __future__ import annotations
 
@@ -386,6 +389,57 @@ class LocalLists(NamedTuple):
         starts = np.concatenate([[0], np.cumsum(counts)])
         at = np.arange(starts[-1]) + np.repeat(self.starts[places] - starts[:-1], counts)
         return LocalLists(0, starts, self.indices[at], self.weights[at])
+
+
+class PlacesNear(NamedTuple):
+    """A search for observations that are less than a distance from places.
+
+    Attributes
+    ----------
+    where, seen : ndarray, (n, k) and (m, k)
+        The places, and those of observations, as an `Embedding` of the grid has them.
+    period : ndarray, (k,), or None
+        Of axes whose ends are joined, else 0.
+    radius : float
+        Of a sphere whose first three axes these are; 0: none.
+    reach : float
+        The distance.
+    most : int
+        Of more pairs nothing is told.
+    """
+
+    where: Matrix
+    seen: Matrix
+    period: Matrix | None
+    radius: float
+    reach: float
+    most: int
+
+
+class TaperedPairs(NamedTuple):
+    """Pairs of places and observations, and what they weigh.
+
+    Attributes
+    ----------
+    chosen : ndarray of int64, or None
+        Of which of the places lists are wanted; None: all.
+    starts, indices, distances : ndarray of int64, int32, float64
+        The observations near one place after the other.
+    numbers : ndarray of int64
+        Of each observation in the lists, or -1.
+    step : bool
+        Whether all weights within the cutoff are one.
+    cutoffs, amplitudes : ndarray, (1,) or one an observation in the lists
+    """
+
+    chosen: npt.NDArray[np.int64] | None
+    starts: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    distances: Matrix
+    numbers: npt.NDArray[np.int64]
+    step: bool
+    cutoffs: Matrix
+    amplitudes: Matrix
 
 
 @dataclass(frozen=True)

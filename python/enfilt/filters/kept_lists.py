@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .. import backends
 from .._values import same
 from ..backends import LocalLists
+from ..backends.problems import TaperedPairs
 from ..grids import Grid, RegularGrid
 from ..localization import ByVariable, GaspariCohn, Taper
 from ..parameters import WithParameters
@@ -285,7 +286,8 @@ class _Pairs:
         if self.complete and core is not None and taper.form is not None:
             numbers = self._numbers(chosen)
             pairs = self.starts, self.indices, self.distances
-            found = LocalLists(0, *core.taper_pairs(places, *pairs, numbers, *taper.form))
+            tapered = TaperedPairs(places, *pairs, numbers, *taper.form)
+            found = LocalLists(0, *core.taper_pairs(tapered))
             if blocks is not None:
                 count = len(found.starts) - 1
                 row = np.repeat(np.arange(count), np.diff(found.starts))

@@ -294,7 +294,7 @@ def _on_lists(cycle: Cycle, b: int, lists: _Lists) -> Flow:
     observed, form = cycle.observed, obs.pointwise(forecast.shape[-1])
     problem = ListedFlow(
         pseudo_times=np.ones(1),
-        y=xp.ascontiguousarray(y),
+        y=xp.ascontiguousarray(y, forecast.dtype),
         precision=xp.ascontiguousarray(precision),
         of_state=lists.of_state,
         of_values=lists.of_values,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import backends
 from ..backends import LocalLists, LocalWindow
+from ..backends.problems import PlacesNear
 from ..grids import Embedding, Grid, RegularGrid
 from ..localization import ByVariable, Taper
 from ..observation import Observation
@@ -324,7 +325,8 @@ class _Search:
         about, embedding = self._coordinates(where), self._periodic
         if self.core is not None:
             period, radius = embedding.period, embedding.radius
-            return self.core.near_pairs(about, self._seen, period, radius, self._reach, most)
+            search = PlacesNear(about, self._seen, period, radius, self._reach, most)
+            return self.core.near_pairs(search)
         found = embedding.tree(about).sparse_distance_matrix(
             self._tree, self._reach, output_type="ndarray"
         )
