@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import importlib
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -96,3 +98,28 @@ def test_arrows_point_down(folder, never):
         if "." in other
     }
     assert not used & never
+
+
+@pytest.mark.parametrize(
+    ("folder", "catalogue", "base"),
+    [
+        ("filters", "filters/catalogue.py", enfilt.filters.EnsembleFilter),
+        ("operators", "operators/__init__.py", enfilt.operators.Operator),
+    ],
+)
+def test_one_line_tells_of_a_filter_or_an_operator(folder, catalogue, base):
+    owner = enfilt if folder == "filters" else enfilt.operators
+    lines = (ROOT / catalogue).read_text().splitlines()
+    public = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        module = importlib.import_module(f"enfilt.{folder}.{path.stem}")
+        if path.stem not in ("__init__", "catalogue") and hasattr(module, "__all__"):
+            values = {name: getattr(module, name) for name in module.__all__}
+            public += [n for n, v in values.items() if isinstance(v, type) and issubclass(v, base)]
+            assert lines.count(f"from .{path.stem} import *") == 1
+    assert public
+    assert set(public) <= set(owner.__all__)
+    texts = [(ROOT / "__init__.py").read_text(), (ROOT / folder / "__init__.py").read_text()]
+    texts += [(ROOT / "filters" / "registry.py").read_text(), (ROOT / catalogue).read_text()]
+    words = {word for text in texts for word in re.findall(r"\w+", text.split('"""')[2])}
+    assert not words & set(public)

@@ -12,100 +12,44 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# A type checker takes the names from here, and what runs from below.
 if TYPE_CHECKING:
-    from . import (
-        geometry,
-        grids,
-        inflation,
-        kernels,
-        localization,
-        metrics,
-        models,
-        operators,
-        priors,
-        quality,
-        state,
-        testing,
-        transforms,
-    )
-    from ._config import cmake_dir, config, show_config
-    from .experiments import diagnostics, presets
-    from .experiments.assimilation import Assimilation, Model
-    from .experiments.assimilation_result import AssimilationResult
-    from .experiments.compare import compare
-    from .experiments.result import Result
-    from .experiments.tune import tune
-    from .experiments.tuning import Tuning
-    from .experiments.twin import TwinExperiment
-    from .filters import (
-        ETKF,
-        LETKF,
-        MASF,
-        SSLS,
-        AffinePath,
-        BootstrapPF,
-        EnFF,
-        EnKF,
-        EnSF,
-        IEnKF,
-        KalmanFilter,
-        LEnFF,
-        ScoreFilter,
-        Transformed,
-    )
-    from .observation import Observation
-    from .observations import Observations
+    from . import geometry as geometry
+    from . import grids as grids
+    from . import inflation as inflation
+    from . import kernels as kernels
+    from . import localization as localization
+    from . import metrics as metrics
+    from . import models as models
+    from . import operators as operators
+    from . import priors as priors
+    from . import quality as quality
+    from . import state as state
+    from . import testing as testing
+    from . import transforms as transforms
+    from ._config import cmake_dir as cmake_dir
+    from ._config import config as config
+    from ._config import show_config as show_config
+    from .experiments import diagnostics as diagnostics
+    from .experiments import presets as presets
+    from .experiments.assimilation import Assimilation as Assimilation
+    from .experiments.assimilation import Model as Model
+    from .experiments.assimilation_result import AssimilationResult as AssimilationResult
+    from .experiments.compare import compare as compare
+    from .experiments.result import Result as Result
+    from .experiments.tune import tune as tune
+    from .experiments.tuning import Tuning as Tuning
+    from .experiments.twin import TwinExperiment as TwinExperiment
+    from .filters.catalogue import *
+    from .observation import Observation as Observation
+    from .observations import Observations as Observations
+    from .paths import AffinePath as AffinePath
 
     __version__: str
 
-__all__ = [
-    "ETKF",
-    "LETKF",
-    "MASF",
-    "SSLS",
-    "AffinePath",
-    "Assimilation",
-    "AssimilationResult",
-    "BootstrapPF",
-    "EnFF",
-    "EnKF",
-    "EnSF",
-    "IEnKF",
-    "KalmanFilter",
-    "LEnFF",
-    "Model",
-    "Observation",
-    "Observations",
-    "Result",
-    "ScoreFilter",
-    "Transformed",
-    "Tuning",
-    "TwinExperiment",
-    "__version__",
-    "cmake_dir",
-    "compare",
-    "config",
-    "diagnostics",
-    "geometry",
-    "grids",
-    "inflation",
-    "kernels",
-    "localization",
-    "metrics",
-    "models",
-    "operators",
-    "presets",
-    "priors",
-    "quality",
-    "show_config",
-    "state",
-    "testing",
-    "transforms",
-    "tune",
-]
-
 # Names are imported when they are first asked for: no one uses all of the library at once.
 _HOMES = {
+    "AffinePath": "paths",
     "Assimilation": "experiments.assimilation",
     "AssimilationResult": "experiments.assimilation_result",
     "Model": "experiments.assimilation",
@@ -129,22 +73,35 @@ _MODULES = {
     )
 } | {"diagnostics": "experiments.diagnostics", "presets": "experiments.presets"}
 
-if not TYPE_CHECKING:  # for a type checker every name would be one of this module's
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
             value = importlib.import_module("importlib.metadata").version("enfilt")
+        elif name == "__all__":
+            value = _public()
         elif name in _MODULES:
             value = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-        elif name in __all__:
-            value = getattr(
-                importlib.import_module(f"{__name__}.{_HOMES.get(name, 'filters')}"), name
-            )
+        elif name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        elif not name.startswith("_") and name in _filters():
+            value = getattr(importlib.import_module(f"{__name__}.filters"), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value
         return value
 
 
+def _filters() -> list[str]:
+    names: list[str] = importlib.import_module(f"{__name__}.filters.catalogue").__all__
+    return names
+
+
+def _public() -> list[str]:
+    """Return the names that are the library's."""
+    inner = {"backends", "experiments", "filters"}
+    return sorted({"__version__", *_HOMES, *(set(_MODULES) - inner), *_filters()})
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_public()})

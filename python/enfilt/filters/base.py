@@ -54,6 +54,7 @@ class EnsembleFilter(Frozen, ABC):
         default_factory=Memory, init=False, repr=False, compare=False, kw_only=True
     )
 
+    _name: ClassVar[str] = ""  # in the shell; none: it is not for the shell
     _min_members: ClassVar[int] = 2
     _takes_cupy: ClassVar[bool] = False
     _takes_observed: ClassVar[bool] = False

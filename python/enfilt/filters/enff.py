@@ -19,6 +19,8 @@ from .base import EnsembleFilter
 from .cycle import Cycle
 from .guidance import Context, Guidance, GuidanceFunction, as_guidance
 
+__all__ = ["EnFF"]
+
 Array = npt.NDArray[Any]
 
 
@@ -91,6 +93,7 @@ class EnFF(EnsembleFilter):
     coupling: str = "paired"
     algorithm: str = "auto"
 
+    _name: ClassVar[str] = "enff"
     _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:

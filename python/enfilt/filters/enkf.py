@@ -19,6 +19,8 @@ from .cycle import Array, Cycle
 from .localized import check_grid, check_localization
 from .observation_products import observation_products
 
+__all__ = ["EnKF"]
+
 
 @dataclass(frozen=True)
 class EnKF(EnsembleFilter):
@@ -70,6 +72,7 @@ class EnKF(EnsembleFilter):
     localization: Taper | FromEnsemble | ByVariable | None = None
     method: str = "perturbed"
 
+    _name: ClassVar[str] = "enkf"
     _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:

@@ -20,6 +20,8 @@ from .base import EnsembleFilter
 from .cycle import Cycle
 from .regression import regress, regress_locally
 
+__all__ = ["EnSF"]
+
 Array = npt.NDArray[Any]
 
 
@@ -114,6 +116,7 @@ class EnSF(EnsembleFilter):
     damping: Callable[[float], float] | None = None
     algorithm: str = "auto"
 
+    _name: ClassVar[str] = "ensf"
     _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:

@@ -18,6 +18,8 @@ from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .observation_products import observation_products
 
+__all__ = ["ETKF"]
+
 
 @dataclass(frozen=True)
 class ETKF(EnsembleFilter):
@@ -60,6 +62,7 @@ class ETKF(EnsembleFilter):
     inflation: float | Inflation = 1.0
     rotate: bool = False
 
+    _name: ClassVar[str] = "etkf"
     _takes_cupy: ClassVar[bool] = True
     _takes_observed: ClassVar[bool] = True
 

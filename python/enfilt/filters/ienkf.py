@@ -18,6 +18,8 @@ from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .observation_products import observation_products
 
+__all__ = ["IEnKF"]
+
 
 @dataclass(frozen=True)
 class IEnKF(EnsembleFilter):
@@ -87,6 +89,7 @@ class IEnKF(EnsembleFilter):
     wtol: float = 1e-5
     method: str = "transform"
 
+    _name: ClassVar[str] = "ienkf"
     _takes_observed: ClassVar[bool] = True
     _takes_transformed: ClassVar[bool] = False
 

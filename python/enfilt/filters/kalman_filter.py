@@ -14,6 +14,8 @@ from ..observation import Observation
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 
+__all__ = ["KalmanFilter"]
+
 Matrix = npt.NDArray[np.float64]
 
 

@@ -25,6 +25,8 @@ from .cycle import Array, Cycle
 from .kept_lists import KeptLists
 from .localized import Localized, check_grid
 
+__all__ = ["LEnFF"]
+
 #: `steps="auto"` is content when the last halving of the steps changed the analysis by no more than
 #: this fraction of its spread, or with the most steps. One step is not among those compared: with
 #: the usual growth, two are nearly the same.
@@ -124,6 +126,7 @@ class LEnFF(EnsembleFilter, Localized):
     growth: float = 10.0
     inflation: float | Inflation | None = field(default=None, kw_only=True)
 
+    _name: ClassVar[str] = "lenff"
     _takes_cupy: ClassVar[bool] = True
     _takes_observed: ClassVar[bool] = True
 

@@ -19,6 +19,8 @@ from .cycle import Array, Cycle
 from .etkf import rotation_of, transform_ensemble
 from .localized import Localized, check_grid
 
+__all__ = ["LETKF"]
+
 
 @dataclass(frozen=True)
 class LETKF(EnsembleFilter, Localized):
@@ -78,6 +80,7 @@ class LETKF(EnsembleFilter, Localized):
     inflation: float | Inflation = 1.0
     rotate: bool = False
 
+    _name: ClassVar[str] = "letkf"
     _takes_cupy: ClassVar[bool] = True
     _takes_observed: ClassVar[bool] = True
 

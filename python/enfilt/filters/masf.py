@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from .forward_process import (
     times,
 )
 from .prior_filter import Normals, PriorFilter, needs_gradient, prior_knobs, spread
+
+__all__ = ["MASF"]
 
 Weight = float | Callable[[float], float]
 
@@ -108,6 +110,8 @@ class MASF(PriorFilter):
     schedule: str = "cosine"
     prior_weight: Weight | None = None
     guidance_weight: Weight | None = None
+
+    _name: ClassVar[str] = "masf"
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         return {"inflation": knobs.rtps(), **prior_knobs(self.prior, model, obs)}

@@ -16,6 +16,8 @@ from . import knobs
 from .base import EnsembleFilter, RandomState
 from .cycle import Array, Cycle
 
+__all__ = ["BootstrapPF"]
+
 Weights = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
@@ -114,6 +116,7 @@ class BootstrapPF(EnsembleFilter):
     threshold: float = 1.0
     jitter: float = 0.0
 
+    _name: ClassVar[str] = "bpf"
     _takes_observed: ClassVar[bool] = True
 
     def _check_options(self) -> None:

@@ -6,35 +6,17 @@ import functools
 from typing import TYPE_CHECKING
 
 from .. import _checks
+from . import catalogue
 from .base import EnsembleFilter
-from .enff import EnFF
-from .enkf import EnKF
-from .ensf import EnSF
-from .etkf import ETKF
-from .ienkf import IEnKF
-from .lenff import LEnFF
-from .letkf import LETKF
-from .masf import MASF
-from .particle import BootstrapPF
-from .score_filter import ScoreFilter
-from .ssls import SSLS
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 #: Ours.
 FILTERS: dict[str, type[EnsembleFilter]] = {
-    "enff": EnFF,
-    "lenff": LEnFF,
-    "ensf": EnSF,
-    "masf": MASF,
-    "sf": ScoreFilter,
-    "ssls": SSLS,
-    "enkf": EnKF,
-    "etkf": ETKF,
-    "letkf": LETKF,
-    "ienkf": IEnKF,
-    "bpf": BootstrapPF,
+    value._name: value
+    for value in vars(catalogue).values()
+    if isinstance(value, type) and issubclass(value, EnsembleFilter) and value._name
 }
 #: The group of entry points by which a package tells of its filters.
 GROUP = "enfilt.filters"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _checks
 from ..observation import Observation
@@ -13,6 +13,8 @@ from ..priors import EnsemblePrior, Noising, Prior
 from . import knobs
 from .cycle import Array, Cycle
 from .prior_filter import Normals, PriorFilter, limited, needs_gradient, prior_knobs
+
+__all__ = ["ScoreFilter"]
 
 DAMPING: dict[str, Callable[[float], float]] = {
     "half": lambda t: max(0.0, 1 - 2 * t),
@@ -69,6 +71,8 @@ class ScoreFilter(PriorFilter):
     sigma: float = 25.0
     damping: str | Callable[[float], float] = "half"
     score_limit: float | None = 100.0
+
+    _name: ClassVar[str] = "sf"
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         return {"inflation": knobs.rtps(), **prior_knobs(self.prior, model, obs)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _checks
 from ..observation import Observation
@@ -12,6 +12,8 @@ from ..priors import EnsemblePrior, Noising, Prior
 from . import knobs
 from .cycle import Array, Cycle
 from .prior_filter import Normals, PriorFilter, limited, needs_gradient, prior_knobs, spread
+
+__all__ = ["SSLS"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class SSLS(PriorFilter):
     anneal_decay: float = 0.5
     anneal_steps: int = 5
     score_limit: float | None = 100.0
+
+    _name: ClassVar[str] = "ssls"
 
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         step = knobs.Knob("step_size", 1e-4, 3e-2, self.step_size, log=True)

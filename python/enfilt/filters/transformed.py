@@ -17,6 +17,8 @@ from ..transforms.state import Components, TransformedState
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 
+__all__ = ["Transformed"]
+
 
 @dataclass(frozen=True, eq=False)
 class Transformed(EnsembleFilter):

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from .. import _checks
 
+__all__ = ["Compose", "Operator"]
+
 if TYPE_CHECKING:
     from ..backends.block_function import BlockFunction
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from .. import _arrays, _checks
 from .base import Array, Operator, Pointwise, states, weights
 
+__all__ = ["Arctan", "Identity", "Power", "Sigmoid", "Tanh"]
+
 
 class Everywhere(Operator):
     """A scalar function and its derivative, applied to all components."""

@@ -11,6 +11,8 @@ import numpy as np
 from .. import _arrays, _checks
 from .base import Array, Operator, states, weights
 
+__all__ = ["Custom"]
+
 
 @dataclass(frozen=True, init=False)
 class Custom(Operator):

@@ -14,6 +14,8 @@ from ..geometry import Grid
 from ._lattice import Lattice, Vector
 from .linear import Linear
 
+__all__ = ["Interpolated", "interpolate"]
+
 
 @by_content
 class Interpolated(NamedTuple):

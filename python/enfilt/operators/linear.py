@@ -14,6 +14,8 @@ from .._lifetimes import kept
 from .._values import Value
 from .base import Array, Operator, weights
 
+__all__ = ["Linear"]
+
 
 @dataclass(frozen=True, eq=False)
 class Linear(Value, Operator):

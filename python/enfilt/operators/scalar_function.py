@@ -12,6 +12,8 @@ from ..backends.block_function import BlockFunction
 from .base import Array, Pointwise, states
 from .componentwise import Everywhere
 
+__all__ = ["Componentwise"]
+
 
 @dataclass(frozen=True, repr=False)
 class Componentwise(Everywhere):

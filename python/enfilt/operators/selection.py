@@ -13,6 +13,8 @@ from .. import _arrays, _checks
 from .._values import Value
 from .base import Array, Components, Operator, Pointwise, states, weights
 
+__all__ = ["Every", "Mask", "Subset"]
+
 
 class _Selection(Operator):
     """A choice of components, in the order of the observations."""
