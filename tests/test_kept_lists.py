@@ -47,8 +47,8 @@ def expected(grid, places, taper, of, blocks):
     """Return the same from all distances."""
     weights = grid.distances(of, places)
     if isinstance(taper, ByVariable):
-        variables = (neighbours.variables(grid, p) for p in (of[:, None], places))
-        weights = taper.weight(weights, *variables)
+        # of variables kept apart, places begin with their variable
+        weights = taper.weight(weights, of[:, :1].astype(int), places[:, 0].astype(int))
     else:
         weights = taper.weight(weights)
     for block in () if blocks is None else np.unique(blocks):
@@ -111,7 +111,9 @@ def test_lists_are_what_distances_say(core, bound, name, each, monkeypatch):
         for taper in tapers:
             part, of = blocks[seen] if blocked else None, places[seen] if values else everywhere
             wanted = expected(grid, places[seen], taper, of, part)
-            found = kept.of(grid, places, seen, taper, values=values, blocks=part, each=each)
+            by = places[seen, 0].astype(int) if isinstance(taper, ByVariable) else None
+            options = {"values": values, "blocks": part, "variables": by, "each": each}
+            found = kept.of(grid, places, seen, taper, **options)
             np.testing.assert_allclose(table(found, *wanted.shape), wanted, atol=1e-14)
     held = sum(kept_lists._bytes(parts) for _, parts in kept._lists)
     assert held <= bound
@@ -169,7 +171,8 @@ def test_a_taper_by_variable_where_places_do_not_tell_it(bound, monkeypatch):
     places, taper = grid.coordinates(seen), by_variable(6000.0, 3500.0)
     weights = grid.distances(grid.coordinates(), places)
     wanted = taper.weight(weights, everyone[:, None] // 36, seen // 36)
-    found = KeptLists().of(grid, places, slice(None), taper, at=(everyone, seen))
+    at = everyone, seen
+    found = KeptLists().of(grid, places, slice(None), taper, at=at, variables=seen // 36)
     np.testing.assert_allclose(table(found, 72, 30), wanted, atol=1e-14)
 
 

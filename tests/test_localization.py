@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import enfilt as ef
 from enfilt.filters import neighbours
+from enfilt.filters.kept_lists import KeptLists
+from enfilt.geometry import Masked
 from enfilt.grids import Points, RegularGrid
 from enfilt.localization import ByVariable, GaspariCohn, Taper
 from enfilt.operators import Arctan, Custom, Every, Identity, Linear, Subset
@@ -493,5 +495,70 @@ def test_tapers_by_variable_need_variables():
         filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=RegularGrid((8,))))
     grid = RegularGrid((4,), variables=2)
     places = grid.coordinates()
+    obs = ef.Observation(None, 1.0, grid=grid, locations=places)
     with pytest.raises(ValueError, match="locations do not tell the variable"):
-        filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=grid, locations=places))
+        filt.analysis(x, y, obs, observed=x)
+    # an operator does, wherever its observations are
+    found = filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=grid, locations=places))
+    wanted = filt.analysis(x, y, ef.Observation(Identity(), 1.0, grid=grid))
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
+LEVELS = ef.geometry.Sphere(
+    np.arange(0, 360, 40.0),
+    np.arange(-80, 90, 20.0)[:, None],
+    vertical=[0.0, 5.0, 9.0],
+    vertical_scale=200.0,
+    variables={"u": 3, "t": 3, "ps": 1},
+)
+OF_LEVELS = ByVariable(
+    (
+        (GaspariCohn(4000.0), GaspariCohn(3000.0), GaspariCohn(5000.0)),
+        (GaspariCohn(3000.0), GaspariCohn(6000.0), GaspariCohn(2500.0)),
+        (GaspariCohn(5000.0), GaspariCohn(2500.0), GaspariCohn(7000.0)),
+    ),
+    ((1.0, 0.5, 0.3), (0.5, 1.0, 0.0), (0.3, 0.0, 1.0)),
+)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_interpolated_observations_tell_their_variable(name, rng):
+    """Variables of different levels that don't see each other are problems of their own."""
+    kinds = np.array(["ps", "u", "t", "u", "ps", "t", "u"])
+    places = np.column_stack(
+        [rng.uniform(0, 360, 7), rng.uniform(-80, 80, 7), rng.uniform(0, 9, 7)]
+    )
+    x, y = rng.standard_normal((6, LEVELS.size)), rng.standard_normal(7)
+    y[5] = np.nan
+
+    def analysis(taper, part, chosen):
+        h, where = ef.operators.interpolate(LEVELS, places[chosen], variable=kinds[chosen])
+        h, grid = (
+            h.matrix[:, part],
+            Masked(LEVELS, np.isin(np.arange(LEVELS.size), np.arange(LEVELS.size)[part])),
+        )
+        obs = ef.Observation(ef.operators.Linear(h), 0.5, grid=grid, locations=where)
+        return FILTERS[name](taper).analysis(x[:, part], y[chosen], obs)
+
+    apart = ByVariable(OF_LEVELS.tapers, np.eye(3))
+    found = analysis(apart, slice(0, LEVELS.size), np.arange(7))
+    for v, variable in enumerate(["u", "t", "ps"]):
+        part = LEVELS.components(variable)
+        alone = analysis(OF_LEVELS.tapers[v][v], part, np.flatnonzero(kinds == variable))
+        np.testing.assert_allclose(found[:, part], alone, atol=1e-12)
+
+
+def test_lists_of_variables_of_different_levels(rng):
+    """They hold what all distances and all pairs of variables say."""
+    kinds = np.tile(["u", "ps", "t"], 5)
+    places = np.column_stack([rng.uniform(0, 360, 15), rng.uniform(-80, 80, 15), np.full(15, 4.0)])
+    h, where = ef.operators.interpolate(LEVELS, places, variable=kinds)
+    by = ef.Observation(h, 0.5, grid=LEVELS, locations=where).variables(LEVELS.size)
+    np.testing.assert_array_equal(by, np.tile([0, 2, 1], 5))
+    table = np.zeros((LEVELS.size, 15))
+    for part in KeptLists().of(LEVELS, where, slice(None), OF_LEVELS, variables=by, each=True):
+        rows = part.first + np.repeat(np.arange(len(part.starts) - 1), np.diff(part.starts))
+        np.add.at(table, (rows, part.indices), part.weights)
+    apart = LEVELS.distances(LEVELS.coordinates(), where)
+    wanted = OF_LEVELS.weight(apart, LEVELS.variables_of()[:, None], by)
+    np.testing.assert_allclose(table, wanted, atol=1e-12)

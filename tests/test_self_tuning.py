@@ -18,7 +18,8 @@ from enfilt.filters import spread_factors, taper_range
 from enfilt.filters.places import WINDOW, Places
 from enfilt.filters.spread_factors import Amounts, Innovations, LocalFactors, NearSums
 from enfilt.filters.taper_range import Candidates, Moments
-from enfilt.grids import Grid, Points, RegularGrid
+from enfilt.geometry import EARTH_RADIUS, Sphere
+from enfilt.grids import Embedding, Grid, Points, RegularGrid
 from enfilt.inflation import Adaptive
 from enfilt.localization import FromEnsemble, GaspariCohn
 from enfilt.operators import Arctan, Every, Identity, Linear, Subset
@@ -190,6 +191,105 @@ def test_moments_by_the_book(name, rng, dtype):
     np.testing.assert_array_equal(rho[1, 1], 1)
 
 
+LEVELS = Sphere(
+    np.arange(0, 360, 30.0),
+    np.arange(-75, 90, 30.0)[:, None],
+    vertical=[0.0, 5.0, 9.0],
+    vertical_scale=200.0,
+    variables={"ps": 1, "u": 3, "t": 3},
+)
+ALIKE = dataclasses.replace(LEVELS, variables={"u": 3, "t": 3})
+
+
+class Unlike(Sphere):
+    """A sphere whose variables do not say that they share their places."""
+
+    variables_at_places = 1
+
+    def embedding(self):
+        return Embedding(self._inside, None, self._measured, EARTH_RADIUS)
+
+
+def test_places_of_variables_with_different_levels():
+    places = Places(LEVELS)
+    n = 12 * 6
+    assert (places.variables, places.size) == (3, 3 * n)
+    np.testing.assert_array_equal(places.present[0], np.arange(3 * n) < n)
+    assert places.present[1:].all()
+    np.testing.assert_array_equal(places.components.ravel()[places.cells], np.arange(LEVELS.size))
+    where = LEVELS.coordinates()
+    for v in range(3):
+        own = places.components[v, places.present[v]]
+        np.testing.assert_array_equal(where[own], where[n : 4 * n][places.present[v]])
+    # of a high place, that of the surface
+    high = where[n : 4 * n][[2 * n + 5, 2 * n + 5]]
+    np.testing.assert_array_equal(places.nearest(high, np.array([1, 0])), [2 * n + 5, 5])
+    # levels without heights are all at one place, and still apart
+    flat = Places(dataclasses.replace(LEVELS, vertical=None))
+    assert flat.size == 3 * n
+    np.testing.assert_array_equal(flat.components, places.components)
+
+
+def test_moments_of_variables_with_different_levels(rng):
+    places = Places(LEVELS)
+    x = rng.standard_normal((5, LEVELS.size)) + 300
+    found = taper_range.moments(x, places, 3, between=True)
+    p, variance = np.cov(x.T), x.var(axis=0, ddof=1)
+    where = LEVELS.coordinates()
+    n = places.size
+    for u in range(3):
+        for v in range(u + 1):
+            i, j = (np.flatnonzero(LEVELS.variables_of() == k) for k in (u, v))
+            pairs = places.pairs_of(u, v)
+            assert (len(pairs.anchors), pairs.partners.shape) == (len(i), (1, len(j)))
+            apart = LEVELS.distances(where[i], where[j])
+            in_bin = pairs.bins < pairs.count
+            spread = np.abs(apart - np.append(pairs.distances, np.nan)[pairs.bins])
+            assert spread[in_bin].max() <= places.spacing
+            scale = np.sqrt(variance[i].mean() * variance[j].mean())
+            same = places.cells[i][:, None] % n == places.cells[j] % n
+            for b in range(pairs.count):
+                chosen = pairs.bins == b
+                if chosen.sum() < len(i) / 4:
+                    continue
+                if b == 0:
+                    np.testing.assert_array_equal(chosen, same)
+                square = np.mean((p[np.ix_(i, j)][chosen] / scale) ** 2)
+                product = np.mean(np.outer(variance[i], variance[j])[chosen]) / scale**2
+                np.testing.assert_allclose(found.squares[u, v, b], square, rtol=1e-9)
+                np.testing.assert_allclose(found.products[u, v, b], product, rtol=1e-9)
+
+
+def test_variables_that_share_places_need_not_say_so(rng):
+    fields = [getattr(ALIKE, f.name) for f in dataclasses.fields(ALIKE)]
+    names = [f.name for f in dataclasses.fields(ALIKE)]
+    unlike = Unlike(**dict(zip(names, fields, strict=True)))
+    x, y = rng.standard_normal((8, ALIKE.size)), rng.standard_normal(72)
+    results = []
+    for grid in (ALIKE, unlike):
+        filt = ef.LEnFF()
+        obs = ef.Observation(Subset(np.arange(0, 432, 6)), 0.5, grid=grid)
+        results.append((filt.analysis(x, y, obs), filt.facts))
+    np.testing.assert_allclose(results[0][0], results[1][0], atol=1e-9)
+    assert results[0][1] == pytest.approx(results[1][1])
+
+
+def test_a_variable_at_the_surface_has_a_taper_of_its_own(rng):
+    """Independent variables of smooth fields: each is seen by itself, ps as far as it reaches."""
+    where = LEVELS.embedding().inside(LEVELS.coordinates()) / EARTH_RADIUS
+    x = np.zeros((20, LEVELS.size))
+    for name, number in (("ps", 0.7), ("u", 6.0), ("t", 6.0)):
+        part = LEVELS.components(name)
+        waves = number * rng.standard_normal((200, 4)) @ where[part].T
+        phases = rng.uniform(0, 2 * np.pi, (200, 1))
+        x[:, part] = rng.standard_normal((20, 200)) @ np.cos(waves + phases) / 10
+    obs = ef.Observation(Identity(), 3.0, grid=LEVELS)
+    filt = ef.LETKF(FromEnsemble())
+    filt.analysis(x, np.zeros(LEVELS.size), obs)
+    cutoff = [filt.facts[f"cutoff of variable {v}"] for v in range(3)]
+    assert cutoff[0] > 1.5 * max(cutoff[1:])
+
+
 def test_moments_of_chosen_partners_are_those_of_all(monkeypatch, rng):
     """The same pairs through the other path: every level holds all places."""
     grid, x = RegularGrid((300,)), rng.standard_normal((6, 300)) + 50
@@ -296,7 +396,7 @@ def test_local_factors_by_the_book(name, rng):
     places = Places(GRIDS[name])
     v, n = places.variables, places.size
     found = innovations_of(places, rng, factor=1.7, every=2)
-    near = NearSums(found, places.windows, (v, n))
+    near = NearSums(found, places.windows, places.present)
     level = np.broadcast_to(np.array([1.2, 1.1])[:v, None], (v, n))
     scatter = np.array([0.2, 0.4])[:v]
     others = found.ratio * (1 + rng.random(found.ratio.size))
@@ -304,8 +404,8 @@ def test_local_factors_by_the_book(name, rng):
     got = local.drawn(scatter)
     weights = [places.windows.sums(np.eye(n), power) for power in (1, 2)]
     for k in range(v):
-        own = found.components // n == k
-        at = found.components[own] % n
+        own = found.cells // n == k
+        at = found.cells[own] % n
         once, twice = (w[at].T for w in weights)
         ratio = once @ found.ratio[own]
         a = (once @ found.excess[own]) / ratio
@@ -321,7 +421,7 @@ def test_what_nothing_observes_has_the_factor_of_its_variable(rng):
     places = Places(RegularGrid((400,), variables=2))
     components = np.arange(20)  # of the first variable alone, at one end
     found = Innovations(np.full(20, 30.0), np.full(20, 1.0), components, components)
-    near = NearSums(found, places.windows, (2, 400))
+    near = NearSums(found, places.windows, places.present)
     level = np.full((2, 400), 1.1)
     factor = LocalFactors(near, level, found.ratio).drawn(np.full(2, 0.09))
     assert (factor[0, :20] > 1.1).all()
@@ -342,7 +442,7 @@ def test_scatter_is_learned(rng):
             near = NearSums(
                 Innovations(excess, ratio, np.arange(2000), np.arange(2000)),
                 places.windows,
-                (1, 2000),
+                places.present,
             )
             known = LocalFactors(near, np.full((1, 2000), 3.0), ratio).scatter(known)
         assert low <= known[0] <= high
@@ -351,7 +451,7 @@ def test_scatter_is_learned(rng):
 def test_amounts_by_the_book(rng):
     places = Places(RegularGrid((50,), variables=2))
     found = innovations_of(places, rng, factor=1.3, ratio=0.4)
-    near = NearSums(found, places.windows, (2, 50))
+    near = NearSums(found, places.windows, places.present)
     noise = 0.05 + 0.1 * rng.random((2, 50))
     start = Amounts.by_noise(near, noise)
     others = found.ratio * (1 + rng.random(100))
@@ -375,7 +475,7 @@ def test_sampling_noise_of_equal_observations_is_the_sum_itself():
     near = NearSums(
         Innovations(np.zeros(60), np.full(60, 0.3), np.arange(60), np.arange(60)),
         places.windows,
-        (1, 60),
+        places.present,
     )
     d = places.pairs.distances
     square, taper = np.exp(-d / 4), GaspariCohn(11.0).weight(d)
@@ -392,16 +492,16 @@ def test_noise_of_variables_that_see_each_other_is_that_of_both():
     places, one = Places(RegularGrid((60,), variables=2)), Places(RegularGrid((60,)))
     taper = GaspariCohn(11.0).weight(places.pairs.distances)
     twice = Innovations(np.zeros(120), np.full(120, 0.3), np.arange(120), np.arange(120))
-    near = NearSums(twice, places.windows, (2, 60))
+    near = NearSums(twice, places.windows, places.present)
     others = np.full(120, 0.7)
     both = spread_factors.sampling_noise(
         near, others, places, np.array([[1, 1], [1, 1]])[..., None] * taper
     )
     apart = spread_factors.sampling_noise(near, others, places, np.eye(2)[..., None] * taper)
     once = Innovations(
-        *(values[:60] for values in (twice.excess, twice.ratio, twice.components, twice.numbers))
+        *(values[:60] for values in (twice.excess, twice.ratio, twice.cells, twice.numbers))
     )
-    near = NearSums(once, one.windows, (1, 60))
+    near = NearSums(once, one.windows, one.present)
     alone = spread_factors.sampling_noise(near, others[:60], one, taper[None, None])
     np.testing.assert_allclose(apart, np.tile(alone, (2, 1)), rtol=1e-9)
     np.testing.assert_allclose(both, 2 * apart, rtol=1e-9)
@@ -418,7 +518,7 @@ def test_what_is_known_gives_way_to_what_contradicts_it(every):
     ratio = np.full(components.size, 0.2)
     for factor in (30.0, 1.0):
         found = Innovations(factor * ratio, ratio, components, components)
-        near = NearSums(found, places.windows, (1, 400))
+        near = NearSums(found, places.windows, places.present)
         known = start = Amounts.by_noise(near, noise)
         for _ in range(60):
             known = known.faded(start).after(near, noise, ratio)
@@ -432,7 +532,9 @@ def test_an_outlier_contradicts_nothing():
     places = Places(RegularGrid((40,)))
     components, ratio, noise = np.arange(40), np.full(40, 0.2), np.full((1, 40), 0.1)
     excess = ratio + np.where(components == 7, 400.0, 0.0)
-    near = NearSums(Innovations(excess, ratio, components, components), places.windows, (1, 40))
+    near = NearSums(
+        Innovations(excess, ratio, components, components), places.windows, places.present
+    )
     start = Amounts.by_noise(near, noise)
     got = start.after(near, noise, ratio)
     # 0.1 of the level is known, and 0.5 what innovations tell, so that they count little
@@ -446,7 +548,7 @@ def test_a_spread_that_is_certainly_too_wide_is_narrowed(ratio, true, r2, rng):
     places, m = Places(RegularGrid((900,))), np.arange(900)
     ratios = np.full(900, float(ratio))
     excess = (true * ratios + r2) * rng.standard_normal(900) ** 2 - 1
-    near = NearSums(Innovations(excess, ratios, m, m), places.windows, (1, 900))
+    near = NearSums(Innovations(excess, ratios, m, m), places.windows, places.present)
     factor = spread_factors.too_wide(near, ratios)[0]
     assert factor >= true
     assert factor < 2 * true

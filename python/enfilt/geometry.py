@@ -209,6 +209,16 @@ class Sphere(Value, Grid):
         return 1 if any(not np.array_equal(first, other) for other in others) else len(heights)
 
     @property
+    def variable_count(self) -> int:
+        return self.variables if isinstance(self.variables, int) else len(self._levels)
+
+    def variables_of(self, components: Any = slice(None)) -> npt.NDArray[np.int64]:
+        if isinstance(self.variables, int):
+            return super().variables_of(components)
+        level = chosen_components(self.size, components) // len(self._places)
+        return np.repeat(np.arange(len(self._levels)), list(self._levels.values()))[level]
+
+    @property
     def spacing(self) -> float:
         """The distance in km between neighbours, were all places spread over the sphere."""
         places = len(np.unique(self._places[:, :2], axis=0))
@@ -359,6 +369,13 @@ class Masked(Value, Grid):
     def variables_at_places(self) -> int:
         alike = np.size(self.present) == self.grid.sites
         return self.grid.variables_at_places if alike else 1
+
+    @property
+    def variable_count(self) -> int:
+        return self.grid.variable_count
+
+    def variables_of(self, components: Any = slice(None)) -> npt.NDArray[np.int64]:
+        return self.grid.variables_of(self.kept[chosen_components(self.size, components)])
 
     @property
     def apart(self) -> bool:

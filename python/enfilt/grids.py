@@ -69,6 +69,16 @@ class Grid(ABC):
         return 1
 
     @property
+    def variable_count(self) -> int:
+        """Number of variables, V, whether they share their places or not."""
+        return self.variables_at_places
+
+    def variables_of(self, components: Any = slice(None)) -> npt.NDArray[np.int64]:
+        """Return the variable (n,) of components, from 0; -1 of one that has no place."""
+        each = self.size // self.variables_at_places
+        return chosen_components(self.size, components) // each
+
+    @property
     def sites(self) -> int:
         """Number of sites that components of one variable and level stand at, then of the next."""
         return self.size // self.variables_at_places
@@ -293,6 +303,10 @@ class _Stretched(Grid):
     @property
     def variables_at_places(self) -> int:
         return self.grid.variables_at_places
+
+    @property
+    def variable_count(self) -> int:
+        return self.grid.variable_count
 
     @property
     def apart(self) -> bool:

@@ -206,8 +206,8 @@ class ByVariable:
     What `FromEnsemble` finds on a grid of several variables: correlations of one reach farther
     than those of another, and those between variables are weaker than those within. It can be
     given as well, to the same filters; the grid has to be one of as many variables,
-    and observations tell theirs by the component they stand at (or, of variables that the grid
-    keeps apart, by the first coordinate of their place).
+    and observations tell theirs by the component that they depend on most (or, of variables that
+    the grid keeps apart, by the first coordinate of their place).
 
     Parameters
     ----------
@@ -302,26 +302,26 @@ class ByVariable:
         """Return False: variables differ."""
         return False
 
-    def check(self, grid: Any, *, places: bool) -> None:
+    def check(self, grid: Any, *, told: bool) -> None:
         """Check that a grid has these variables, and that observations tell theirs.
 
         Parameters
         ----------
         grid : object
             That of the state, as an `Observation` takes it.
-        places : bool
-            Whether observations have places of their own.
+        told : bool
+            Whether each observation tells its variable.
         """
-        if not isinstance(grid, Grid) or grid.variables_at_places != len(self.tapers):
+        if not isinstance(grid, Grid) or grid.variable_count != len(self.tapers):
             raise ValueError(
                 f"grid={grid!r}: expected a grid of {len(self.tapers)} variables, those of the "
                 f"localization"
             )
-        if places and not grid.apart:
+        if not told:
             raise ValueError(
                 "locations do not tell the variable of an observation, on which the localization "
-                "depends: expected an operator that chooses components, or a grid with "
-                "between_variables=False"
+                "depends: expected an operator that chooses or interpolates components, or a grid "
+                "with between_variables=False"
             )
 
 

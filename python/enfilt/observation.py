@@ -192,6 +192,20 @@ class Observation(ErrorStatistics, Value):
         """
         return None if self.operator is None else self.operator.stands_at(dim)
 
+    def variables(self, dim: int) -> npt.NDArray[np.int64] | None:
+        """Return the variable (m,) of the grid that each observation is of.
+
+        Of the component that the observation depends on most, as the operator tells; or, of
+        variables that the grid keeps apart, the first coordinate of its place. None where neither
+        tells, or an observation is of a parameter.
+        """
+        grid = self.state_grid(dim)
+        if self.locations is not None and grid.apart:
+            return np.asarray(self.locations[:, 0], np.int64)
+        leading = None if self.operator is None else self.operator.leading(dim)
+        found = None if leading is None else grid.variables_of(leading)
+        return None if found is None or (found < 0).any() else found
+
     def through(self, operator: Operator) -> Observation:
         """Return the same observations by another operator, without checking again what was."""
         changed = copy.copy(self)

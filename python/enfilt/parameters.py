@@ -114,6 +114,17 @@ class WithParameters(Value, Grid):
         return self.placed.variables_at_places
 
     @property
+    def variable_count(self) -> int:
+        return self.placed.variable_count
+
+    def variables_of(self, components: Any = slice(None)) -> npt.NDArray[np.int64]:
+        chosen = chosen_components(self.size, components)
+        there = chosen < self.placed.size
+        result = np.full(len(chosen), -1)
+        result[there] = self.placed.variables_of(chosen[there])
+        return result
+
+    @property
     def apart(self) -> bool:
         return self.placed.apart
 

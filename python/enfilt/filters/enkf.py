@@ -13,10 +13,10 @@ from ..kernels import ensemble_space
 from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from ..parameters import split
-from . import knobs, neighbours
+from . import knobs
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
-from .localized import check_grid, check_localization
+from .localized import check_grid, check_localization, variables_of
 from .observation_products import observation_products
 
 __all__ = ["EnKF"]
@@ -143,15 +143,14 @@ class EnKF(EnsembleFilter):
             out[...] = x
             return
         places = places[seen]
-        stand = neighbours.components(cycle.obs, dim)
-        stand = stand if stand is None else stand[seen]
 
-        def weights(where: Array, components: Any) -> Array:
+        by = variables_of(cycle.obs, taper, dim, seen)
+
+        def weights(where: Array, of: Any) -> Array:
             distance = grid.distances(places, where)
             if isinstance(taper, Taper):
                 return taper.weight(distance)
-            by = neighbours.variables(grid, places, stand)
-            of = neighbours.variables(grid, where, components)
+            assert by is not None
             return taper.weight(distance, of, by[:, None])
 
         values = cycle.values(b)[:, seen].astype(np.float64)
@@ -165,8 +164,7 @@ class EnKF(EnsembleFilter):
         count = len(seen)
         covariance = values.T @ values / (members - 1)
         for part in ensemble_space.blocks(count, count):
-            at = None if stand is None else stand[part]
-            covariance[:, part] *= weights(places[part], at)
+            covariance[:, part] *= weights(places[part], None if by is None else by[part])
         if cycle.obs.is_correlated:
             covariance += cycle.obs.error_covariance(seen, cycle.y.shape[-1])
         else:
@@ -180,7 +178,8 @@ class EnKF(EnsembleFilter):
             cross = values.T @ (block - block.mean(axis=0))
             components = np.arange(part.start, part.stop)
             if part.start < grid.size:
-                cross *= weights(grid.coordinates(components), components)
+                of = None if by is None else grid.variables_of(components)
+                cross *= weights(grid.coordinates(components), of)
             else:  # parameters, which have no place
                 cross *= weight
             out[:, part] = block + solved @ cross

@@ -55,6 +55,7 @@ class KeptLists:
         values: bool = False,
         blocks: Indices | None = None,
         at: tuple[Indices, Indices] | None = None,
+        variables: Indices | None = None,
         each: bool = False,
         on_device: bool = False,
     ) -> Iterable[LocalLists]:
@@ -77,6 +78,8 @@ class KeptLists:
         at : tuple of two ndarray of int64, optional
             The components that the places, and the observations seen, stand at: on a regular grid
             nothing is searched for then.
+        variables : ndarray of int64, optional
+            Those of the observations seen, for a localization by variable.
         each : bool
             Whether each component has a list of its own; on a GPU it has.
         on_device : bool
@@ -84,7 +87,12 @@ class KeptLists:
         """
         if isinstance(grid, WithParameters):
             placed = at if at is None else (at[0][at[0] < grid.placed.size], at[1])
-            among: dict[str, Any] = {"values": values, "blocks": blocks, "at": placed}
+            among: dict[str, Any] = {
+                "values": values,
+                "blocks": blocks,
+                "at": placed,
+                "variables": variables,
+            }
             parts = self.of(
                 grid.placed, places, seen, localization, **among, each=each, on_device=on_device
             )
@@ -93,7 +101,7 @@ class KeptLists:
             apart = neighbours.parameter_lists(grid, len(places[seen]), each=each or on_device)
             return itertools.chain(parts, [apart])
         chosen = np.arange(len(places))[seen]
-        key = (grid, places[seen], localization, values, blocks, at, each, on_device)
+        key = (grid, places[seen], localization, values, blocks, at, variables, each, on_device)
         for known, found in self._lists:
             if same(known, key):
                 return found
@@ -101,7 +109,9 @@ class KeptLists:
             made = _in_windows(grid, localization, at, blocks, each or on_device, on_device)
         else:
             pairs = self._searched(grid, places, chosen, localization.cutoff, values)
-            made = pairs.lists(chosen, localization, blocks, at, each or on_device, on_device)
+            made = pairs.lists(
+                chosen, localization, blocks, variables, each or on_device, on_device
+            )
         if isinstance(localization, Taper):
             made = reach.looked_at(made, localization, len(chosen), blocks is None)
         return self._kept(key, made)
@@ -200,7 +210,7 @@ class _Pairs:
         cls, grid: Grid, places: Places, observations: Indices, reach: float, values: bool
     ) -> _Pairs:
         seen = places[observations]
-        where, row = _distinct(seen if values else grid.coordinates(slice(None)))
+        where, row = neighbours.distinct(seen if values else grid.coordinates(slice(None)))
         found = neighbours.pairs(grid, seen, reach, where, KEPT // (4 + 8))
         if found is None:
             nothing = np.zeros(len(where) + 1, np.int64), np.zeros(0, np.int32), np.zeros(0)
@@ -220,7 +230,7 @@ class _Pairs:
         chosen: Indices,
         localization: Taper | ByVariable,
         blocks: Indices | None,
-        at: tuple[Indices, Indices] | None,
+        variables: Indices | None,
         each: bool,
         on_device: bool,
     ) -> Iterator[LocalLists]:
@@ -228,7 +238,7 @@ class _Pairs:
         rows = self.row
         if self.values and len(chosen) < len(rows):
             rows = rows[np.searchsorted(self.observations, chosen)]
-        for here, taper in self._tapers(len(rows), chosen, localization, at):
+        for here, taper in self._tapers(len(rows), localization, variables):
             place = rows[here]
             near = functools.partial(self._near, chosen, localization.cutoff, taper, blocks)
             if not each:
@@ -255,23 +265,17 @@ class _Pairs:
                     yield part._replace(first=int(here[first]))
 
     def _tapers(
-        self,
-        size: int,
-        chosen: Indices,
-        localization: Taper | ByVariable,
-        at: tuple[Indices, Indices] | None,
+        self, size: int, localization: Taper | ByVariable, variables: Indices | None
     ) -> Iterator[tuple[Indices, _Taper]]:
-        """Yield components of one taper, and their weights at distances of some of `chosen`."""
+        """Yield components of one taper, and their weights at distances of what is seen."""
         if isinstance(localization, Taper):
             yield np.arange(size), _Taper([localization], [1.0], None)
             return
-        of = self.places[chosen] if self.values else self.grid.coordinates(slice(None))
-        stand = (None, None) if at is None else at
-        variable = neighbours.variables(self.grid, of, stand[0])
-        by = neighbours.variables(self.grid, self.places[chosen], stand[1])
-        for now in np.unique(variable).tolist():
-            taper = _Taper(localization.tapers[now], localization.amplitudes[now], by)
-            yield np.flatnonzero(variable == now), taper
+        assert variables is not None  # the filter has asked for them
+        of = variables if self.values else self.grid.variables_of()
+        for now in np.unique(of).tolist():
+            taper = _Taper(localization.tapers[now], localization.amplitudes[now], variables)
+            yield np.flatnonzero(of == now), taper
 
     def _near(
         self,
@@ -394,20 +398,6 @@ def _in_windows(
         neighbours.in_windows(grid, localization, of, seen, blocks, on_device)
     )
     return parts if rows is None else list_parts.shared(parts, rows, np.arange(len(rows)))
-
-
-def _distinct(places: Places) -> tuple[Places, Indices]:
-    """Return the places (n, k) without repeats, in their order, and the number of each there."""
-    order = np.lexsort(places.T)
-    new = np.ones(len(places), bool)
-    ordered = places[order]
-    np.any(ordered[1:] != ordered[:-1], axis=1, out=new[1:])
-    first = order[new]  # the sort is stable: each is the first of its repeats
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    number = np.empty(len(places), np.int64)
-    number[order] = rank[np.cumsum(new) - 1]
-    return places[np.sort(first)], number
 
 
 def _bytes(parts: list[LocalLists]) -> int:

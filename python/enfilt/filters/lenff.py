@@ -23,7 +23,7 @@ from . import knobs, list_parts, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .kept_lists import KeptLists
-from .localized import Localized, check_grid
+from .localized import Localized, check_grid, variables_of
 
 __all__ = ["LEnFF"]
 
@@ -257,6 +257,7 @@ class _Lists(NamedTuple):
             return cls(seen, [], [], [])
         decorrelation = cycle.obs.decorrelation(cycle.y[b], symmetric=True)
         blocks = None if decorrelation is None else decorrelation.of[seen]
+        variables = variables_of(cycle.obs, localization, dim, seen)
 
         def found(values: bool, rows: Any) -> list[LocalLists]:
             at = None if components is None else (rows, components[seen])
@@ -268,6 +269,7 @@ class _Lists(NamedTuple):
                 values=values,
                 at=at,
                 blocks=blocks,
+                variables=variables,
                 on_device=kernels.on_device,
             )
             return [kernels.resident(part) for part in parts]

@@ -17,7 +17,7 @@ from . import knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .etkf import rotation_of, transform_ensemble
-from .localized import Localized, check_grid
+from .localized import Localized, check_grid, variables_of
 
 __all__ = ["LETKF"]
 
@@ -154,6 +154,13 @@ class LETKF(EnsembleFilter, Localized):
         stand = neighbours.components(cycle.obs, x.shape[-1])
         at = None if stand is None else (np.arange(x.shape[-1]), stand[seen])
         parts = self._memory.lists.of(
-            grid, places, seen, taper, at=at, blocks=blocks, on_device=kernels.on_device
+            grid,
+            places,
+            seen,
+            taper,
+            at=at,
+            blocks=blocks,
+            variables=variables_of(cycle.obs, taper, x.shape[-1], seen),
+            on_device=kernels.on_device,
         )
         analyse(kernels, x, parts, observations, rotation, out)

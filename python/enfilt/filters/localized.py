@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..localization import ByVariable, FromEnsemble, Taper
 from ..observation import Observation
 from .cycle import Cycle
@@ -44,4 +47,15 @@ def check_grid(localization: Any, obs: Observation) -> None:
     if isinstance(localization, Taper):
         localization.on(grid)
     if isinstance(localization, ByVariable):
-        localization.check(obs.grid, places=obs.locations is not None)
+        localization.check(grid, told=obs.variables(grid.size) is not None)
+
+
+def variables_of(
+    obs: Observation, localization: Taper | ByVariable, dim: int, seen: Any
+) -> npt.NDArray[np.int64] | None:
+    """Return the variables of the observations `seen`, where the localization goes by them."""
+    if isinstance(localization, Taper):
+        return None
+    found = obs.variables(dim)
+    assert found is not None  # the localization was checked
+    return np.asarray(found[seen])

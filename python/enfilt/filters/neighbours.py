@@ -115,13 +115,6 @@ def components(obs: Observation, dim: int) -> Indices | None:
     return found
 
 
-def variables(grid: Grid, places: Places, components: Indices | None = None) -> Indices:
-    """Return the variables of `components`, or of places (..., k) that tell them."""
-    if components is not None:
-        return components // (grid.size // grid.variables_at_places)
-    return places[..., 0].astype(np.int64)
-
-
 def in_windows(
     grid: RegularGrid,
     localization: Taper | ByVariable,
@@ -358,3 +351,17 @@ def parameter_lists(grid: WithParameters, observations: int, *, each: bool) -> L
         return found
     components = np.arange(first, first + parameters)
     return found._replace(owners=np.array([0, parameters]), components=components)
+
+
+def distinct(places: Places) -> tuple[Places, Indices]:
+    """Return the places (n, k) without repeats, in their order, and the number of each there."""
+    order = np.lexsort(places.T)
+    new = np.ones(len(places), bool)
+    ordered = places[order]
+    np.any(ordered[1:] != ordered[:-1], axis=1, out=new[1:])
+    first = order[new]  # the sort is stable: each is the first of its repeats
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    number = np.empty(len(places), np.int64)
+    number[order] = rank[np.cumsum(new) - 1]
+    return places[np.sort(first)], number

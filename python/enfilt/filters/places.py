@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .. import _fft
 from ..grids import Grid, RegularGrid
 from ..localization import GaspariCohn, Taper
+from . import neighbours
 
 Vector = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -64,15 +65,29 @@ class Pairs:
         return len(self.distances)
 
     def means(self, values: Vector) -> Vector:
-        """Return the mean of values (a, p) over the pairs of each bin, (count,)."""
+        """Return the mean of values (a, p) over the pairs of each bin, (count,).
+
+        A bin of few pairs has a value between those of its neighbours; behind the last that has
+        enough, it is zero.
+        """
         total = np.bincount(self.bins.ravel(), values.ravel(), self.count + 1)[:-1]
-        result: Vector = total / self._numbers
-        return result
+        mean: Vector = total / np.maximum(self._numbers, 1)
+        if not self._enough.all():
+            known = np.flatnonzero(self._enough)
+            mean = np.interp(np.arange(self.count), known, mean[known], right=0.0)
+        return mean
 
     @functools.cached_property
     def _numbers(self) -> Vector:
         found = np.bincount(self.bins.ravel(), minlength=self.count + 1)[:-1]
-        return np.maximum(found, 1).astype(float)
+        return found.astype(float)
+
+    @functools.cached_property
+    def _enough(self) -> npt.NDArray[np.bool_]:
+        """Which bins hold enough pairs; all, where none does."""
+        enough: npt.NDArray[np.bool_] = self._numbers >= max(1, len(self.anchors) // 4)
+        enough[0] = self._numbers[0] > 0  # the anchors themselves
+        return enough if enough.any() else np.ones_like(enough)
 
     def sums(self, values: Vector) -> Vector:
         """Return, for each anchor, the sum of values (n,) of places by distance, (a, count)."""
@@ -102,38 +117,127 @@ class Pairs:
         return rows.ravel()
 
 
+@dataclass(frozen=True)
+class _Bins:
+    """Distances as bins.
+
+    Attributes
+    ----------
+    spacing : float
+        That which distances are counted in.
+    kept : ndarray of bool
+        Of all bins that there could be, those that are looked at.
+    distances, widths : ndarray, (count,)
+        As `Pairs` has them.
+    """
+
+    spacing: float
+    kept: npt.NDArray[np.bool_]
+    distances: Vector
+    widths: Vector
+
+    def pairs(
+        self, anchors: Indices, partners: Indices, weights: Vector, distances: Vector
+    ) -> Pairs:
+        """Return pairs at their distances (a, p)."""
+        bins = _numbered(distances, self.spacing, partners == anchors[:, None])
+        size = len(self.kept)
+        bins[(bins < 0) | (bins > size)] = size
+        kept = np.append(self.kept, False)
+        new = np.where(kept, np.cumsum(kept) - 1, len(self.distances))
+        return Pairs(anchors, partners, weights, new[bins], self.distances, self.widths)
+
+
+def _numbered(distances: Vector, spacing: float, same: npt.NDArray[np.bool_]) -> Indices:
+    """Return the number of each distance (a, p); 0 of the `same` place, -1 of infinite ones."""
+    steps = distances / spacing
+    finite = np.isfinite(steps)
+    steps = np.where(finite, np.maximum(steps, 1), 1)  # places beside each other are no bin
+    beyond = _LINEAR + np.rint(_PER_OCTAVE * np.log2(np.maximum(steps / _LINEAR, 1)))
+    bins = np.where(steps <= _LINEAR, np.rint(steps), beyond).astype(np.int64)
+    bins[np.broadcast_to(same, bins.shape)] = 0
+    bins[~finite] = -1
+    return bins
+
+
 class Places:
-    """The places of the components of a grid, those of one variable after the other.
+    """The places of the components of a grid, each once, and which variables are there.
+
+    Fields on them are (V, n), and a cell of these is numbered v n + place. Where variables do not
+    share all places (levels of some, and a surface of others), some cells have no component.
 
     Attributes
     ----------
     grid : Grid
     variables : int
-        V; they share their places.
+        V.
     size : int
-        n, the number of places: D/V.
+        n, the number of places.
+    cells : ndarray of int64, (D,)
+        The cell of each component.
+    components : ndarray of int64, (V, n)
+        The component of each cell, or -1.
+    present : ndarray of bool, (V, n)
+        Which cells have one.
     spacing : float
         The distance between neighbours, that of a regular grid or a typical one.
     pairs : Pairs
+        Of all places.
     """
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self.variables = grid.variables_at_places
-        self.size = grid.size // self.variables
+        self.variables = grid.variable_count
+        #: A component at each place.
+        self._some: slice | Indices
+        if grid.variables_at_places == self.variables:
+            self.size = grid.size // self.variables
+            self.cells = np.arange(grid.size)
+            self._some = slice(0, self.size)
+        else:
+            place, self.size = _placed(grid)
+            self.cells = self.size * grid.variables_of() + place
+            self._some = np.unique(place, return_index=True)[1]
+        self.components: Indices = np.full((self.variables, self.size), -1)
+        self.components.flat[self.cells] = np.arange(grid.size)
+        self.present = self.components >= 0
         self._embedding = grid.embedding()
         self.spacing = self._spacing()
-        self.pairs = self._paired()
+        everyone = np.arange(self.size)
+        self._bins, self.pairs = self._binned(*self._paired(everyone, everyone))
+        self._between: dict[tuple[bytes, bytes], Pairs] = {}
 
-    def _where(self, chosen: Any) -> Vector:
+    def pairs_of(self, u: int, v: int) -> Pairs:
+        """Return pairs of places, anchors where variable u is and partners where v is.
+
+        In the bins of all `pairs`, some of which may be empty.
+        """
+        anchors, partners = self.present[u], self.present[v]
+        if anchors.all() and partners.all():
+            return self.pairs
+        key = anchors.tobytes(), partners.tobytes()
+        if key not in self._between:
+            found = self._paired(np.flatnonzero(anchors), np.flatnonzero(partners))
+            self._between[key] = self._bins.pairs(*found)
+        return self._between[key]
+
+    def shared(self, u: int, v: int) -> Indices:
+        """Return some thousand places, or all, where two variables are, evenly spread."""
+        both = np.flatnonzero(self.present[u] & self.present[v])
+        return both[_spread_out(len(both), _ALL_PARTNERS)]
+
+    @functools.cached_property
+    def _coordinates(self) -> Vector:
+        return self.grid.coordinates(self._some)
+
+    def _inside(self, coordinates: Vector) -> Vector:
         """Return the coordinates of places, those for a tree where there are such."""
-        coordinates = self.grid.coordinates(chosen)
         return coordinates if self._embedding is None else self._embedding.inside(coordinates)
 
     @functools.cached_property
     def _everywhere(self) -> Vector:
         """The coordinates of all places."""
-        return self._where(slice(0, self.size))
+        return self._inside(self._coordinates)
 
     def _spacing(self) -> float:
         if isinstance(self.grid, RegularGrid):
@@ -146,26 +250,26 @@ class Places:
             some = _spread_out(len(different), _ANCHORS)
             gaps = self._embedding.tree(different).query(different[some], k=2)[0][:, 1]
         else:
-            table = self.grid.distances(self._where(some), self._everywhere)
+            table = self.grid.distances(self._everywhere[some], self._everywhere)
             table[np.arange(len(some)), some] = np.inf
             gaps = table.min(axis=1)
         gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
         return float(np.median(gaps)) if gaps.size else 1.0
 
-    def _paired(self) -> Pairs:
-        n = self.size
-        everyone = np.arange(n)
+    def _paired(self, of: Indices, among: Indices) -> tuple[Indices, Indices, Vector, Vector]:
+        """Return anchors of some places, their partners among others, weights and distances."""
+        n = len(among)
         if n <= _ALL_PARTNERS or self._embedding is None:
-            partners, weight = everyone, 1.0
+            partners, weight = among, 1.0
             if n > _ALL_PARTNERS:
-                partners = np.sort(_thinned(n, n // _ALL_PARTNERS))
+                partners = among[np.sort(_thinned(n, n // _ALL_PARTNERS))]
                 weight = n / len(partners)
-            anchors = _spread_out(n, max(_ANCHORS, _PAIRS // len(partners)))
+            anchors = of[_spread_out(len(of), max(_ANCHORS, _PAIRS // len(partners)))]
             distances = self._distances(anchors, partners)
-            return self._binned(anchors, partners[None], np.array([[weight]]), distances)
-        anchors = _spread_out(n, _ANCHORS)
+            return anchors, partners[None], np.array([[weight]]), distances
+        anchors = of[_spread_out(len(of), _ANCHORS)]
         where, everywhere = self._everywhere[anchors], self._everywhere
-        found, level = [], everyone
+        found, level = [], among
         beyond: Vector = np.zeros(len(anchors))
         while True:
             k = min(_NEAREST, len(level))
@@ -184,59 +288,57 @@ class Places:
             beyond = limit
             level = level[_thinned(len(level), _THINNING)]
         partners, weights, distances = (np.hstack(part) for part in zip(*found, strict=True))
-        return self._binned(anchors, partners, weights, distances)
+        return anchors, partners, weights, distances
 
     def _distances(self, anchors: Indices, partners: Indices) -> Vector:
         if self.size == 1:
             return np.zeros((1, 1))
-        return self.grid.distances(self.grid.coordinates(anchors), self.grid.coordinates(partners))
+        return self.grid.distances(self._coordinates[anchors], self._coordinates[partners])
 
     def _binned(
         self, anchors: Indices, partners: Indices, weights: Vector, distances: Vector
-    ) -> Pairs:
-        steps = distances / self.spacing
-        finite = np.isfinite(steps)
-        steps = np.where(finite, np.maximum(steps, 1), 1)  # places beside each other are no bin
-        beyond = _LINEAR + np.rint(_PER_OCTAVE * np.log2(np.maximum(steps / _LINEAR, 1)))
-        bins = np.where(steps <= _LINEAR, np.rint(steps), beyond).astype(np.int64)
-        bins[np.broadcast_to(partners, bins.shape) == anchors[:, None]] = 0
-        bins[~finite] = size = int(bins.max()) + 1
+    ) -> tuple[_Bins, Pairs]:
+        """Return bins of those distances that enough pairs are apart by, and the pairs in them."""
+        bins = _numbered(distances, self.spacing, partners == anchors[:, None])
+        finite = bins >= 0
+        size = int(bins.max()) + 1
+        bins[~finite] = size
         numbers = np.bincount(bins.ravel(), minlength=size)[:size]
         # what few pairs are apart by (the ends of a line) is not looked at
         kept = numbers >= max(1, len(anchors) // 2)
         kept[0] = True
-        new = np.where(np.append(kept, False), np.cumsum(np.append(kept, False)) - 1, kept.sum())
         total = np.bincount(bins.ravel(), np.where(finite, distances, 0).ravel(), size)[:size]
         b = np.arange(size)
         width = np.where(b <= _LINEAR, 1.0, _LINEAR * 2.0 ** ((b - _LINEAR) / _PER_OCTAVE))
         width[b > _LINEAR] *= np.log(2) / _PER_OCTAVE
-        return Pairs(
-            anchors,
-            partners,
-            weights,
-            new[bins],
-            (total / np.maximum(numbers, 1))[kept],
-            width[kept],
-        )
+        mean = total / np.maximum(numbers, 1)
+        found = _Bins(self.spacing, kept, mean[kept], width[kept])
+        return found, found.pairs(anchors, partners, weights, distances)
 
-    @functools.cached_property
-    def some(self) -> Indices:
-        """Some thousand places, or all, evenly spread."""
-        return _spread_out(self.size, _ALL_PARTNERS)
+    def nearest(self, places: Vector, variables: Indices | None = None) -> Indices:
+        """Return the place (m,) nearest to each of coordinates (m, k).
 
-    def nearest(self, places: Vector) -> Indices:
-        """Return the place (m,) nearest to each of coordinates (m, k)."""
+        Of those where the variable (m,) of each is, if these are given.
+        """
+        found = np.zeros(len(places), np.int64)
+        kinds = [None] if variables is None or self.present.all() else np.unique(variables).tolist()
+        for v in kinds:
+            chosen: Any = slice(None) if v is None else np.flatnonzero(variables == v)
+            among = np.arange(self.size) if v is None else np.flatnonzero(self.present[v])
+            found[chosen] = among[self._nearest(places[chosen], among)]
+        return found
+
+    def _nearest(self, places: Vector, among: Indices) -> Indices:
         if self._embedding is None:
             step = max(1, _PAIRS // max(1, self.size))
-            everywhere = self.grid.coordinates(slice(None))
+            everywhere = self._coordinates[among]
             found = [
                 self.grid.distances(places[i : i + step], everywhere).argmin(axis=1)
                 for i in range(0, len(places), step)
             ]
             return np.concatenate(found)
-        tree = self._embedding.tree(self._everywhere)
-        nearest = tree.query(self._embedding.inside(places))[1]
-        return np.asarray(nearest, np.int64)
+        tree = self._embedding.tree(self._everywhere[among])
+        return np.asarray(tree.query(self._inside(places))[1], np.int64)
 
     @functools.cached_property
     def windows(self) -> Windows:
@@ -340,3 +442,20 @@ def _spread_out(n: int, most: int) -> Indices:
 def _thinned(n: int, by: int) -> Indices:
     """Return one in `by` of n: at random, or it could be those that are observed; ever the same."""
     return np.sort(np.random.default_rng(n).choice(n, max(1, n // by), replace=False))
+
+
+def _placed(grid: Grid) -> tuple[Indices, int]:
+    """Return the place of each component, and how many there are.
+
+    Two components of one variable have two, wherever they are.
+    """
+    variable = grid.variables_of()
+    row = neighbours.distinct(grid.coordinates())[1]
+    group = row * grid.variable_count + variable
+    order = np.argsort(group, kind="stable")
+    first = np.flatnonzero(np.diff(group[order], prepend=-1))
+    rank = np.empty_like(row)
+    rank[order] = np.arange(len(row)) - np.repeat(first, np.diff(first, append=len(row)))
+    if rank.any():
+        row = np.unique(rank * (row.max() + 1) + row, return_inverse=True)[1]
+    return row, int(row.max()) + 1

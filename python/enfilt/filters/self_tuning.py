@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._values import same
+from ..grids import RegularGrid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import ByVariable, FromEnsemble, Taper
 from . import one_factor, spread_factors, taper_range
@@ -113,7 +114,8 @@ class _Tuned:
         if self._inflation is None:
             return cycle
         states = [state.astray for state in cycle.tuning.values() if state.astray is not None]
-        cycle.facts["lost"] = float(np.mean([state >= LOST for state in states]))
+        there = self._known.present
+        cycle.facts["lost"] = float(np.mean([state[there] >= LOST for state in states]))
         cycle.facts["outliers"] = float(sum(state.outliers.size for state in cycle.tuning.values()))
         if cycle.facts["outliers"]:
             cycle = dataclasses.replace(cycle, y=self._y)
@@ -131,18 +133,18 @@ class _Tuned:
             cycle.tapers[b] = self._taper(moments, found)
             cycle.tuning[b] = Tuning(places.grid, moments)
             return np.ones(1)
-        near = NearSums(found, places.windows, (known.variables, places.size))
+        near = NearSums(found, places.windows, known.present)
         level = np.ones(near.shape)
         if self._localization is None and before.amounts is not None:
             level += before.amounts.mean[:, None]
         astray = spread_factors.astray(near, level)
         left_out = spread_factors.outliers(near, level, astray, before.outliers)
-        outliers = found.components[left_out]
+        outliers = found.cells[left_out]
         if outliers.size:
             xp = _arrays.namespace(self._y)
             self._y[b, xp.asarray(found.numbers[left_out])] = np.nan
             found = found.chosen(~left_out)
-            near = NearSums(found, places.windows, near.shape)
+            near = NearSums(found, places.windows, known.present)
         square = taper_range.squared_correlations(moments, self._members)
         others = spread_factors.correlated(near, places, square)
         taper: Taper | ByVariable | None
@@ -171,7 +173,7 @@ class _Tuned:
         count[~astray] = 0
         cycle.tuning[b] = Tuning(places.grid, moments, None, amounts, scatter, count, outliers)
         factor = local.drawn(scatter).ravel()
-        factor = np.tile(factor, places.variables // known.variables)
+        factor = factor[places.cells % factor.size]  # of all variables alike, where it is one
         # parameters, behind the others, are given back what they had: these keep the mean
         return np.append(factor, np.full(cycle.forecast.shape[-1] - factor.size, factor.mean()))
 
@@ -185,11 +187,11 @@ class _Tuned:
         """Return the innovations of one ensemble, those that are finite numbers."""
         known, cycle = self._known, self._cycle
         x, y = cycle.forecast[b], cycle.y[b]
-        components, order, xp = known.components, np.arange(y.size), _arrays.namespace(x)
+        cells, order, xp = known.cells, np.arange(y.size), _arrays.namespace(x)
         if cycle.observed is not None and cycle.obs.locations is None:
             observed = cycle.observed.of(b)
             order = known.order
-            components = components[order]
+            cells = cells[order]
         else:
             x, observed = cycle.values(b), cycle.obs.of_values(y)
         moments = xp.empty((2, y.size), y.dtype)
@@ -198,17 +200,23 @@ class _Tuned:
         excess = departure**2 * observed.precision - 1
         ratio = variance * observed.precision
         finite = np.isfinite(excess) & np.isfinite(ratio)
-        return Innovations(excess, ratio, components, order).chosen(finite)
+        return Innovations(excess, ratio, cells, order).chosen(finite)
 
     def _taper(self, moments: Moments, found: Innovations) -> Taper | ByVariable:
         """Return the taper of one ensemble."""
         known, members = self._known, self._members
         candidates, places, variables = known.candidates, known.places, known.variables
         best, amplitude = candidates.fit(taper_range.optimal_factor(moments, members))
-        wider = candidates.wider(best, taper_range.stretch(members))
-        signal = np.bincount(found.components, found.ratio / (found.ratio + 1), places.grid.size)
-        signal = signal.reshape(variables, -1, places.size).sum(axis=1)
-        most = taper_range.FREEDOM * members
+
+        def placed(values: Vector) -> Vector:
+            total = np.bincount(found.cells, values, variables * places.size).astype(float)
+            return total.reshape(variables, places.size)
+
+        stretch = taper_range.stretch(members)
+        in_windows = isinstance(places.grid, RegularGrid)
+        observed = None if in_windows else placed(np.ones_like(found.ratio))
+        wider = candidates.wider(best, stretch, observed)
+        signal, most = placed(found.ratio / (found.ratio + 1)), taper_range.FREEDOM * members
         chosen = candidates.bounded(signal, most, wider, amplitude)
         tapers: list[list[Taper]] = [[candidates.tapers[i] for i in row] for row in chosen]
         if variables == 1:

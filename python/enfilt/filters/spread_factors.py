@@ -56,20 +56,20 @@ class Innovations:
         d^2/r^2 - 1.
     ratio : ndarray, (k,)
         p/r^2.
-    components : ndarray of int, (k,)
-        The component that each is of, or the nearest.
+    cells : ndarray of int, (k,)
+        Where each is, or next to, among fields (V, n).
     numbers : ndarray of int, (k,)
         Which of the m observations they are.
     """
 
     excess: Vector
     ratio: Vector
-    components: Indices
+    cells: Indices
     numbers: Indices
 
     def chosen(self, which: Flags) -> Innovations:
         """Return some of them."""
-        every: tuple[Any, ...] = (self.excess, self.ratio, self.components, self.numbers)
+        every: tuple[Any, ...] = (self.excess, self.ratio, self.cells, self.numbers)
         return Innovations(*(values[which] for values in every))
 
 
@@ -79,13 +79,16 @@ class NearSums:
     Attributes
     ----------
     found : Innovations
+    present : ndarray of bool, (V, n)
+        Where there are components.
     shape : tuple of int
         (V, n), of all sums.
     excess, ratio, count : ndarray, (V, n)
     """
 
-    def __init__(self, found: Innovations, windows: Windows, shape: tuple[int, int]) -> None:
-        self.found, self._windows, self.shape = found, windows, shape
+    def __init__(self, found: Innovations, windows: Windows, present: Flags) -> None:
+        self.found, self._windows, self.present = found, windows, present
+        self.shape: tuple[int, int] = present.shape
         every = (found.excess, found.ratio, np.ones_like(found.ratio))
         placed = np.stack([self.placed(values) for values in every])
         self.excess, self.ratio, self.count = windows.sums(placed)
@@ -93,7 +96,7 @@ class NearSums:
     def placed(self, values: Vector) -> Vector:
         """Return values (k,) of observations, summed at each component, (V, n)."""
         size = self.shape[0] * self.shape[1]
-        total = np.bincount(self.found.components, values, size).astype(float)
+        total = np.bincount(self.found.cells, values, size).astype(float)
         return total.reshape(self.shape)
 
     def of(self, values: Vector, power: int = 1) -> Vector:
@@ -104,13 +107,13 @@ class NearSums:
     def told(self) -> Flags:
         """Where something is observed, (V, n): transforms round, and sums of nothing are not 0."""
         result: Flags = (self.count > 1e-9) & (self.ratio > 1e-9 * self.found.ratio.max(initial=0))
-        return result
+        return result & self.present
 
 
 def astray(near: NearSums, level: Vector) -> Flags:
     """Return where, (V, n), most of what is observed is far from what spread and error allow."""
     found = near.found
-    expected = level.ravel()[found.components] * found.ratio + 1
+    expected = level.ravel()[found.cells] * found.ratio + 1
     far = found.excess + 1 > FAR**2 * expected
     result: Flags = near.told & (near.of(far.astype(float)) > near.count / 2)
     return result
@@ -123,10 +126,10 @@ def outliers(near: NearSums, level: Vector, lost: Flags, before: Indices) -> Fla
     cycle before.
     """
     found = near.found
-    widest = MOST * level.ravel()[found.components] * found.ratio + 1
-    far = (found.excess + 1 > OUTLIER**2 * widest) & ~lost.ravel()[found.components]
+    widest = MOST * level.ravel()[found.cells] * found.ratio + 1
+    far = (found.excess + 1 > OUTLIER**2 * widest) & ~lost.ravel()[found.cells]
     if far.any():
-        far &= ~np.isin(found.components, before)
+        far &= ~np.isin(found.cells, before)
     result: Flags = far
     return result
 
@@ -156,7 +159,7 @@ def correlated(near: NearSums, places: Places, square: Vector) -> Vector:
     weights[range(variables), range(variables)] = square
     part = shares(near.placed(found.ratio), near.ratio, places, weights)
     sums = (part[:, None] * near.ratio).ravel()
-    result: Vector = np.maximum(sums[found.components], found.ratio)
+    result: Vector = np.maximum(sums[found.cells], found.ratio)
     return result
 
 
@@ -217,8 +220,8 @@ class Amounts:
     def by_noise(cls, near: NearSums, noise: Vector) -> Amounts:
         """Return what is known before any innovation, t being the sampling noise (V, n)."""
         found, (variables, n) = near.found, noise.shape
-        variable = found.components // n
-        total = np.bincount(variable, noise.ravel()[found.components] * found.ratio, variables)
+        variable = found.cells // n
+        total = np.bincount(variable, noise.ravel()[found.cells] * found.ratio, variables)
         weight = np.bincount(variable, found.ratio, variables)
         mean = total / np.where(weight > 0, weight, 1)
         return cls(np.ones(variables), (DEVIATION / np.maximum(mean, DEVIATION / 100)) ** 2)
@@ -237,8 +240,8 @@ class Amounts:
     def after(self, near: NearSums, noise: Vector, others: Vector) -> Amounts:
         """Return what is known after the innovations, t being `noise`, (V, n)."""
         found, (variables, n) = near.found, noise.shape
-        variable = found.components // n
-        t = noise.ravel()[found.components]
+        variable = found.cells // n
+        t = noise.ravel()[found.cells]
         factor = 1 + self.mean[variable] * t
         squares = innovation_squares(found, factor, others)
         every = (found.excess - found.ratio, t * found.ratio, squares)
@@ -251,7 +254,8 @@ class Amounts:
         apart = (usual / known - self.mean) ** 2 / SURPRISE**2 - 2 * total / known**2
         # but not where some components are unobserved: a factor that innovations ask for once and
         # again widens those for good, as no analysis narrows them
-        observed = np.bincount(variable, minlength=variables) >= SURPRISING * n
+        numbers = near.present.sum(axis=1)
+        observed = np.bincount(variable, minlength=variables) >= SURPRISING * numbers
         gives_way = observed & (ratio > 0)
         variance = np.where(gives_way, np.maximum(self.variance, apart), self.variance)
         return Amounts(*excess_after(self.mean, variance, excess, ratio, total))
@@ -265,7 +269,7 @@ def too_wide(near: NearSums, others: Vector) -> Vector:
     mean, which the analysis would narrow only over many cycles.
     """
     found, (variables, n) = near.found, near.shape
-    variable = found.components // n
+    variable = found.cells // n
     square, ratio = (
         np.bincount(variable, values, variables)
         for values in (found.excess + 1 - SURE, found.ratio)
@@ -289,7 +293,7 @@ class LocalFactors:
     """
 
     def __init__(self, near: NearSums, level: Vector, others: Vector) -> None:
-        factor = level.ravel()[near.found.components]
+        factor = level.ravel()[near.found.cells]
         squares = near.of(innovation_squares(near.found, factor, others), power=2)
         safe = np.where(near.told, near.ratio, 1)
         self.level = level

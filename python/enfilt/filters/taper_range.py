@@ -25,7 +25,8 @@ LEAST_BETWEEN = 0.1
 #: Degrees of freedom for signal that a place may get, per member, at this quantile of places.
 FREEDOM = 0.25
 QUANTILE = 0.9
-#: No taper holds more places of one variable than this, which bounds what an analysis costs.
+#: No taper holds more places than this on a regular grid, of which windows are looked at, or more
+#: observations of one variable elsewhere: it bounds what an analysis costs.
 HELD = 256.0
 # Cutoffs that are tried, per doubling; the last is without end.
 _PER_OCTAVE = 16
@@ -81,12 +82,12 @@ def moments(x: npt.NDArray[Any], places: Places, variables: int, *, between: boo
     between : bool
         Whether pairs of two variables are looked at.
     """
-    pairs, n = places.pairs, places.size
-    shape = (places.variables, places.variables, pairs.count)
+    shape = (places.variables, places.variables, places.pairs.count)
     squares, products = np.zeros(shape), np.zeros(shape)
     scale = np.zeros(places.variables)
-    for v in range(places.variables):
-        covariance, of_anchors, of_partners = _covariances(x, v * n, v * n, pairs)
+    for v, at in enumerate(places.components):
+        pairs = places.pairs_of(v, v)
+        covariance, of_anchors, of_partners = _covariances(x, at, at, pairs)
         scale[v] = size = of_partners.mean()
         if 0 < size**2 < np.inf:
             squares[v, v] = pairs.means((covariance / size) ** 2)
@@ -95,40 +96,43 @@ def moments(x: npt.NDArray[Any], places: Places, variables: int, *, between: boo
     if variables == 1:
         chosen = squares[known, known], products[known, known]
         return Moments(*(part.sum(axis=0)[None, None] / max(1, len(known)) for part in chosen))
-    few = pairs.fewer(len(known) * (len(known) - 1) // (2 * _PAIRS_OF_VARIABLES))
+    by = len(known) * (len(known) - 1) // (2 * _PAIRS_OF_VARIABLES)
     for i, u in enumerate(known if between else []):
         for v in known[:i]:
-            covariance, of_anchors, of_partners = _covariances(x, u * n, v * n, few)
+            of_u, of_v = places.components[u], places.components[v]
+            few = places.pairs_of(u, v).fewer(by)
+            covariance, of_anchors, of_partners = _covariances(x, of_u, of_v, few)
             square = few.means(covariance**2 / (scale[u] * scale[v]))
             product = few.means((of_anchors / scale[u])[:, None] * (of_partners / scale[v]))
             # anchors are few, and as many are the pairs at the same place
-            one, other = (_centred(_columns(x, w * n + places.some)) for w in (u, v))
-            one, other = one / np.sqrt(scale[u]), other / np.sqrt(scale[v])
-            freedom = len(x) - 1
-            square[0] = np.mean(((one * other).sum(axis=0) / freedom) ** 2)
-            product[0] = np.mean((one**2).sum(axis=0) * (other**2).sum(axis=0)) / freedom**2
+            if (both := places.shared(u, v)).size:
+                one, other = (_centred(_columns(x, at[both])) for at in (of_u, of_v))
+                one, other = one / np.sqrt(scale[u]), other / np.sqrt(scale[v])
+                freedom = len(x) - 1
+                square[0] = np.mean(((one * other).sum(axis=0) / freedom) ** 2)
+                product[0] = np.mean((one**2).sum(axis=0) * (other**2).sum(axis=0)) / freedom**2
             squares[u, v] = squares[v, u] = square
             products[u, v] = products[v, u] = product
     return Moments(squares, products)
 
 
 def _covariances(
-    x: npt.NDArray[Any], first: int, other: int, pairs: Pairs
+    x: npt.NDArray[Any], of: Indices, other: Indices, pairs: Pairs
 ) -> tuple[Vector, Vector, Vector]:
     """Return P_ij (a, p), P_ii (a,) and P_jj (a, p) or (1, p).
 
-    Anchors are components from `first` on, partners those from `other` on.
+    `of` and `other`, (n,), are the components at the places of anchors and partners.
     """
     members = len(x)
-    near = _centred(_columns(x, first + pairs.anchors))
+    near = _centred(_columns(x, of[pairs.anchors]))
     of_anchors = (near**2).sum(axis=0) / (members - 1)
     if len(pairs.partners) == 1:
-        others = _centred(_columns(x, other + pairs.partners[0]))
+        others = _centred(_columns(x, other[pairs.partners[0]]))
         of_partners = (others**2).sum(axis=0)[None] / (members - 1)
         return near.T @ others / (members - 1), of_anchors, of_partners
     covariance = np.zeros(pairs.partners.shape)
     total, squares = np.zeros_like(covariance), np.zeros_like(covariance)
-    chosen = other + pairs.partners
+    chosen = other[pairs.partners]
     start = _columns(x[0], chosen)
     for row, own in zip(x, near, strict=True):  # all at once would be as large as an ensemble
         value = _columns(row, chosen) - start  # of ordinary size, which can be squared
@@ -187,7 +191,10 @@ class Candidates:
     """Cutoffs to choose from on a geometry, and their weights by distance."""
 
     def __init__(self, places: Places) -> None:
-        self._pairs = places.pairs
+        self._pairs, self._size = places.pairs, places.size
+        #: Where variables are, of the anchors; of those that are at none of them, everywhere.
+        present = places.present[:, places.pairs.anchors]
+        self._present = present | ~present.any(axis=1, keepdims=True)
         farthest = max(1.0, float(self._pairs.distances[-1]) / places.spacing)
         steps = np.arange(int(np.log2(64 * farthest) * _PER_OCTAVE) + 1) / _PER_OCTAVE
         self.tapers = [GaspariCohn(float(c)) for c in places.spacing * 2**steps]
@@ -211,21 +218,26 @@ class Candidates:
         amplitude = np.take_along_axis(amplitude, found[..., None], axis=-1)[..., 0]
         return found, np.where(amplitude < LEAST_BETWEEN, 0, amplitude)
 
-    def wider(self, found: Indices, factor: float) -> Indices:
+    def wider(self, found: Indices, factor: float, observed: Vector | None = None) -> Indices:
         """Return the candidates (V, V) that hold so many times as many places as others.
 
-        Or the widest, of those that hold at most `HELD`.
+        Or the widest of those that hold at most `HELD` places; or observations of each variable,
+        of which `observed`, (V, n), are at each place.
         """
+        if observed is None:
+            observed = np.ones((1, self._size))
         enough = self._held >= factor * self._held[found][..., None] * (1 - 1e-9)
-        last = np.searchsorted(self._held, HELD, side="right") - 1
         wider = np.where(enough.any(axis=-1), enough.argmax(axis=-1), len(self.tapers) - 1)
+        seen = np.stack([self._pairs.sums(part).mean(axis=0) for part in observed])
+        held = (seen @ self._weights.T).max(axis=0)
+        last = np.searchsorted(held, HELD, side="right") - 1
         result: Indices = np.minimum(wider, max(0, int(last)))
         return result
 
     @functools.cached_property
     def _held(self) -> Vector:
         """How many places each holds, counted by its weights, on the average."""
-        everyone = self._pairs.sums(np.ones(int(self._pairs.partners.max()) + 1))
+        everyone = self._pairs.sums(np.ones(self._size))
         held: Vector = self._weights @ everyone.mean(axis=0)
         return held
 
@@ -244,7 +256,10 @@ class Candidates:
 
         def fits(u: int, i: int) -> bool:
             weights = amplitude[u, :, None] * self._weights[np.minimum(top[u], i)]
-            return bool(np.quantile(np.einsum("vad,vd->a", by_distance, weights), QUANTILE) <= most)
+            freedom = np.einsum("vad,vd->a", by_distance, weights)
+            if len(top) == len(self._present):
+                freedom = freedom[self._present[u]]
+            return bool(np.quantile(freedom, QUANTILE) <= most)
 
         chosen = top.copy()
         for u in range(len(top)):

@@ -62,13 +62,17 @@ class Geometry:
     candidates : Candidates
         Cutoffs to choose from.
     components : ndarray of int64, (m,)
-        The component that each observation is of, or the nearest.
+        The component that each observation is of, or the nearest one of its variable.
+    cells : ndarray of int64, (m,)
+        Where that is among fields (variables, n) on the places.
     order : ndarray of int64, (m,)
         That in which kernels take them.
     variables : int
-        How many have observations of their own; 1 where a place does not tell the variable.
+        How many have observations of their own; 1 where observations do not tell theirs.
     between : bool
         Whether components of one variable see observations of another.
+    present : ndarray of bool, (variables, n)
+        Where there are components.
 
     Made of a state of `dim` components and `count` observations; what still holds of the one
     `before` is kept.
@@ -84,14 +88,22 @@ class Geometry:
             self.places, self.candidates = before.places, before.candidates
         self.obs = obs
         self.between = not grid.apart
-        stand = neighbours.components(obs, dim)
+        stand, told = neighbours.components(obs, dim), obs.variables(dim)
         self.order = np.arange(0)
         if stand is not None:
             self.components = stand
             self.order = np.argsort(self.components, kind="stable")
+            self.cells = self.places.cells[stand]
+            self.variables = self.places.variables
+        elif told is not None:
+            at = self.places.nearest(where, told)
+            self.components = self.places.components[told, at]
+            self.cells = self.places.size * told + at
             self.variables = self.places.variables
         else:
-            self.components = self.places.nearest(where)
-            self.variables = 1 if self.between else self.places.variables
-            if not self.between:
-                self.components += self.places.size * where[:, 0].astype(np.int64)
+            self.cells = at = self.places.nearest(where)
+            self.components = self.places.components[:, at].max(axis=0)
+            self.variables = 1
+        self.present = self.places.present
+        if self.variables == 1:
+            self.present = np.atleast_2d(self.present.any(axis=0))

@@ -118,6 +118,14 @@ class Operator(ABC):
         form = self.pointwise(dim)
         return None if form is None else form.components
 
+    def leading(self, dim: int) -> npt.NDArray[np.int64] | None:
+        """Return the component (m,) that each observation depends on most; None where not told.
+
+        It tells which variable an observation is of.
+        """
+        stand = self.stands_at(dim)
+        return None if stand is None else np.arange(dim, dtype=np.int64)[stand]
+
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64] | None:
         """Return H, dense (m, D), of an operator h(x) = H x; None for any other."""
         return None
@@ -174,6 +182,11 @@ class Compose(Operator):
     @property
     def has_gradient(self) -> bool:
         return self.outer.has_gradient and self.inner.has_gradient
+
+    def leading(self, dim: int) -> npt.NDArray[np.int64] | None:
+        first = self.inner.leading(dim)
+        then = None if first is None else self.outer.leading(len(first))
+        return None if first is None or then is None else first[then]
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64] | None:
         inner = self.inner.as_matrix(dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,10 @@ class Linear(Value, Operator):
             raise ValueError("matrix holds values that are not finite real numbers")
         object.__setattr__(self, "matrix", matrix)
 
+    @functools.cached_property
+    def _leading(self) -> npt.NDArray[np.int64]:
+        return np.asarray(abs(self.matrix).argmax(axis=1), np.int64).ravel()
+
     def size(self, dim: int) -> int:
         if self.matrix.shape[1] != dim:
             raise ValueError(
@@ -66,6 +71,10 @@ class Linear(Value, Operator):
                 f"matrix"
             )
         return _apply(self._beside(x), x)
+
+    def leading(self, dim: int) -> npt.NDArray[np.int64]:
+        self.size(dim)
+        return self._leading
 
     def as_matrix(self, dim: int) -> npt.NDArray[np.float64]:
         self.size(dim)

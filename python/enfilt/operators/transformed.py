@@ -39,6 +39,9 @@ class OfTransformed(Operator):
     def stands_at(self, dim: int) -> Components | None:
         return self.operator.stands_at(dim)
 
+    def leading(self, dim: int) -> npt.NDArray[np.int64] | None:
+        return self.operator.leading(dim)
+
     def _state(self, z: Array) -> Array:
         only: npt.NDArray[np.int64] | None = None
         form = self.operator.pointwise(z.shape[-1])
