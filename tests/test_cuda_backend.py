@@ -332,6 +332,32 @@ def test_twin_experiment_is_that_of_the_cpu(cuda, filt):
     assert np.abs(device.truth - host.truth).max() < 1e-9
 
 
+REFUSED = {
+    "EnKF": "its localized covariances, m x m, are tapered .* on the CPU",
+    "MASF": "its priors compute in NumPy",
+    "SSLS": "its priors compute in NumPy",
+    "ScoreFilter": "its priors compute in NumPy",
+}
+
+
+def test_a_users_h_tells_its_size_where_it_takes_no_numpy(stand_in):
+    def h(x):
+        return stand_in.cupy.arctan(stand_in.cupy.ascontiguousarray(x[:, :3]))
+
+    def mine(x):
+        if not isinstance(x, stand_in.cupy.ndarray):
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>")  # as CuPy says
+        return h(x)
+
+    assert ef.operators.Custom(mine).size(40) == 3
+    with pytest.raises(TypeError, match="never"):
+        ef.operators.Custom(never).size(40)
+
+
+def never(x):
+    raise TypeError("never")
+
+
 def test_errors(cuda):
     forecast, previous, y, obs = small(cuda)
     host = forecast.get()
@@ -348,8 +374,11 @@ def test_errors(cuda):
         filt.analysis(forecast, y.get(), obs, previous=previous)
     with pytest.raises(TypeError, match="previous is a CuPy array, but forecast is a NumPy array"):
         filt.analysis(host, y.get(), obs, previous=previous)
-    with pytest.raises(TypeError, match="EnKF does not run on"):
-        ef.EnKF().analysis(forecast, y, obs)
+    for name, why in REFUSED.items():
+        kinds = {"EnKF": ef.EnKF(localization=ef.localization.GaspariCohn(4.0))}
+        on_grid = ef.Observation(obs.operator, std=0.5, grid=ef.grids.RegularGrid((40,)))
+        with pytest.raises(TypeError, match=f"{name} does not run on: {why}.*asnumpy"):
+            (kinds.get(name) or getattr(ef, name)()).analysis(forecast, y, on_grid)
     with pytest.raises(TypeError, match="truth is a NumPy array, but ensemble is a CuPy array"):
         ef.metrics.score(forecast, host[0])
     with pytest.raises(TypeError, match="forecast is a NumPy array, but x is a CuPy array"):

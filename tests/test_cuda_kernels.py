@@ -780,6 +780,49 @@ def test_etkf(cuda, dtype, operator, rotate):
     assert close(result, expected, RTOL[dtype])
 
 
+LORENZ96 = ef.models.Lorenz96(dim=12)
+OF_ARRAYS = {
+    "EnKF": ef.EnKF(inflation=1.1),
+    "DEnKF": ef.EnKF(method="denkf", inflation=ef.inflation.RTPS(0.5)),
+    "KalmanFilter": ef.KalmanFilter(),
+    "BootstrapPF": ef.BootstrapPF(),
+    "BootstrapPF wide": ef.BootstrapPF(jitter=1.0, resampling="residual"),
+    "BootstrapPF high": ef.BootstrapPF(jitter=1.0, threshold=0.9),
+    "IEnKF": ef.IEnKF(LORENZ96, steps_per_cycle=2),
+    "IEnKF bundle": ef.IEnKF(
+        lambda x, steps: LORENZ96.step(x, steps), steps_per_cycle=2, method="bundle"
+    ),
+}
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["h", "values"])
+@pytest.mark.parametrize("operator", ["Identity", "Subset", "Linear"])
+@pytest.mark.parametrize("name", OF_ARRAYS)
+def test_filters_of_array_operations(cuda, name, operator, given):
+    """A batch, the first of which is not observed; 1e-9: Gauss-Newton ends where it converges."""
+    dim, dtype = 12, np.dtype(np.float64)
+    members = 7 if "high" in name else 20
+    _, previous, y, obs = problem(members, dim, dtype, OPERATORS[operator](dim), batch=3)
+    y[0], previous = np.nan, 3 + previous
+    forecast = LORENZ96.step(previous, 2)
+    previous[2] = forecast[2]  # no time has passed
+    options = {"observed": obs.h(forecast)} if given else {}
+    result, expected = both(
+        cuda, OF_ARRAYS[name], forecast, y, obs, previous=previous, rng=3, **options
+    )
+    assert np.array_equal(result[0], forecast[0])
+    assert close(result, expected, 1e-9)
+    assert distance(expected[1], forecast[1]) > 1e-3
+
+
+def test_filters_of_array_operations_in_single_precision(cuda):
+    forecast, previous, y, obs = problem(9, 300, np.float32, ef.operators.Arctan())
+    for filt in (ef.EnKF(), ef.BootstrapPF(jitter=0.3)):
+        result, expected = both(cuda, filt, forecast, y, obs, previous=previous, rng=3)
+        assert result.dtype == np.float32
+        assert close(result, expected, 10 * RTOL[np.dtype(np.float32)])
+
+
 @pytest.mark.parametrize(
     "filt", [ef.EnFF(steps=2), ef.EnSF(steps=2), ef.ETKF()], ids=lambda f: type(f).__name__
 )

@@ -22,6 +22,11 @@ def cupy() -> Any:
     return importlib.import_module("cupy")
 
 
+def cupy_is_imported() -> bool:
+    """Return whether there may be CuPy arrays at all."""
+    return "cupy" in sys.modules
+
+
 def on_device(value: Any) -> bool:
     """Return whether `value` is a CuPy array."""
     found = sys.modules.get("cupy")

@@ -198,6 +198,10 @@ class EnsembleFilter(Frozen, ABC):
         self._memory.flags = None if state["flags"] is None else state["flags"].copy()
         self._memory.tuning = dict(state["tuning"])
 
+    def _keeps_off_device(self, obs: Observation) -> str:
+        """Say why it does not run on CuPy arrays; "": it does."""
+        return "" if self._takes_cupy else "it computes in NumPy"
+
     def _calls_back(self, cycle: Cycle) -> bool:
         """Whether the update runs code of the user's, which may fail half-way.
 
@@ -418,10 +422,10 @@ class EnsembleFilter(Frozen, ABC):
 
         `evaluated` tells whether h is.
         """
-        if not self._takes_cupy:
+        if obstacle := self._keeps_off_device(obs):
             raise TypeError(
-                f"forecast is a CuPy array, which {type(self).__name__} does not run on: expected "
-                f"NumPy arrays, such as cupy.asnumpy(forecast)"
+                f"forecast is a CuPy array, which {type(self).__name__} does not run on: "
+                f"{obstacle}; expected NumPy arrays, such as cupy.asnumpy(forecast)"
             )
         if obs.is_correlated:
             raise TypeError(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..inflation import Inflation
 from ..kernels import ensemble_space
 from ..localization import ByVariable, FromEnsemble, Taper
@@ -46,7 +46,7 @@ class EnKF(EnsembleFilter):
         ``perturbed`` gives each member observations with errors of its own; ``denkf`` draws
         nothing: the mean moves by K d, the anomalies by -K Y / 2 (Sakov, Oke 2008, "A
         deterministic formulation of the ensemble Kalman filter", eq. 15).
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the random numbers come from; all give the same.
 
     Raises
@@ -74,6 +74,7 @@ class EnKF(EnsembleFilter):
 
     _name: ClassVar[str] = "enkf"
     _takes_observed: ClassVar[bool] = True
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.choice("method", self.method, ["perturbed", "denkf"])
@@ -93,6 +94,14 @@ class EnKF(EnsembleFilter):
 
     def _check_observation(self, obs: Observation) -> None:
         check_grid(self.localization, obs)
+
+    def _keeps_off_device(self, obs: Observation) -> str:
+        if self._localizes(obs):
+            return (
+                "its localized covariances, m x m, are tapered and solved with on the CPU "
+                "(LETKF and LEnFF run on a GPU)"
+            )
+        return super()._keeps_off_device(obs)
 
     def _localizes(self, obs: Observation) -> bool:
         return self.localization is not None and not self.localization.is_none(obs.grid)
@@ -124,7 +133,8 @@ class EnKF(EnsembleFilter):
         else:
             pull = innovation - gram / 2
         gain = pull @ ensemble_space.spectrum(gram).power(-1)
-        ensemble_space.combine(cycle.forecast[b], np.eye(members) + gain, out)
+        eye = _arrays.namespace(gram).eye(members)
+        ensemble_space.combine(cycle.forecast[b], eye + gain, out)
 
     def _localized(
         self,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..kernels import ensemble_space
 from ..models import Model
 from ..observation import Observation
@@ -52,7 +52,7 @@ class IEnKF(EnsembleFilter):
         the working precision's rounding).
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         All give the same.
 
     Raises
@@ -91,6 +91,7 @@ class IEnKF(EnsembleFilter):
 
     _name: ClassVar[str] = "ienkf"
     _takes_observed: ClassVar[bool] = True
+    _takes_cupy: ClassVar[bool] = True
     _takes_transformed: ClassVar[bool] = False
 
     def _check_options(self) -> None:
@@ -128,7 +129,7 @@ class IEnKF(EnsembleFilter):
     def _update(self, cycle: Cycle, out: Array) -> None:
         assert cycle.previous is not None  # `_needs_previous`
         for b, (forecast, previous) in enumerate(zip(cycle.forecast, cycle.previous, strict=True)):
-            still = np.array_equal(forecast, previous)
+            still = bool(np.array_equal(forecast, previous))  # on a GPU the host waits here
             found = self._fit(cycle, b, forecast, previous, still)
             ensemble_space.combine(previous, found, out[b])
             if not still:
@@ -137,8 +138,8 @@ class IEnKF(EnsembleFilter):
     def _fit(self, cycle: Cycle, b: int, forecast: Array, previous: Array, still: bool) -> Array:
         """Return the coefficients, (N, N), of the previous ensemble that fits the observations."""
         members = len(previous)
-        identity = np.eye(members)
-        w = np.zeros(members)
+        xp = _arrays.namespace(previous)
+        identity, w = xp.eye(members), xp.zeros(members)
         narrow = float(np.cbrt(np.finfo(previous.dtype).eps))
         scaling = inverse = identity
         if self.method == "bundle":
@@ -146,7 +147,7 @@ class IEnKF(EnsembleFilter):
         ensemble = forecast
         given = None if cycle.given is None else cycle.given[b]
         values = None if given is None else given.copy()
-        trial = np.empty_like(previous)
+        trial = xp.empty_like(previous)
         for k in range(self.iterations):
             # the given forecast is the run of the first transform
             if k or self.method == "bundle":
@@ -177,7 +178,8 @@ class IEnKF(EnsembleFilter):
                 # it is this filter's ensemble, of which the caller knows nothing
                 raise type(error)(f"model={self.model!r}: {error}") from error
         found = self.model(ensemble, self.steps_per_cycle)
-        result = np.asarray(_checks.plain("what model returned", found, members=2))
+        found = _checks.plain("what model returned", found, members=2)
+        result: Array = _arrays.beside(ensemble, found)
         if result.shape != ensemble.shape or result.dtype != ensemble.dtype:
             raise ValueError(
                 f"model returned {result.dtype} of shape {result.shape}: expected "

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, quality
+from .. import _arrays, _checks, quality
 from ..inflation import Inflation
 from ..observation import Observation
 from .base import EnsembleFilter
@@ -39,7 +39,7 @@ class KalmanFilter(EnsembleFilter):
     ----------
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor. For ensembles only.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         All give the same.
 
     Raises
@@ -64,6 +64,7 @@ class KalmanFilter(EnsembleFilter):
     inflation: float | Inflation = 1.0
 
     _takes_observed: ClassVar[bool] = True
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         pass
@@ -183,7 +184,9 @@ class KalmanFilter(EnsembleFilter):
             x = forecast.astype(np.float64)
             mean = x.mean(axis=0)
             x -= mean
-            if cycle.given is None:
+            if cycle.backend.on_device:
+                seen, innovation, r = _all_observed(cycle, b, x, mean)
+            elif cycle.given is None:
                 h, values, r = _observed_matrix(cycle.obs, y, x.shape[1])
                 seen, innovation = x @ h.T, values - h @ mean
             else:
@@ -192,13 +195,32 @@ class KalmanFilter(EnsembleFilter):
                 seen -= seen.mean(axis=0)
             # scaled by R^-1/2, so that R is the identity
             cross = x.T @ (seen / r) / (len(x) - 1)
-            values, vectors = np.linalg.eigh((seen / r).T @ (seen / r) / (len(x) - 1))
+            linalg = _arrays.namespace(x).linalg
+            values, vectors = linalg.eigh((seen / r).T @ (seen / r) / (len(x) - 1))
             spread = np.maximum(values, 0.0) + 1
             gain = (cross @ vectors / spread) @ vectors.T / r
             root = np.sqrt(spread)
             reduced = (cross @ vectors / (root * (root + 1))) @ vectors.T / r
             shift = gain @ innovation
             out[b] = mean + shift + x - seen @ reduced.T
+
+
+def _all_observed(cycle: Cycle, b: int, x: Array, mean: Array) -> tuple[Array, Array, Array]:
+    """Return anomalies of h(x), innovation and r of all observations of an ensemble on a GPU.
+
+    Those of which the host does not know that they are missing have an infinite error.
+    """
+    y, xp = cycle.y[b].astype(np.float64), _arrays.namespace(x)
+    if cycle.given is None:
+        h = xp.asarray(_matrix(cycle.obs, x.shape[1]))
+        seen, expected = x @ h.T, h @ mean
+    else:
+        seen = cycle.given[b].astype(np.float64)
+        expected = seen.mean(axis=0)
+        seen -= expected
+    missing = xp.isnan(y)
+    r = xp.where(missing, np.inf, _arrays.beside(x, cycle.obs.r))
+    return seen, xp.where(missing, 0.0, y - expected), r
 
 
 def _moments(mean: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[Array, Array]:

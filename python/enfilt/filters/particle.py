@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..kernels import ensemble_space
 from ..observation import Observation
 from . import knobs
@@ -89,7 +89,7 @@ class BootstrapPF(EnsembleFilter):
         2001, "Improving regularised particle filters"). A model without noise needs it. 0: none.
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    backend : {"auto", "cpp", "numba", "numpy"}
+    backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         Where the kernels run; "auto" is the best that is there.
 
     Raises
@@ -118,6 +118,7 @@ class BootstrapPF(EnsembleFilter):
 
     _name: ClassVar[str] = "bpf"
     _takes_observed: ClassVar[bool] = True
+    _takes_cupy: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.choice("resampling", self.resampling, RESAMPLING)
@@ -194,7 +195,8 @@ class BootstrapPF(EnsembleFilter):
         """Write the members after this analysis to `out`; return their log-weights."""
         forecast = cycle.forecast[b]
         members, dim = forecast.shape
-        misfit = cycle.misfit(b)
+        # a number a member: on a GPU the host waits for it, and says which members are taken
+        misfit = _arrays.to_host(cycle.misfit(b))
         if not np.isfinite(misfit).all():
             raise FloatingPointError(_checks.first_bad("misfit", misfit))
         logits: Weights = log_weights - misfit
@@ -208,7 +210,8 @@ class BootstrapPF(EnsembleFilter):
             out[...] = forecast
             return logits
         counts = RESAMPLING[self.resampling](weights, cycle.rng)
-        np.take(forecast, np.repeat(np.arange(members), counts), axis=0, out=out)
+        taken = _arrays.beside(forecast, np.repeat(np.arange(members), counts))
+        _arrays.namespace(forecast).take(forecast, taken, axis=0, out=out)
         if self.jitter:
             width = self.jitter * members ** (-1 / (dim + 4))
             rank = min(members, dim)
@@ -225,11 +228,13 @@ def _add_noise(out: Array, forecast: Array, weights: Weights, normals: Array) ->
     if left < 1e-10:
         # all copies of one member: its weights know no covariance, and no copy would ever come off
         weights, left = np.full_like(weights, 1 / members), 1 - 1 / members
+    weights = _arrays.beside(forecast, weights)
     root = np.sqrt(weights / left)[:, None]
     if dim < members:
-        anomalies = forecast - weights @ forecast
-        out += (normals @ np.linalg.qr(root * anomalies, mode="r")).astype(out.dtype)
+        anomalies = root * (forecast - weights @ forecast)
+        factor = _arrays.namespace(forecast).linalg.qr(anomalies, mode="r")
+        out += (normals @ factor).astype(out.dtype)
         return
-    for part in ensemble_space.blocks(dim, members):
+    for part in ensemble_space.blocks(dim, members, on_device=_arrays.on_device(forecast)):
         block = forecast[:, part]
         out[:, part] += (normals @ (root * (block - weights @ block))).astype(out.dtype)

@@ -45,6 +45,9 @@ class PriorFilter(EnsembleFilter):
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (self.steps + 1, members, dim)
 
+    def _keeps_off_device(self, obs: Observation) -> str:
+        return "its priors compute in NumPy, or in PyTorch where they say"
+
     def reset(self) -> None:
         super().reset()
         self.prior.reset()

@@ -66,8 +66,16 @@ class Custom(Operator):
         return self.vjp_function is not None
 
     def size(self, dim: int) -> int:
-        """Return m, from h of a state of zeros: nothing in the library asks for that."""
-        return int(self(np.zeros((1, dim))).shape[-1])
+        """Return m, from h of a state of zeros: nothing in the library asks for that.
+
+        It is a NumPy array, or where CuPy is imported and h takes none of NumPy's one of CuPy.
+        """
+        try:
+            return int(self(np.zeros((1, dim))).shape[-1])
+        except TypeError:
+            if not _arrays.cupy_is_imported():
+                raise
+            return int(self(_arrays.cupy().zeros((1, dim))).shape[-1])
 
     def told_size(self, dim: int) -> int | None:
         return None
