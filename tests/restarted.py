@@ -42,21 +42,22 @@ def windows(cycles):
         yield 0.1 * k, OBS.simulate(truth, rng), OBS
 
 
-def assimilation(cycles, pause=0.0, **options):
+def assimilation(cycles, pause=0.0, to=None, **options):
     """A filter that remembers, a model that remembers, and noise of both."""
     model = Drifting(pause)
     ensemble = np.random.default_rng(1).standard_normal((8, DIM))
-    run = ef.Assimilation(model, windows(cycles))
+    run = ef.Assimilation(model, windows(cycles), analysis_to=to)
     filt = ef.LEnFF(inflation=ef.inflation.Adaptive())
     return run.run(filt, ensemble=ensemble, seed=3, progress=False, **options), model
 
 
-def work(folder, cycles, pause, every, started):
+def work(folder, cycles, pause, every, store, started):
     """Go on with the run, and write down what it comes to once it is through."""
     folder = Path(folder)
     started.send(True)
+    to = ef.sinks.Zarr(folder / "analysis.zarr") if store else None
     result, model = assimilation(
-        cycles, pause, checkpoint=folder / "run.checkpoint", every=every, resume=True
+        cycles, pause, to, checkpoint=folder / "run.checkpoint", every=every, resume=True
     )
     (folder / "whole.pickle").write_bytes(pickle.dumps((bits(result), model.drift)))
 

@@ -31,14 +31,18 @@ def context(monkeypatch):
     return found
 
 
-def killed(context, folder, cycles, kills, pause, every):
+def killed(context, folder, cycles, kills, pause, every, store):
     """Kill a run at random moments, and go on with it until it is through; return how often."""
     rng, done, begin = np.random.default_rng(kills), 0, time.perf_counter()
-    whole, model = restarted.assimilation(cycles, pause)
+    kept = []
+    to = (lambda _, ensemble: kept.append(ensemble.copy())) if store else None
+    whole, model = restarted.assimilation(cycles, pause, to)
     about = (time.perf_counter() - begin) / kills
     while not (folder / "whole.pickle").exists():
         here, there = context.Pipe(duplex=False)
-        worker = context.Process(target=restarted.work, args=(folder, cycles, pause, every, there))
+        worker = context.Process(
+            target=restarted.work, args=(folder, cycles, pause, every, store, there)
+        )
         worker.start()
         assert here.poll(60)
         here.recv()
@@ -51,24 +55,34 @@ def killed(context, folder, cycles, kills, pause, every):
             done += 1
         worker.join(60)
         assert worker.exitcode in (0, -9)
-    return whole, model, done
+    return whole, model, kept, done
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills")
 @pytest.mark.parametrize(
-    ("cycles", "kills", "every"),
-    [(40, 4, 1), (40, 2, 7), pytest.param(200, 100, 1, marks=pytest.mark.slow)],
+    ("cycles", "kills", "every", "store"),
+    [
+        *((40, 4, 1, False), (30, 3, 4, True)),
+        pytest.param(200, 100, 1, False, marks=pytest.mark.slow),
+        pytest.param(200, 100, 3, True, marks=pytest.mark.slow),
+    ],
 )
-def test_killed_at_random_moments(context, tmp_path, cycles, kills, every):
+def test_killed_at_random_moments(context, tmp_path, cycles, kills, every, store):
+    if store:
+        pytest.importorskip("zarr")
     pause = 0.0 if kills < 100 else 0.02
-    whole, model, done = killed(context, tmp_path, cycles, kills, pause, every)
+    whole, model, kept, done = killed(context, tmp_path, cycles, kills, pause, every, store)
     found, drift = pickle.loads((tmp_path / "whole.pickle").read_bytes())
     assert found == restarted.bits(whole)
     np.testing.assert_array_equal(drift, model.drift)
-    assert done >= kills // 3  # the last ones may have come too late
-    assert {p.name for p in tmp_path.iterdir()} == {
-        *("run.checkpoint", "run.checkpoint.older", "whole.pickle")
-    }
+    assert done >= kills // 2  # the last ones may have come too late
+    left = {"run.checkpoint", "run.checkpoint.older", "whole.pickle"}
+    if store:
+        with pytest.importorskip("xarray").open_zarr(tmp_path / "analysis.zarr") as data:
+            np.testing.assert_array_equal(data["state"], np.stack(kept))
+        assert not [*tmp_path.rglob("*.partial")]
+        left.add("analysis.zarr")
+    assert {p.name for p in tmp_path.iterdir()} == left
 
 
 @pytest.fixture

@@ -93,6 +93,14 @@ def test_one_state_has_no_members():
     assert of_truth.unpack(np.zeros((3, 36)))["t"].dims == ("realization", "level", "lat", "lon")
 
 
+def test_one_state_with_a_number_of_its_own():
+    layout = ef.state.Layout({"t": {"x": 2}, "drag": {}})
+    data = layout.unpack(np.arange(3.0))
+    assert data["drag"].shape == ()
+    assert data["drag"] == 2
+    np.testing.assert_array_equal(layout.pack(data), np.arange(3.0))
+
+
 def test_an_analysis_by_name():
     data = dataset()
     layout = Layout.from_dataset(data)

@@ -127,6 +127,7 @@ VALUES = {
         ef.presets.Published(1.0, 0.5, 1.5, 3, "no one"),
         TWIN.run(ef.EnFF(steps=3), members=4, seed=0),
         ef.metrics.score(X, X[0]),
+        *(ef.sinks.Zarr("a.zarr"), ef.sinks.NetCDF("a.nc", time_units="hours since 2026-01-01")),
         *(RUN, result := RUN.run(ef.ETKF(), ensemble=X, seed=0), result.innovations),
         ef.diagnostics.departures(X[0], ef.Observation(None, std=1.0), X, rng=0),
         ef.diagnostics.statistics([]),
@@ -193,7 +194,7 @@ def test_every_public_class_is_among_them():
     known = {type(value) for make in VALUES.values() for value in make()}
     homes = (ef, ef.operators, ef.grids, ef.geometry, ef.inflation, ef.localization, ef.models,
              ef.priors, ef.presets, ef.quality, ef.metrics, ef.state,
-             ef.transforms, ef.diagnostics)  # fmt: skip
+             ef.transforms, ef.diagnostics, ef.sinks)  # fmt: skip
     public = {
         value
         for home in homes

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._config import show_config as show_config
     from .experiments import diagnostics as diagnostics
     from .experiments import presets as presets
+    from .experiments import sinks as sinks
     from .experiments.assimilation import Assimilation as Assimilation
     from .experiments.assimilation import Model as Model
     from .experiments.assimilation_result import AssimilationResult as AssimilationResult
@@ -71,7 +72,7 @@ _MODULES = {
         *("localization", "metrics", "models", "operators", "priors", "quality", "state"),
         *("testing", "transforms"),
     )
-} | {"diagnostics": "experiments.diagnostics", "presets": "experiments.presets"}
+} | {name: f"experiments.{name}" for name in ("diagnostics", "presets", "sinks")}
 
 if not TYPE_CHECKING:
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .. import _arrays, _checks, _memory, models
 from .._values import Value
 from ..filters import EnsembleFilter
+from . import sink
 from .assimilation_course import AssimilationCourse
 from .assimilation_result import AssimilationResult
 from .checkpoint import checked
@@ -94,6 +95,9 @@ class Assimilation(Value):
     levels : sequence of float, optional
         Heights between levels that statistics are kept apart of, rising, for observations that have
         `heights`.
+    forecast_to, analysis_to : Sink or callable, optional
+        Where forecasts and analyses go, cycle by cycle: `sinks.Zarr`, `sinks.NetCDF`, or a function
+        ``(time, ensemble)``, which copies what it wants to keep of the ensemble (N, D).
     track : int
         Components whose course the result keeps, the first so many.
 
@@ -128,6 +132,8 @@ class Assimilation(Value):
     observations: Iterable[Any]
     start: Any = field(default=None, kw_only=True)
     levels: Sequence[float] = field(default=(), kw_only=True)
+    forecast_to: Any = field(default=None, kw_only=True)
+    analysis_to: Any = field(default=None, kw_only=True)
     track: int = field(default=40, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -143,6 +149,7 @@ class Assimilation(Value):
                 f"enfilt.Observations"
             )
         _checks.integer("track", self.track, 0)
+        sink.check(forecast_to=self.forecast_to, analysis_to=self.analysis_to)
         levels = _checks.numbers("levels", self.levels) if len(self.levels) else np.empty(0)
         if levels.ndim != 1 or not np.isfinite(levels).all() or (np.diff(levels) <= 0).any():
             raise ValueError(f"levels={self.levels!r}: expected finite numbers that rise")
@@ -220,6 +227,7 @@ class Assimilation(Value):
             "seed": None if seed is None else int(seed),
         }
         checkpoints = checked(checkpoint, every, resume, of)
-        loop = Loop(course, filt, course.filter_rng, progress, checkpoints, resume)
+        to = self.forecast_to, self.analysis_to
+        loop = Loop(course, filt, course.filter_rng, progress, checkpoints, resume, to)
         loop.run()
         return course.result(loop, filt, seed)

@@ -17,6 +17,7 @@ from ..filters import EnsembleFilter
 from ..observation import Observation
 from .checkpoint import Checkpoints
 from .records import Records
+from .sink import Writer, opened
 from .stepping import NotFiniteError, Stepping
 
 Array = npt.NDArray[Any]
@@ -105,6 +106,8 @@ class Loop:
     checkpoints : Checkpoints, optional
         Where the run is written down, and taken up from with `resume`.
     resume : bool
+    sinks : tuple
+        Where forecasts and analyses go.
 
     Attributes
     ----------
@@ -124,9 +127,11 @@ class Loop:
         show: bool | None,
         checkpoints: Checkpoints | None = None,
         resume: bool = False,
+        sinks: tuple[Any, Any] = (None, None),
     ) -> None:
         self.course, self.filt, self.rng, self.show = course, filt, rng, show
-        self.checkpoints = checkpoints
+        self.checkpoints, self.sinks = checkpoints, sinks
+        self.writers: list[Writer | None] = []
         self.records, self.facts = Records(), Records()
         self.ensemble: Array | None = None
         self.stopped = ""
@@ -156,6 +161,9 @@ class Loop:
             warnings.warn(f"the run ends: {self.stopped}", RuntimeWarning, stacklevel=3)
         finally:
             bar.close()
+            for writer in self.writers:
+                if writer is not None:
+                    writer.close()
 
     def told_facts(self) -> dict[str, Array]:
         """Return the facts of the cycles that were completed, by name."""
@@ -172,6 +180,7 @@ class Loop:
         spare = course.stepping.xp.empty_like(forecast)
         cycle = self.records.count
         bar.update(cycle)
+        self.writers = [opened(sink, analysis, cycle) for sink in self.sinks]
         while course.advance(cycle):
             begin = time.perf_counter()
             forecast = course.forecast(cycle, analysis, forecast)
@@ -189,6 +198,7 @@ class Loop:
             row |= {"seconds": end - start, "seconds_forecast": between - begin}
             self._keep(row, analysis, seen)
             self._tell(bar, row)
+            self._write(seen.time, (forecast, analysis), row)
             cycle += 1
             course.stepping.cycle = cycle
             if self.checkpoints is not None and self.checkpoints.is_due(cycle):
@@ -250,6 +260,15 @@ class Loop:
         self.facts.append({name: float(value) for name, value in facts.items()})
         self.ensemble = analysis
         self.records.append(row)
+
+    def _write(self, time: Any, ensembles: tuple[Array, Array], row: dict[str, Any]) -> None:
+        """Give forecast and analysis to their sinks."""
+        for writer, ensemble in zip(self.writers, ensembles, strict=True):
+            if writer is not None:
+                numbers = {name: row[name] for name in row if np.ndim(row[name]) == 0}
+                del numbers["time"]
+                scores = {name: float(value) for name, value in numbers.items()}
+                writer.append(time, _arrays.to_host(ensemble), scores)
 
     def _tell(self, bar: Any, row: dict[str, Any]) -> None:
         score = float(row[self.course.shown])

@@ -218,15 +218,15 @@ class Layout(Value):
         mask = self.present.get(variable)
         return slice(None) if mask is None else np.flatnonzero(mask)
 
-    def _field(self, variable: str, state: Array) -> Array:
-        """Return a variable of a state (..., D), (..., *shape)."""
+    def field(self, variable: str, state: Array) -> Array:
+        """Return a variable of a state (..., D), (..., *shape); NaN where it has no component."""
         values, lead = state[..., self.slices[variable]], state.shape[:-1]
         if variable in self.present:
             size = np.size(self.present[variable])
             whole = np.full((*lead, size), np.nan, values.dtype)
             whole[..., self.kept(variable)] = values
             values = whole
-        return values.reshape(*lead, *self.shapes[variable])
+        return values.reshape((*lead, *self.shapes[variable]))
 
     @property
     def _counts(self) -> list[int]:
@@ -304,7 +304,7 @@ class Layout(Value):
         variables = {
             name: (
                 (*lead, *dims),
-                self._field(name, state),
+                self.field(name, state),
                 dict(self.variable_attrs.get(name, {})),
             )
             for name, dims in self.variables.items()
