@@ -364,3 +364,30 @@ def test_an_assimilation_is_a_value():
     run = ef.Assimilation(MODEL, windows(), levels=[1, 2])
     assert run == pickle.loads(pickle.dumps(run))
     assert dataclasses.replace(run, start=-1.0) != run
+
+
+def test_only_the_last_cycles_are_kept(tmp_path):
+    kinds = ef.Observation(OBS.operator, std=0.5, kinds=["a", "b", "a", "b"])
+    seen = windows(30, kinds)
+    whole = ef.Assimilation(MODEL, seen).run(ef.LEnFF(), ensemble=first(), seed=0)
+    run = ef.Assimilation(MODEL, seen, keep=4)
+    some = run.run(ef.LEnFF(), ensemble=first(), seed=0)
+    assert (some.cycles, some.time.size) == (30, 4)
+    for name in ("time", "mean", "deviation"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[-4:])
+    np.testing.assert_array_equal(some.ensemble, whole.ensemble)
+    for name, values in some.facts.items():
+        np.testing.assert_array_equal(values, whole.facts[name][-4:])
+    for name in ("rmse", "number"):
+        series = (r.innovations.series(name) for r in (some, whole))
+        np.testing.assert_array_equal(next(series), next(series)[-4:])
+    assert some.innovations.total() == whole.innovations.total(last=4)
+    assert some.innovations.by_kind(2) == whole.innovations.by_kind(2)
+    path, options = tmp_path / "c", {"ensemble": first(), "seed": 0, "every": 7}
+    half = ef.Assimilation(MODEL, seen[:17], keep=4)
+    half.run(ef.LEnFF(), **options, checkpoint=path)
+    assert_same(run.run(ef.LEnFF(), **options, checkpoint=path, resume=True), some)
+    loaded = ef.AssimilationResult.load(some.save(tmp_path / "run.npz"))
+    assert (loaded.cycles, loaded.innovations.begin) == (30, 26)
+    with pytest.raises(ValueError, match="keep=0"):
+        ef.Assimilation(MODEL, seen, keep=0)

@@ -1,6 +1,7 @@
 """The shell commands."""
 
 import dataclasses
+import logging
 import sys
 from importlib.metadata import entry_points
 
@@ -85,6 +86,28 @@ def test_a_run_is_taken_up_again(shell, tmp_path):
     result = shell(*given, "--filter", "etkf", "--resume")
     assert result.exit_code == 1
     assert "is of filter=LEnFF" in result.output
+
+
+def test_quiet(shell, tmp_path):
+    done = shell("run", "lorenz96", *SMALL, "--quiet", "--no-plot", "--out", tmp_path)
+    assert (done.exit_code, done.output) == (0, "")
+    assert names(tmp_path) == ["lorenz96.npz"]
+    done = shell("run", "lorenz96", "--set", "cycles=x", "--quiet", "--out", tmp_path)
+    assert done.exit_code == 1
+    assert "cycles='x'" in done.output
+
+
+def test_a_line_of_each_cycle(shell, tmp_path, caplog):
+    try:
+        done = shell("run", "lorenz96", *SMALL, "--log", "--no-plot", "--out", tmp_path)
+    finally:
+        logging.getLogger("enfilt").setLevel(logging.NOTSET)
+    assert done.exit_code == 0
+    lines = [record.getMessage() for record in caplog.records]
+    # the preset's filter, and the flow filter beside it
+    assert [line.split(",")[0] for line in lines] == [f"cycle {k}" for k in range(3)] * 2
+    found = ef.Result.load(tmp_path / "lorenz96.npz").rmse.analysis[1]
+    assert f"time 0.1: rmse {found:.4g}, forecast" in lines[1]
 
 
 def test_set_takes_operators(shell, tmp_path):

@@ -75,7 +75,8 @@ def test_killed_at_random_moments(context, tmp_path, cycles, kills, every, store
     found, drift = pickle.loads((tmp_path / "whole.pickle").read_bytes())
     assert found == restarted.bits(whole)
     np.testing.assert_array_equal(drift, model.drift)
-    assert done >= kills // 2  # the last ones may have come too late
+    # of a few the last ones may have come too late
+    assert done >= (90 if kills == 100 else kills // 2)
     left = {"run.checkpoint", "run.checkpoint.older", "whole.pickle"}
     if store:
         with pytest.importorskip("xarray").open_zarr(tmp_path / "analysis.zarr") as data:

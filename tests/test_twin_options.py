@@ -87,6 +87,17 @@ def test_rows_with_and_without_a_value():
     np.testing.assert_array_equal(found["row"][:, 2], np.arange(40))
     np.testing.assert_array_equal(np.isnan(found["late"]), np.arange(40) % 7 != 6)
     other = Records()
-    other.restore(found, 12)
-    other.append({"k": 12, "row": np.zeros(3), "late": 2.0})
-    np.testing.assert_array_equal(other.arrays()["late"][[6, 11, 12]], [1.0, np.nan, 2.0])
+    other.restore(records.state())
+    other.append({"k": 40, "row": np.zeros(3), "late": 2.0})
+    np.testing.assert_array_equal(other.arrays()["late"][[6, 39, 40]], [1.0, np.nan, 2.0])
+
+
+def test_the_first_rows_are_dropped():
+    records = Records()
+    for k in range(100):
+        records.append({"k": k} | ({"late": float(k)} if k > 90 else {}))
+        records.keep(10)
+        held = records.arrays()["k"]
+        assert min(k + 1, 10) <= held.size < 20
+        np.testing.assert_array_equal(held, np.arange(k + 1 - held.size, k + 1))
+    np.testing.assert_array_equal(records.arrays(99, 4)["k"], np.arange(95, 99))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ _PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (
     metavar="K",
     help="Write a checkpoint, PRESET.checkpoint in --out, after every K cycles.",
 )
+@click.option("--quiet", is_flag=True, help="No table and no progress bar; errors are printed.")
+@click.option(
+    "--log", is_flag=True, help="A line of each cycle on standard error, in place of a bar."
+)
 @click.option(
     "--resume",
     is_flag=True,
@@ -99,13 +104,18 @@ def run(
     settings: bool,
     every: int | None,
     resume: bool,
+    quiet: bool,
+    log: bool,
 ) -> None:
     """Run a preset: print its scores, write a picture and a result file.
 
     Ctrl-C ends the run; what is done by then is printed and written. A run that was killed is
     taken up again by --resume, which begins it, too.
     """
-    console = Console()
+    console = Console(quiet=quiet and not settings)
+    if log:
+        logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+        logging.getLogger("enfilt").setLevel(logging.INFO)
     try:
         chosen = presets.get(preset)
         if name is not None:
@@ -129,6 +139,7 @@ def run(
             checkpoint=checkpoint,
             every=every or _EVERY,
             resume=resume,
+            progress=False if quiet or log else None,
         )
         if result.stopped != "interrupted":
             for name, filt in chosen.filters(chosen.beside).items():

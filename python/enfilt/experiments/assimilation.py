@@ -100,6 +100,9 @@ class Assimilation(Value):
         ``(time, ensemble)``, which copies what it wants to keep of the ensemble (N, D).
     track : int
         Components whose course the result keeps, the first so many.
+    keep : int, optional
+        Of how many last cycles the result has statistics, and checkpoints hold them: runs without
+        end take no more memory then. What sinks have written stays. Default: of all.
 
     Raises
     ------
@@ -135,6 +138,7 @@ class Assimilation(Value):
     forecast_to: Any = field(default=None, kw_only=True)
     analysis_to: Any = field(default=None, kw_only=True)
     track: int = field(default=40, kw_only=True)
+    keep: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)
@@ -149,6 +153,8 @@ class Assimilation(Value):
                 f"enfilt.Observations"
             )
         _checks.integer("track", self.track, 0)
+        if self.keep is not None:
+            _checks.integer("keep", self.keep, 1)
         sink.check(forecast_to=self.forecast_to, analysis_to=self.analysis_to)
         levels = _checks.numbers("levels", self.levels) if len(self.levels) else np.empty(0)
         if levels.ndim != 1 or not np.isfinite(levels).all() or (np.diff(levels) <= 0).any():

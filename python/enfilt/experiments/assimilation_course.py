@@ -55,7 +55,7 @@ class AssimilationCourse(Course):
         self.gridded = Gridded(getattr(self.model, "grid", None))
         self.windows: Iterator[Any] | None = None
         self.window: tuple[Any, Any, Any, Any] = (None, None, None, None)
-        self.now = run.start
+        self.now, self.kept = run.start, run.keep
         self.groups: list[Group] = []
         self.departures = Records()
         self._known: tuple[Observation, list[Group], npt.NDArray[np.int64]] | None = None
@@ -71,7 +71,7 @@ class AssimilationCourse(Course):
             "entropy": self.entropy,
             "rng": self.rng.bit_generator.state,
             "groups": list(self.groups),
-            "departures": self.departures.arrays(),
+            "departures": self.departures.state(),
             "model": self.model.save() if _remembers(self.model) else None,
         }
 
@@ -79,8 +79,7 @@ class AssimilationCourse(Course):
         self.now, self.entropy = state["now"], state["entropy"]
         self.rng.bit_generator.state = state["rng"]
         self.groups = list(state["groups"])
-        rows = state["departures"]
-        self.departures.restore(rows, len(rows["cycle"]) if rows else 0)
+        self.departures.restore(state["departures"])
         if _remembers(self.model):
             self.model.load(state["model"])
 
@@ -174,6 +173,9 @@ class AssimilationCourse(Course):
             for row in self._departures(cycle, seen, seen.obs, forecast, analysis, flags):
                 total += row["sums"]
                 self.departures.append(row)
+            if self.kept is not None:
+                # as many rows as there may be of so many cycles
+                self.departures.keep(self.kept * len(self.groups))
         found = Statistics.of(total)
         track = slice(0, self.run.track)
         return {
@@ -254,7 +256,7 @@ class AssimilationCourse(Course):
     ) -> AssimilationResult:
         """Return what a run has left behind."""
         count = loop.records.count
-        arrays = loop.records.arrays()
+        arrays = loop.records.arrays(most=self.kept)
         rows = self.departures.arrays()
         empty = {
             "cycle": np.empty(0, np.int64),
@@ -266,8 +268,9 @@ class AssimilationCourse(Course):
             cycles=count,
             groups=list(self.groups),
             edges=tuple(self.run.levels),
+            begin=count - len(arrays.get("time", ())),
             **{name: rows.get(name, array) for name, array in empty.items()},
-        ).first(count)
+        ).between(count)
         ensemble = loop.ensemble
         if ensemble is None:
             ensemble = self.stepping.xp.empty((0, 0))

@@ -27,7 +27,7 @@ class AssimilationResult(Value):
     Attributes
     ----------
     time : ndarray, (cycles,)
-        Of the analyses.
+        Of the analyses; with ``Assimilation(keep=)``, as all arrays here, of the last ones.
     innovations : Innovations
         Statistics against observations, by kind and level: ``innovations.total(last=50)``.
     seconds, seconds_forecast : ndarray, (cycles,)
@@ -58,7 +58,7 @@ class AssimilationResult(Value):
     @property
     def cycles(self) -> int:
         """Completed cycles."""
-        return int(self.time.size)
+        return self.innovations.cycles
 
     def summary(self, last: int | None = None) -> dict[str, float]:
         """Return the statistics over the cycles, time means of seconds, and those of facts.
@@ -149,7 +149,7 @@ class AssimilationResult(Value):
                 self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
             else:
                 info = {**self.info, "stopped": self.stopped, "groups": self.innovations.groups}
-                info["edges"] = self.innovations.edges
+                info |= {"edges": self.innovations.edges, "cycles": self.cycles}
                 arrays: dict[str, Any] = self._flat()
                 with temporary.open("wb") as file:
                     text = np.array(json.dumps(info, default=str))
@@ -166,7 +166,9 @@ class AssimilationResult(Value):
         rows: dict[str, Any] = {name: arrays.pop(f"innovations_{name}") for name in parts}
         groups = [(kind, level) for kind, level in info.pop("groups")]
         edges, stopped = tuple(info.pop("edges")), info.pop("stopped")
-        innovations = Innovations(len(arrays["time"]), groups, edges=edges, **rows)
+        cycles = info.pop("cycles")
+        begin = cycles - len(arrays["time"])
+        innovations = Innovations(cycles, groups, edges=edges, begin=begin, **rows)
         told = [name for name in arrays if name.startswith("fact_")]
         facts = {name.removeprefix("fact_"): arrays.pop(name) for name in told}
         fields: dict[str, Any] = dict(arrays)

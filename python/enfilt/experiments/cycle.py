@@ -54,11 +54,14 @@ class Course(ABC):
         Cycles, where that is known.
     shown : str
         The score that the progress bar tells.
+    kept : int or None
+        Of how many last cycles rows are kept; None: of all.
     """
 
     stepping: Stepping
     total: int | None
     shown: str
+    kept: int | None = None
 
     @abstractmethod
     def begin(self) -> Array:
@@ -168,7 +171,7 @@ class Loop:
     def told_facts(self) -> dict[str, Array]:
         """Return the facts of the cycles that were completed, by name."""
         # an interrupt may fall between the two; a cycle without observations has no facts
-        told = {name: v[: self.records.count] for name, v in self.facts.arrays().items()}
+        told = self.facts.arrays(self.records.count, self.course.kept)
         return {name: told[name] for name in sorted(told) if not np.isnan(told[name]).all()}
 
     def _cycles(self, bar: Any) -> None:
@@ -213,8 +216,8 @@ class Loop:
             "ensemble": None if self.ensemble is None else _arrays.to_host(self.ensemble),
             "filter": None if self.filt is None else self.filt.state(),
             "rng": self.rng.bit_generator.state,
-            "records": self.records.arrays(),
-            "facts": self.facts.arrays(),
+            "records": self.records.state(),
+            "facts": self.facts.state(),
             "course": self.course.state(),
         }
 
@@ -224,8 +227,8 @@ class Loop:
         if self.filt is not None:
             self.filt.restore(state["filter"])
         self.rng.bit_generator.state = state["rng"]
-        self.records.restore(state["records"], cycles)
-        self.facts.restore(state["facts"], cycles)
+        self.records.restore(state["records"])
+        self.facts.restore(state["facts"])
         if state["ensemble"] is not None:
             self.ensemble = self.course.stepping.xp.asarray(state["ensemble"])
         self.course.stepping.cycle = cycles
@@ -260,6 +263,8 @@ class Loop:
         self.facts.append({name: float(value) for name, value in facts.items()})
         self.ensemble = analysis
         self.records.append(row)
+        for records in (self.facts, self.records):
+            records.keep(self.course.kept)
 
     def _write(self, time: Any, ensembles: tuple[Array, Array], row: dict[str, Any]) -> None:
         """Give forecast and analysis to their sinks."""

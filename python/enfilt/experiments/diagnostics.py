@@ -313,6 +313,8 @@ class Innovations(Value):
     ranks : ndarray of int64, (rows, N + 1)
     edges : tuple of float
         Between the levels.
+    begin : int
+        The first cycle of which rows are kept.
     """
 
     cycles: int
@@ -322,6 +324,7 @@ class Innovations(Value):
     sums: Vector
     ranks: npt.NDArray[np.int64]
     edges: tuple[float, ...] = ()
+    begin: int = 0
 
     def _rows(self, last: int | None) -> npt.NDArray[np.bool_]:
         count = self.cycles if last is None else _checks.integer("last", last, 1)
@@ -380,7 +383,7 @@ class Innovations(Value):
         return counts
 
     def series(self, name: str) -> Vector:
-        """Return one of `Statistics` cycle by cycle, (cycles,); NaN where nothing was observed.
+        """Return one of `Statistics` of each cycle kept; NaN where nothing was observed.
 
         Parameters
         ----------
@@ -388,14 +391,14 @@ class Innovations(Value):
             Such as ``"rmse"``, ``"chi_square"``, ``"crps"``, ``"expected"``.
         """
         _checks.choice("name", name, Statistics._fields)
-        sums = np.zeros((self.cycles, len(SUMS)))
-        np.add.at(sums, self.cycle, self.sums)
+        sums = np.zeros((self.cycles - self.begin, len(SUMS)))
+        np.add.at(sums, self.cycle - self.begin, self.sums)
         return np.array([getattr(Statistics.of(row), name) for row in sums], np.float64)
 
-    def first(self, cycles: int) -> Innovations:
-        """Return those of the first cycles."""
-        kept = self.cycle < cycles
+    def between(self, end: int) -> Innovations:
+        """Return those of the cycles from `begin` on, and before `end`, numbers of groups kept."""
+        kept = (self.cycle >= self.begin) & (self.cycle < end)
         rows = (self.cycle[kept], self.group[kept], self.sums[kept], self.ranks[kept])
         return dataclasses.replace(
-            self, cycles=cycles, cycle=rows[0], group=rows[1], sums=rows[2], ranks=rows[3]
+            self, cycles=end, cycle=rows[0], group=rows[1], sums=rows[2], ranks=rows[3]
         )

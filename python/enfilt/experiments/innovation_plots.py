@@ -40,7 +40,11 @@ def innovations(result: AssimilationResult) -> Any:
 
 def _time(result: AssimilationResult) -> npt.NDArray[Any]:
     """Return the times, or the numbers of cycles where they are none that can be drawn."""
-    return result.time if result.time.dtype.kind in "fiuM" else np.arange(result.cycles)
+    return (
+        result.time
+        if result.time.dtype.kind in "fiuM"
+        else np.arange(result.innovations.begin, result.cycles)
+    )
 
 
 def _departures(axis: Any, result: AssimilationResult) -> None:

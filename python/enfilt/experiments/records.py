@@ -15,12 +15,14 @@ class Records:
     """Rows of named values, a column each: as compact as arrays, as long as a run goes on.
 
     A value is a number or an array; all of one name have one shape. What a row has no value for is
-    NaN.
+    NaN. The first rows may be dropped; others keep their numbers.
 
     Attributes
     ----------
     count : int
-        Rows.
+        Rows there have been.
+    dropped : int
+        How many of these are no longer there.
 
     Examples
     --------
@@ -32,31 +34,49 @@ class Records:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.dropped = 0
         self._columns: dict[str, Array] = {}
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row: whole, or, where an interrupt comes in between, not at all."""
+        held = self.count - self.dropped
         missing = dict.fromkeys(self._columns.keys() - row.keys(), np.nan)
         for name, given in (*row.items(), *missing.items()):
             value = np.asarray(given)
             column = self._columns.get(name)
             if column is None:
-                column = np.empty((max(16, self.count + 1), *value.shape), value.dtype)
-                if self.count:
-                    column[: self.count] = np.nan
-            elif self.count == len(column):
-                column = np.empty((2 * self.count, *column.shape[1:]), column.dtype)
-                column[: self.count] = self._columns[name]
-            column[self.count] = value
+                column = np.empty((max(16, held + 1), *value.shape), value.dtype)
+                if held:
+                    column[:held] = np.nan
+            elif held == len(column):
+                column = np.empty((2 * held, *column.shape[1:]), column.dtype)
+                column[:held] = self._columns[name]
+            column[held] = value
             self._columns[name] = column
         self.count += 1
 
-    def arrays(self) -> dict[str, Array]:
-        """Return the columns, copied."""
-        return {name: column[: self.count].copy() for name, column in self._columns.items()}
+    def keep(self, most: int | None) -> None:
+        """Drop the first rows, so that at least the `most` last ones stay, and not twice as many.
 
-    def restore(self, arrays: Mapping[str, Array], count: int) -> None:
-        """Take over `count` rows that `arrays` gave."""
-        self._columns = {name: array[:count].copy() for name, array in arrays.items()}
-        self.count = count
+        None: all stay.
+        """
+        held = self.count - self.dropped
+        if most is not None and held >= 2 * most:
+            for column in self._columns.values():
+                column[:most] = column[held - most : held].copy()
+            self.dropped = self.count - most
+
+    def arrays(self, upto: int | None = None, most: int | None = None) -> dict[str, Array]:
+        """Return the columns, copied: of the rows before number `upto`, the `most` last ones."""
+        end = (self.count if upto is None else upto) - self.dropped
+        begin = 0 if most is None else max(0, end - most)
+        return {name: column[begin:end].copy() for name, column in self._columns.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is, for `restore`."""
+        return {"count": self.count, "dropped": self.dropped, "columns": self.arrays()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self.count, self.dropped = state["count"], state["dropped"]
+        self._columns = {name: array.copy() for name, array in state["columns"].items()}
