@@ -8,7 +8,7 @@ from typing import Any
 DELAY = 2.0
 
 
-def bar(total: int | None, label: str, show: bool | None) -> Any:
+def bar(total: int | None, label: str, show: bool | None, done: int = 0) -> Any:
     """Return a bar of `total` units that appears after two seconds.
 
     Parameters
@@ -19,11 +19,14 @@ def bar(total: int | None, label: str, show: bool | None) -> Any:
         What is going on.
     show : bool or None
         None: only where standard error is a terminal.
+    done : int
+        Units that were done before, and say nothing of the time that is left.
     """
     from tqdm.auto import tqdm  # slow to import, and of use to whole runs alone
 
     return tqdm(
         total=total,
+        initial=done,
         desc=label,
         delay=DELAY,
         disable=None if show is None else not show,

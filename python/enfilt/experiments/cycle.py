@@ -150,7 +150,7 @@ class Loop:
         What stops a run is kept in `stopped`; a warning is one of who called the caller of this.
         """
         label = "free run" if self.filt is None else self.filt.describe()
-        bar = progress.bar(self.course.total, label, self.show)
+        bar = progress.bar(self.course.total, label, self.show, self.records.count)
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # `Stepping.check` says it better
                 self._cycles(bar)
@@ -182,7 +182,6 @@ class Loop:
             forecast, analysis = course.stepping.xp.empty_like(self.ensemble), self.ensemble
         spare = course.stepping.xp.empty_like(forecast)
         cycle = self.records.count
-        bar.update(cycle)
         self.writers = [opened(sink, analysis, cycle) for sink in self.sinks]
         while course.advance(cycle):
             begin = time.perf_counter()
