@@ -46,6 +46,12 @@ struct FlowAdvance {
           strength(static_cast<T>(s.strength)), dt(static_cast<T>(step)),
           guided(obs && s.strength != 0), observed(obs ? *obs : Observed<T>()) {}
 
+    ENFILT_BOTH bool draws() const { return false; }
+    ENFILT_DEVICE void draw(int, index_t, index_t, int, T*) const {}
+    ENFILT_DEVICE T with(const Seen<T>& what, index_t i, index_t d, T z, T pull, T) const {
+        return (*this)(what, i, d, z, pull);
+    }
+
     ENFILT_DEVICE Seen<T> seen(index_t d) const {
         return guided ? observation_of(observed, d) : Seen<T>{T(0), T(0)};
     }
@@ -100,9 +106,16 @@ struct DiffusionAdvance {
     Normals<T> normals;
 
     ENFILT_DEVICE Seen<T> seen(index_t d) const { return observation_of(observed, d); }
+    ENFILT_BOTH bool draws() const { return update.spread != 0; }
+    ENFILT_DEVICE void draw(int thread, index_t first, index_t members, int stride, T* to) const {
+        normals.columns(thread, first, members, stride, to);
+    }
     ENFILT_DEVICE T operator()(const Seen<T>& what, index_t i, index_t d, T x, T pull) const {
-        const T xi = update.spread != 0 ? normals.one(i, d) : T(0);
-        return update(observed, what, x, pull, limit, xi);
+        return update(observed, what, x, pull, limit, draws() ? normals.one(i, d) : T(0));
+    }
+    // With a normal that was drawn before.
+    ENFILT_DEVICE T with(const Seen<T>& what, index_t, index_t, T x, T pull, T xi) const {
+        return update(observed, what, x, pull, limit, draws() ? xi : T(0));
     }
 };
 

@@ -41,8 +41,11 @@ struct Lorenz96Pass {
             T at[each], sum[each];
             for (int e = 0; e < each; ++e) {
                 const int k = t + e * static_cast<int>(threads);
-                index_t d = (begin + k - before * steps) % dim;
-                if (d < 0) d += dim;
+                index_t d = begin + k - before * steps;
+                if (d < 0 || d >= dim) {  // elsewhere it would be a hundred instructions for nothing
+                    d %= dim;
+                    if (d < 0) d += dim;
+                }
                 at[e] = x[row * dim + d];
                 stage[k] = at[e];
             }

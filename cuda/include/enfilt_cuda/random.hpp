@@ -101,6 +101,20 @@ struct Normals {
                                                    : T(0);
     }
 
+    // Of `members` in the columns from `first` on, a multiple of 64, by threads that are as many:
+    // the four of a quad share it out by members, each of which is drawn whole.
+    ENFILT_DEVICE void columns(int thread, index_t first, index_t members, int stride,
+                               T* to) const {
+        const int group = static_cast<int>(philox_group), lanes = static_cast<int>(philox_lanes);
+        const int begin = thread / group * group + thread % lanes;
+        const index_t at = (first + begin) / philox_group * philox_lanes + thread % lanes;
+        for (index_t i = thread % group / lanes; i < members; i += philox_words) {
+            T normal[philox_words];
+            quad(i, at, normal);
+            for (int r = 0; r < philox_words; ++r) to[i * stride + begin + r * lanes] = normal[r];
+        }
+    }
+
     // One alone; of a quad's words it takes two.
     ENFILT_DEVICE T one(index_t member, index_t d) const {
         if (given) return given[member * dim + d];

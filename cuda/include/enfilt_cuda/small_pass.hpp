@@ -32,6 +32,8 @@ struct GivenPoints {
     static constexpr bool mixes = false;
     static constexpr unsigned resident = 5;
     ENFILT_BOTH Blend<T> target() const { return {0.0, 0.0}; }
+    ENFILT_BOTH bool draws() const { return false; }
+    ENFILT_DEVICE void draw(int, index_t, int, T*) const {}
     template <class Context>
     ENFILT_DEVICE void prepare(Context&, Four<T>*) const {}
     ENFILT_DEVICE void make(index_t d, const Four<T>*, const T*, int stride, T* to) const {
@@ -52,6 +54,12 @@ struct SteppedPoints {
     static constexpr unsigned resident = Advance::resident;
     static constexpr int together = 4;
     ENFILT_BOTH Blend<T> target() const { return mixed; }
+    ENFILT_BOTH bool draws() const { return advance.draws(); }
+
+    // Normals of all points for the columns from `first` on, to where the points will stand.
+    ENFILT_DEVICE void draw(int thread, index_t first, int stride, T* to) const {
+        advance.draw(thread, first, count, stride, to);
+    }
 
     ENFILT_BOTH static index_t padded(index_t rows) { return divide_up(rows, together) * together; }
 
@@ -70,28 +78,31 @@ struct SteppedPoints {
 
     ENFILT_DEVICE void make(index_t d, const Four<T>* memory, const T* target, int stride,
                             T* to) const {
-        const index_t rows = padded(count);
-        const int* const single =
-            reinterpret_cast<const int*>(memory + members * rows / together);
+        // few enough for 32 bits, of which an address is one instruction
+        const int points = static_cast<int>(count), terms = static_cast<int>(members);
+        const int quads = static_cast<int>(padded(count)) / together;
+        const int* const single = reinterpret_cast<const int*>(memory + terms * quads);
         const auto seen = advance.seen(d);
-        for (index_t i = 0; i < count; i += together) {
+        for (int i = 0; i < points; i += together) {
             T at[together], pull[together] = {};
             for (int r = 0; r < together; ++r)
-                at[r] = i + r < count ? z[(i + r) * dim + d] : T(0);
+                at[r] = i + r < points ? z[(i + r) * dim + d] : T(0);
             // one-hot all four: their signs are clear
             if ((single[i] | single[i + 1] | single[i + 2] | single[i + 3]) >= 0) {
                 for (int r = 0; r < together; ++r) pull[r] = target[single[i + r] * stride];
             } else {
-                for (index_t j = 0; j < members; ++j) {
-                    const T value = target[j * stride];
-                    const Four<T> weight = memory[(j * rows + i) / together];
-                    for (int r = 0; r < together; ++r) pull[r] += weight.of[r] * value;
+                const T* value = target;
+                const Four<T>* weight = memory + i / together;
+                ENFILT_UNROLL(4)
+                for (int j = 0; j < terms; ++j, value += stride, weight += quads) {
+                    const Four<T> of = *weight;
+                    for (int r = 0; r < together; ++r) pull[r] += of.of[r] * *value;
                 }
             }
             ENFILT_UNROLL(4)
             for (int r = 0; r < together; ++r) {
-                if (i + r >= count) continue;
-                const T moved = advance(seen, i + r, d, at[r], pull[r]);
+                if (i + r >= points) continue;
+                const T moved = advance.with(seen, i + r, d, at[r], pull[r], to[(i + r) * stride]);
                 z[(i + r) * dim + d] = moved;
                 to[(i + r) * stride] = moved;
             }
@@ -122,7 +133,9 @@ struct SmallPass {
     static std::size_t shared_bytes(index_t points_count, index_t members_count) {
         const auto m = static_cast<std::size_t>(points_count);
         const auto n = static_cast<std::size_t>(members_count);
-        const std::size_t rows = m + n + (Points::mixes ? n : 0);
+        // and what a tile reads beyond the last rows, of which nothing comes
+        const std::size_t beyond = tile - 1, mixed = Points::mixes ? n : 0;
+        const std::size_t rows = m + n + (mixed > beyond ? mixed : beyond);
         const auto weights = static_cast<std::size_t>(weight_count(points_count, members_count));
         const std::size_t bytes = (rows * stride + weights) * sizeof(T);
         const std::size_t sums = threads * tile * tile * sizeof(double);
@@ -143,18 +156,19 @@ struct SmallPass {
         const int groups = columns / tiles;
         const int group = t / tiles;
         const bool adds = partial && group < groups;
-        const T *a[tile], *b[tile];
-        for (int r = 0; r < tile; ++r) {
-            const int i = t % tiles / tiles_across * tile + r, j = t % tiles % tiles_across * tile + r;
-            a[r] = z + (i < m ? i : m - 1) * stride;
-            b[r] = centres + (j < n ? j : n - 1) * stride;
-        }
+        // the first of a tile's rows; the others are at distances that the compiler knows
+        const T* const a = z + t % tiles / tiles_across * tile * stride;
+        const T* const b = centres + t % tiles % tiles_across * tile * stride;
         double sum[tile][tile] = {};
         points.prepare(c, weights);
         c.sync();
         for (index_t first = static_cast<index_t>(c.block()) * columns; first < members.dim;
              first += static_cast<index_t>(c.blocks()) * columns) {
             const index_t d = first + t;
+            if (points.draws()) {
+                points.draw(t, first, stride, z);
+                c.sync();
+            }
             if (d < members.dim) {
                 for (int j = 0; j < n; j += loaded)
                     blend(j, d, target, centres + t, targets + t);
@@ -176,11 +190,12 @@ struct SmallPass {
                              T* targets) const {
         const int n = static_cast<int>(members.count);
         T x1[loaded], x0[loaded] = {};
+        index_t at = first * members.dim + d;
         ENFILT_UNROLL(4)
         for (int r = 0; r < loaded; ++r) {
-            const int j = first + r < n ? first + r : n - 1;
-            x1[r] = members.x1[j * members.dim + d];
-            if (members.x0) x0[r] = members.x0[j * members.dim + d];
+            x1[r] = members.x1[at];
+            if (members.x0) x0[r] = members.x0[at];
+            if (first + r + 1 < n) at += members.dim;  // the last again
         }
         ENFILT_UNROLL(4)
         for (int r = 0; r < loaded; ++r) {
@@ -190,12 +205,13 @@ struct SmallPass {
         }
     }
 
-    ENFILT_DEVICE void add(int group, int groups, const T* const (&a)[tile],
-                           const T* const (&b)[tile], double (&sum)[tile][tile]) const {
+    ENFILT_DEVICE void add(int group, int groups, const T* a, const T* b,
+                           double (&sum)[tile][tile]) const {
         T part[tile][tile] = {};
-        for (int k = group; k < columns; k += groups) {
+        a += group, b += group;
+        for (int k = group; k < columns; k += groups, a += groups, b += groups) {
             T u[tile], v[tile];
-            for (int r = 0; r < tile; ++r) u[r] = a[r][k], v[r] = b[r][k];
+            for (int r = 0; r < tile; ++r) u[r] = a[r * stride], v[r] = b[r * stride];
             for (int p = 0; p < tile; ++p)
                 for (int q = 0; q < tile; ++q) {
                     const T difference = u[p] - v[q];
