@@ -320,5 +320,6 @@ OWN = {
     "empty": _empty,
     "empty_like": lambda prototype, dtype=None: _empty(prototype.shape, dtype or prototype.dtype),
     "flatnonzero": _flatnonzero,
+    "from_dlpack": lambda array: array.__dlpack__(),
 }
 cupy = _CuPy("cupy")

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -444,6 +445,44 @@ def test_a_stream_that_is_captured_is_refused(stand_in, monkeypatch, call):
     monkeypatch.setattr(stand_in, "capturing", True)
     with pytest.raises(RuntimeError, match="current stream is being captured"):
         CALLS[call](*arguments)
+
+
+class Tensor:
+    """An array of another library, on a GPU or on the CPU."""
+
+    def __init__(self, memory, device=(2, 0)):
+        self.memory, self.device = memory, device
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, **_):
+        return self.memory
+
+
+def test_arrays_of_other_libraries_on_a_gpu_come_and_go_without_a_copy(stand_in, monkeypatch):
+    forecast, previous, y, obs = small(stand_in.cupy)
+    filt = ef.EnFF(steps=2)
+    expected = filt.analysis(forecast, y, obs, previous=previous, rng=1).get()
+    library = types.SimpleNamespace(from_dlpack=Tensor)
+    before = stand_in.waits
+    for name in ("torch", "jaxlib"):
+        monkeypatch.setitem(sys.modules, {"jaxlib": "jax.numpy"}.get(name, name), library)
+        monkeypatch.setattr(Tensor, "__module__", f"{name}.arrays")
+        x, x0, seen = map(Tensor, (forecast, previous, y))
+        found = filt.analysis(x, seen, obs, previous=x0, rng=1)
+        assert isinstance(found, Tensor)
+        assert isinstance(ef.models.Lorenz96(dim=40).step(x), Tensor)
+        assert stand_in.waits == before
+        assert np.array_equal(found.memory.get(), expected)
+        before = stand_in.waits
+        out = stand_in.cupy.empty_like(forecast)
+        assert filt.analysis(x, seen, obs, previous=x0, rng=1, out=out) is out
+        assert np.array_equal(out.get(), expected)
+        before = stand_in.waits
+    monkeypatch.setattr(Tensor, "__module__", "unheard_of")
+    found = filt.analysis(Tensor(forecast), Tensor(y), obs, previous=Tensor(previous), rng=1)
+    assert isinstance(found, stand_in.cupy.ndarray)
 
 
 def test_two_devices(stand_in):

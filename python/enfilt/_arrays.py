@@ -1,7 +1,7 @@
 """Where arrays live: NumPy's on the host, CuPy's on a GPU.
 
 CuPy is not imported to look at an array: whoever has one of its arrays has imported it. An array
-of another library that lies on a GPU becomes one without a copy, `cupy.from_dlpack(array)`.
+of another library that lies on a GPU, such as PyTorch's or JAX's, becomes one without a copy.
 """
 
 from __future__ import annotations
@@ -25,6 +25,37 @@ def cupy() -> Any:
 def cupy_is_imported() -> bool:
     """Return whether there may be CuPy arrays at all."""
     return "cupy" in sys.modules
+
+
+# The numbers of DLPack's devices whose memory is CUDA's: its own, and managed.
+_CUDA = (2, 13)
+
+
+def taken(value: Any) -> Any:
+    """Return the CuPy array of another library's array on a GPU, of the same memory.
+
+    What is none is returned as it is.
+
+    Raises
+    ------
+    ImportError
+        If it is one, and CuPy is not there.
+    """
+    if isinstance(value, np.ndarray) or on_device(value):
+        return value
+    where = getattr(type(value), "__dlpack_device__", None)
+    if where is None or int(where(value)[0]) not in _CUDA:
+        return value
+    return cupy().from_dlpack(value)
+
+
+def as_given(result: Any, given: Any) -> Any:
+    """Return a result as an array of the library that an argument was of, of the same memory."""
+    if not on_device(result) or on_device(given):
+        return result
+    library = type(given).__module__.partition(".")[0]
+    home = {"torch": "torch", "jax": "jax.numpy", "jaxlib": "jax.numpy"}.get(library)
+    return result if home is None else sys.modules[home].from_dlpack(result)
 
 
 def on_device(value: Any) -> bool:

@@ -156,6 +156,7 @@ def plain(argument: str, value: Any, *, missing: bool = False, members: int | No
         If something is masked that must not be; or if labels, of pandas or xarray, contradict
         positions: a dimension of members elsewhere, or an index of the positions in another order.
     """
+    value = _arrays.taken(value)
     if type(value) is np.ndarray or _arrays.on_device(value):
         return value
     if isinstance(value, list | tuple):

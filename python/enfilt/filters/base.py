@@ -282,7 +282,8 @@ class EnsembleFilter(Frozen, ABC):
             not finite is looked for on a GPU, which would have to be waited for.
         """
         checked = self._checked(forecast, y, obs, observed, previous, rng, noise, out)
-        return self._run(*checked)
+        result: Array = _arrays.as_given(self._run(*checked), forecast if out is None else out)
+        return result
 
     def _analysis_of_finite(
         self,

@@ -157,7 +157,9 @@ class Model(Frozen, ABC):
             If a state ceases to be finite: the step is too long for it, or its numbers too large.
             On a GPU, which would have to be waited for, neither is looked for.
         """
-        return self._stepped("ensemble", ensemble, steps, rng, out)
+        result = self._stepped("ensemble", ensemble, steps, rng, out)
+        stepped: Array = _arrays.as_given(result, ensemble if out is None else out)
+        return stepped
 
     def _stepped(
         self, name: str, value: npt.ArrayLike, steps: int, rng: RandomState, out: Array | None
