@@ -43,6 +43,8 @@ SUMS = (
 )
 
 
+#: Values of h(x) that are looked at at a time.
+_BLOCK = 1 << 20
 #: Of larger numbers, which are no observations of anything, squares overflow.
 _LARGE = 1e150
 
@@ -160,41 +162,64 @@ def departures(
     """
     if not isinstance(obs, Observation):
         raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
-    values = _checks.ensemble("forecast", _checks.numbers("forecast", forecast), batch=False)
-    members, m = values.shape
+    before = _checks.ensemble("forecast", _numbers("forecast", forecast), batch=False)
+    members, m = before.shape
     seen = _checks.numbers("y", _checks.plain("y", y, missing=True))
     if seen.shape != (m,):
-        raise ValueError(f"y has shape {seen.shape}: expected ({m},), as forecast {values.shape}")
-    after = np.full((1, m), np.nan)
-    if analysis is not None:
-        after = _checks.numbers("analysis", analysis)
-        if after.shape != values.shape:
-            raise ValueError(f"analysis has shape {after.shape}: expected {values.shape}")
+        raise ValueError(f"y has shape {seen.shape}: expected ({m},), as forecast {before.shape}")
+    after = None if analysis is None else _numbers("analysis", analysis)
+    if after is not None and after.shape != before.shape:
+        raise ValueError(f"analysis has shape {after.shape}: expected {before.shape}")
     obs._check_std(m)
-    draws = _checks.generator("rng", rng).standard_normal((members, m))
-    before = values
-    std = np.broadcast_to(obs.r, (m,))
-    missing = np.isnan(seen)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not known
-        perturbed = before + obs.errors(draws, np.where(missing, 0.0, seen))
-        # false of NaN, too
-        usable = (np.abs(perturbed).max(axis=0) < _LARGE) & (np.abs(seen) < _LARGE)
-        crps, rank = np.full(m, np.nan), np.full(m, -1)
+    draws = _checks.generator("rng", rng)
+    # correlated errors are drawn together; others some at a time, beside which h(x) is large
+    step = m if obs.is_correlated else max(1, _BLOCK // members)
+    rank = np.full(m, -1)
+    found = np.full((6, m), np.nan)
+    for first in range(0, m, step):
+        part = slice(first, first + step)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not known
+            x = before[:, part].astype(np.float64)
+            found[1:3, part] = x.mean(axis=0), x.var(axis=0, ddof=1)
+            if after is not None:
+                a = after[:, part].astype(np.float64)
+                found[3:5, part] = a.mean(axis=0), a.var(axis=0, ddof=1)
+            x += _errors(obs, draws.standard_normal(x.shape), seen, part)
+            # false of NaN, too
+            usable = (np.abs(x).max(axis=0) < _LARGE) & (np.abs(seen[part]) < _LARGE)
         if usable.any():
-            chosen = np.ascontiguousarray(perturbed[:, usable])
-            crps[usable] = metrics.of_components(chosen, seen[usable]).crps
-            rank[usable] = (chosen < seen[usable]).sum(axis=0)
-        return Departures(
-            y=np.where(usable, seen, np.nan),
-            std=std,
-            forecast=before.mean(axis=0),
-            forecast_variance=before.var(axis=0, ddof=1),
-            analysis=after.mean(axis=0),
-            analysis_variance=after.var(axis=0, ddof=1) if len(after) > 1 else after[0],
-            crps=crps,
-            rank=rank,
-            members=members,
-        )
+            where = np.arange(m)[part][usable]
+            x, y_there = np.ascontiguousarray(x[:, usable]), seen[where]
+            found[0, where] = y_there
+            found[5, where] = metrics.of_components(x, y_there).crps
+            rank[where] = (x < y_there).sum(axis=0)
+    return Departures(
+        y=found[0],
+        std=np.broadcast_to(obs.r, (m,)),
+        forecast=found[1],
+        forecast_variance=found[2],
+        analysis=found[3],
+        analysis_variance=found[4],
+        crps=found[5],
+        rank=rank,
+        members=members,
+    )
+
+
+def _numbers(name: str, value: Any) -> Array:
+    """Return an array of floats, without a copy where it is one."""
+    array = _checks.plain(name, value)
+    if isinstance(array, np.ndarray) and array.dtype in _checks.FLOAT_DTYPES:
+        return array
+    return _checks.numbers(name, array)
+
+
+def _errors(obs: Observation, normals: Vector, y: Vector, part: slice) -> Array:
+    """Return errors of some observations, made of standard normals."""
+    if obs.is_correlated:
+        return obs.errors(normals, np.nan_to_num(y))
+    r: Vector = obs.r[part] if obs.r.ndim else obs.r
+    return r * normals
 
 
 @by_content
