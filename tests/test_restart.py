@@ -321,7 +321,9 @@ def test_a_twin_experiment_goes_on(tmp_path, kind):
     path = tmp_path / "twin.checkpoint"
 
     def through(cycles, **options):
-        twin = ef.TwinExperiment(model, obs, cycles=cycles, steps_per_cycle=2, spinup=20)
+        twin = ef.TwinExperiment(
+            model, obs, cycles=cycles, steps_per_cycle=2, spinup=20, innovations=kind == "enff"
+        )
         return twin.run(filt, members=6, seed=1, **options)
 
     first = through(5, checkpoint=path, every=2)
@@ -330,6 +332,7 @@ def test_a_twin_experiment_goes_on(tmp_path, kind):
     assert_same_scores(found, wanted)
     for name in ("time", "truth", "mean", "deviation", "field", "observed"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+    assert found.innovations == wanted.innovations
     assert found.facts.keys() == wanted.facts.keys()
     again = through(9, checkpoint=path, resume=True)  # nothing is left to do
     np.testing.assert_array_equal(again.field, wanted.field)

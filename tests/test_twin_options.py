@@ -101,3 +101,32 @@ def test_the_first_rows_are_dropped():
         assert min(k + 1, 10) <= held.size < 20
         np.testing.assert_array_equal(held, np.arange(k + 1 - held.size, k + 1))
     np.testing.assert_array_equal(records.arrays(99, 4)["k"], np.arange(95, 99))
+
+
+def test_statistics_against_observations(tmp_path):
+    """They are those of an assimilation of the same observations, and change nothing else."""
+    obs = ef.Observation(ef.operators.Every(2), std=0.3, kinds=["a", "b"] * 2)
+    options = {"cycles": 6, "steps_per_cycle": 5, "spinup": 20}
+    model = ef.models.Lorenz96(dim=DIM)
+    twin = ef.TwinExperiment(model, obs, **options, innovations=True)
+    filt = Recording()
+    result = twin.run(filt, members=5, seed=2)
+    plain = ef.TwinExperiment(model, obs, **options).run(Recording(), members=5, seed=2)
+    assert_same_scores(result, plain)
+    assert plain.innovations is None
+    assert "innovations" not in plain.kinds
+    seen = [(0.05 * k, call["y"], obs) for k, call in enumerate(filt.calls)]
+    given = filt.calls[0]["forecast"]
+    wanted = ef.Assimilation(model, seen).run(Recording(), ensemble=given, seed=2).innovations
+    assert result.innovations == wanted
+    loaded = ef.Result.load(result.save(tmp_path / "run.npz"))
+    assert loaded.innovations == wanted
+    assert loaded.info == result.info
+    pytest.importorskip("xarray")
+    np.testing.assert_array_equal(result.to_xarray()["innovations_r"], wanted.series("r"))
+    pytest.importorskip("matplotlib")
+    assert len(result.plot(kind="innovations").axes) == 4
+    with pytest.raises(ValueError, match="kind='innovations': this result holds"):
+        plain.plot(kind="innovations")
+    with pytest.raises(TypeError, match="innovations=1"):
+        ef.TwinExperiment(model, obs, innovations=1)

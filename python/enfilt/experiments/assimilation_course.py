@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, _checks
+from .. import _arrays
 from ..filters import EnsembleFilter
 from ..models import Model
 from ..observation import Observation
-from ..quality import Flag
-from . import diagnostics
 from .assimilation_result import AssimilationResult
 from .cycle import Course, Loop, Seen
-from .diagnostics import SUMS, Innovations, Statistics
+from .innovation_log import InnovationLog
 from .observing import Gridded
-from .records import Records
 from .stepping import Stepping
 
 if TYPE_CHECKING:
     from .assimilation import Assimilation
 
 Array = npt.NDArray[Any]
-Group = tuple[Hashable, int | None]
 
 #: So near to a whole number of steps, in steps, a window may be.
 _AT_STEP = 1e-6
@@ -46,7 +42,6 @@ class AssimilationCourse(Course):
         sequence = np.random.SeedSequence(seed)
         # as in a twin experiment, whose truth and observations have the first two
         _, _, of_model, of_filter = sequence.spawn(4)
-        self.entropy = sequence.entropy
         self.rng, self.filter_rng = map(np.random.default_rng, (of_model, of_filter))
         try:
             self.total: int | None = len(run.observations)  # type: ignore[arg-type]
@@ -56,9 +51,9 @@ class AssimilationCourse(Course):
         self.windows: Iterator[Any] | None = None
         self.window: tuple[Any, Any, Any, Any] = (None, None, None, None)
         self.now, self.kept = run.start, run.keep
-        self.groups: list[Group] = []
-        self.departures = Records()
-        self._known: tuple[Observation, list[Group], npt.NDArray[np.int64]] | None = None
+        self.innovations = InnovationLog(
+            self.members, sequence.entropy, tuple(run.levels), run.keep
+        )
 
     def begin(self) -> Array:
         copied: Array = self.stepping.xp.array(self.given, order="C")
@@ -68,18 +63,15 @@ class AssimilationCourse(Course):
     def state(self) -> dict[str, Any]:
         return {
             "now": self.now,
-            "entropy": self.entropy,
             "rng": self.rng.bit_generator.state,
-            "groups": list(self.groups),
-            "departures": self.departures.state(),
+            "innovations": self.innovations.state(),
             "model": self.model.save() if _remembers(self.model) else None,
         }
 
     def restore(self, state: dict[str, Any], cycles: int, ensemble: Array | None) -> None:
-        self.now, self.entropy = state["now"], state["entropy"]
+        self.now = state["now"]
         self.rng.bit_generator.state = state["rng"]
-        self.groups = list(state["groups"])
-        self.departures.restore(state["departures"])
+        self.innovations.restore(state["innovations"])
         if _remembers(self.model):
             self.model.load(state["model"])
 
@@ -168,15 +160,7 @@ class AssimilationCourse(Course):
         self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
     ) -> dict[str, Any]:
         cycle = self.stepping.cycle
-        total = np.zeros(len(SUMS))
-        if seen.y is not None and seen.obs is not None:
-            for row in self._departures(cycle, seen, seen.obs, forecast, analysis, flags):
-                total += row["sums"]
-                self.departures.append(row)
-            if self.kept is not None:
-                # as many rows as there may be of so many cycles
-                self.departures.keep(self.kept * len(self.groups))
-        found = Statistics.of(total)
+        found = self.innovations.record(cycle, seen, forecast, analysis, flags)
         track = slice(0, self.run.track)
         return {
             "time": _moment(seen.time),
@@ -186,97 +170,19 @@ class AssimilationCourse(Course):
             "deviation": _arrays.to_host(analysis[:, track].std(axis=0, ddof=1)),
         }
 
-    def _departures(
-        self,
-        cycle: int,
-        seen: Seen,
-        obs: Observation,
-        forecast: Array,
-        analysis: Array,
-        flags: npt.NDArray[np.int8] | None,
-    ) -> list[dict[str, Any]]:
-        """Return a row for each group of observations."""
-        y = np.array(_checks.plain("y", _arrays.to_host(seen.y), missing=True), np.float64)
-        if flags is not None:
-            y[flags == Flag.REJECTED] = np.nan
-        before, after = seen.observed, None
-        with np.errstate(over="ignore", invalid="ignore"):  # not finite is not known
-            if before is None:
-                # at the time of the window; values of other times have no analysis beside them
-                before = obs.observe(forecast, y.size)
-                after = _arrays.to_host(obs.observe(analysis, y.size))
-        # a key of the cycle: nothing to remember, and nothing that the filter would notice
-        rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(4, cycle)))
-        found = diagnostics.departures(y, obs, _arrays.to_host(before), after, rng=rng)
-        groups, which = self._groups_of(obs, y.size)
-        rows = []
-        for k, group in enumerate(groups):
-            chosen = slice(None) if len(groups) == 1 else which == k
-            if group not in self.groups:
-                self.groups.append(group)
-            rows.append(
-                {
-                    "cycle": cycle,
-                    "group": self.groups.index(group),
-                    "sums": found.sums(chosen),
-                    "ranks": found.ranks(chosen),
-                }
-            )
-        return rows
-
-    def _groups_of(self, obs: Observation, m: int) -> tuple[list[Group], npt.NDArray[np.int64]]:
-        """Return the groups of observations, and which of them each is in, (m,)."""
-        if self._known is not None and self._known[0] is obs:
-            return self._known[1:]
-        labels: list[list[Any]] = []
-        for name in ("kinds", "heights"):
-            values = getattr(obs, name)
-            if values is None or (name == "heights" and not self.run.levels):
-                labels.append([None] * m)
-                continue
-            if np.shape(values) not in ((), (m,)):
-                raise ValueError(
-                    f"{name} of observations has shape {np.shape(values)}: expected ({m},)"
-                )
-            if name == "heights":
-                values = np.where(
-                    np.isnan(values), -1, np.searchsorted(self.run.levels, values, side="right")
-                )
-            labels.append(np.broadcast_to(values, m).tolist())
-        found: dict[Group, int] = {}
-        which = [
-            found.setdefault((kind, None if level == -1 else level), len(found))
-            for kind, level in zip(*labels, strict=True)
-        ]
-        self._known = obs, list(found), np.array(which, np.int64)
-        return self._known[1:]
-
     def result(
         self, loop: Loop, filt: EnsembleFilter | None, seed: int | None
     ) -> AssimilationResult:
         """Return what a run has left behind."""
         count = loop.records.count
         arrays = loop.records.arrays(most=self.kept)
-        rows = self.departures.arrays()
-        empty = {
-            "cycle": np.empty(0, np.int64),
-            "group": np.empty(0, np.int64),
-            "sums": np.empty((0, len(SUMS))),
-            "ranks": np.empty((0, self.members + 1), np.int64),
-        }
-        innovations = Innovations(
-            cycles=count,
-            groups=list(self.groups),
-            edges=tuple(self.run.levels),
-            begin=count - len(arrays.get("time", ())),
-            **{name: rows.get(name, array) for name, array in empty.items()},
-        ).between(count)
+        begin = count - len(arrays.get("time", ()))
         ensemble = loop.ensemble
         if ensemble is None:
             ensemble = self.stepping.xp.empty((0, 0))
         return AssimilationResult(
             time=arrays.get("time", np.empty(0)),
-            innovations=innovations,
+            innovations=self.innovations.result(begin, count),
             seconds=arrays.get("seconds", np.empty(0)),
             seconds_forecast=arrays.get("seconds_forecast", np.empty(0)),
             mean=arrays.get("mean", np.empty((0, 0))),

@@ -91,8 +91,7 @@ class AssimilationResult(Value):
         flat = {name: _arrays.to_host(getattr(self, name)) for name in names}
         if flat["time"].dtype == object:
             flat["time"] = np.array([str(moment) for moment in flat["time"]])
-        for name in ("cycle", "group", "sums", "ranks"):
-            flat[f"innovations_{name}"] = getattr(self.innovations, name)
+        flat |= self.innovations.arrays()
         return flat | {f"fact_{name}": values for name, values in self.facts.items()}
 
     def to_xarray(self) -> Any:
@@ -148,8 +147,8 @@ class AssimilationResult(Value):
             if target.suffix == ".nc":
                 self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
             else:
-                info = {**self.info, "stopped": self.stopped, "groups": self.innovations.groups}
-                info |= {"edges": self.innovations.edges, "cycles": self.cycles}
+                info = {**self.info, "stopped": self.stopped}
+                info["innovations"] = self.innovations.labels()
                 arrays: dict[str, Any] = self._flat()
                 with temporary.open("wb") as file:
                     text = np.array(json.dumps(info, default=str))
@@ -162,13 +161,8 @@ class AssimilationResult(Value):
         with np.load(path, allow_pickle=False) as file:
             info = json.loads(str(file["info"]))
             arrays = {name: file[name] for name in file.files if name != "info"}
-        parts = ("cycle", "group", "sums", "ranks")
-        rows: dict[str, Any] = {name: arrays.pop(f"innovations_{name}") for name in parts}
-        groups = [(kind, level) for kind, level in info.pop("groups")]
-        edges, stopped = tuple(info.pop("edges")), info.pop("stopped")
-        cycles = info.pop("cycles")
-        begin = cycles - len(arrays["time"])
-        innovations = Innovations(cycles, groups, edges=edges, begin=begin, **rows)
+        stopped, labels = info.pop("stopped"), info.pop("innovations")
+        innovations = Innovations.of_arrays(arrays, labels)
         told = [name for name in arrays if name.startswith("fact_")]
         facts = {name.removeprefix("fact_"): arrays.pop(name) for name in told}
         fields: dict[str, Any] = dict(arrays)

@@ -49,6 +49,9 @@ _BLOCK = 1 << 20
 _LARGE = 1e150
 
 
+_ARRAYS = ("cycle", "group", "sums", "ranks")
+
+
 @by_content
 class Departures(NamedTuple):
     """One cycle's observations beside what the ensembles say of them, (m,); NaN: not known.
@@ -419,6 +422,23 @@ class Innovations(Value):
         sums = np.zeros((self.cycles - self.begin, len(SUMS)))
         np.add.at(sums, self.cycle - self.begin, self.sums)
         return np.array([getattr(Statistics.of(row), name) for row in sums], np.float64)
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays, as files have them."""
+        return {f"innovations_{name}": getattr(self, name) for name in _ARRAYS}
+
+    def labels(self) -> dict[str, Any]:
+        """Return all but the arrays, as JSON takes it."""
+        names = ("cycles", "begin", "groups", "edges")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, Any], labels: dict[str, Any]) -> Innovations:
+        """Return what `arrays` and `labels` tell; its arrays are taken out of others."""
+        rows: dict[str, Any] = {name: arrays.pop(f"innovations_{name}") for name in _ARRAYS}
+        groups = [(kind, level) for kind, level in labels["groups"]]
+        edges = tuple(labels["edges"])
+        return cls(labels["cycles"], groups, begin=labels["begin"], edges=edges, **rows)
 
     def between(self, end: int) -> Innovations:
         """Return those of the cycles from `begin` on, and before `end`, numbers of groups kept."""

@@ -12,14 +12,19 @@ from .._figures import blank
 
 if TYPE_CHECKING:
     from .assimilation_result import AssimilationResult
+    from .diagnostics import Innovations
+    from .result import Result
+
+Array = npt.NDArray[Any]
 
 
-def innovations(result: AssimilationResult) -> Any:
+def innovations(result: AssimilationResult | Result) -> Any:
     """Draw departures, chi-square, error estimates by kind, and the rank histogram.
 
     Parameters
     ----------
-    result : AssimilationResult
+    result : AssimilationResult or Result
+        With `innovations`.
 
     Returns
     -------
@@ -27,10 +32,13 @@ def innovations(result: AssimilationResult) -> Any:
     """
     figure = blank(10, 7.5)
     axes = figure.subplots(2, 2)
-    _departures(axes[0, 0], result)
-    _chi_square(axes[0, 1], result)
-    _errors(axes[1, 0], result)
-    _ranks(axes[1, 1], result)
+    found = result.innovations
+    assert found is not None  # else this is no picture of the result
+    time = _time(result, found)
+    _departures(axes[0, 0], time, found)
+    _chi_square(axes[0, 1], time, found)
+    _errors(axes[1, 0], found)
+    _ranks(axes[1, 1], found)
     info = result.info
     lines = (f"{info['filter']}, N = {info['members']}", str(info["model"]))
     title = "\n".join("\n".join(textwrap.wrap(line, 95)) for line in lines)
@@ -38,18 +46,12 @@ def innovations(result: AssimilationResult) -> Any:
     return figure
 
 
-def _time(result: AssimilationResult) -> npt.NDArray[Any]:
+def _time(result: AssimilationResult | Result, found: Innovations) -> Array:
     """Return the times, or the numbers of cycles where they are none that can be drawn."""
-    return (
-        result.time
-        if result.time.dtype.kind in "fiuM"
-        else np.arange(result.innovations.begin, result.cycles)
-    )
+    return result.time if result.time.dtype.kind in "fiuM" else np.arange(found.begin, found.cycles)
 
 
-def _departures(axis: Any, result: AssimilationResult) -> None:
-    found = result.innovations
-    time = _time(result)
+def _departures(axis: Any, time: Array, found: Innovations) -> None:
     axis.plot(time, found.series("rmse"), color="C3", lw=1.2, label="y - h(x), RMS")
     axis.plot(time, found.series("expected"), color="k", lw=1, ls="--", label="expected")
     axis.plot(time, found.series("bias"), color="C0", lw=1, label="mean")
@@ -59,9 +61,9 @@ def _departures(axis: Any, result: AssimilationResult) -> None:
     axis.legend(fontsize="small", framealpha=0.8)
 
 
-def _chi_square(axis: Any, result: AssimilationResult) -> None:
-    values = result.innovations.series("chi_square")
-    axis.plot(_time(result), values, color="C0", lw=1)
+def _chi_square(axis: Any, time: Array, found: Innovations) -> None:
+    values = found.series("chi_square")
+    axis.plot(time, values, color="C0", lw=1)
     axis.axhline(1.0, color="k", lw=1, ls="--")
     known = values[~np.isnan(values)]
     if known.size and known.min() > 0:
@@ -70,11 +72,11 @@ def _chi_square(axis: Any, result: AssimilationResult) -> None:
     axis.set_xlabel("time")
 
 
-def _errors(axis: Any, result: AssimilationResult) -> None:
+def _errors(axis: Any, found: Innovations) -> None:
     """Draw the errors that departures tell, over those that are given, by kind."""
-    found = result.innovations.by_kind(last=max(1, result.cycles // 2))
-    names = ["all" if kind is None else str(kind) for kind in found]
-    places = np.arange(len(found))
+    kinds = found.by_kind(last=max(1, found.cycles // 2))
+    names = ["all" if kind is None else str(kind) for kind in kinds]
+    places = np.arange(len(kinds))
     series = (
         ("r", "given_r", "r, over the given one"),
         ("forecast_std", "spread", "forecast, over its spread"),
@@ -82,7 +84,7 @@ def _errors(axis: Any, result: AssimilationResult) -> None:
     for k, (name, given, label) in enumerate(series):
         ratio = [
             getattr(one, name) / getattr(one, given) if getattr(one, given) else np.nan
-            for one in found.values()
+            for one in kinds.values()
         ]
         axis.bar(places + 0.4 * k - 0.2, ratio, width=0.35, label=label)
     axis.axhline(1.0, color="k", lw=1, ls="--")
@@ -91,8 +93,8 @@ def _errors(axis: Any, result: AssimilationResult) -> None:
     axis.legend(fontsize="small", framealpha=0.8)
 
 
-def _ranks(axis: Any, result: AssimilationResult) -> None:
-    counts = result.innovations.rank_histogram().astype(float)
+def _ranks(axis: Any, found: Innovations) -> None:
+    counts = found.rank_histogram().astype(float)
     share = counts / max(counts.sum(), 1.0)
     axis.bar(np.arange(share.size), share, width=1.0, color="C0", edgecolor="white", lw=0.3)
     axis.axhline(1 / max(share.size, 1), color="k", lw=1, ls="--", label="flat")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .. import _checks
 from .._files import replacing, save_figure
 from .._values import Value
+from .diagnostics import Innovations, Statistics
 
 Array = npt.NDArray[Any]
 
@@ -66,6 +67,9 @@ class Result(Value):
         Model, observation, filter, members, seed and the like, as text and numbers.
     stopped : str
         Why the run ended before its last cycle; empty where it did not.
+    innovations : Innovations, optional
+        Statistics against observations (`enfilt.diagnostics`), of ``TwinExperiment(...,
+        innovations=True)``.
     """
 
     time: Array
@@ -86,6 +90,7 @@ class Result(Value):
     info: dict[str, Any]
     stopped: str = ""
     facts: dict[str, Array] = dataclasses.field(default_factory=dict)
+    innovations: Innovations | None = None
 
     @property
     def cycles(self) -> int:
@@ -208,7 +213,8 @@ class Result(Value):
         grid = self.info.get("grid", [])
         if len(grid) == 1 and self.cycles > 1 and self.truth.shape[1:] == tuple(grid) != (3,):
             found.append("hovmoeller")
-        return [*found, "field"] if self.field.size else found
+        found += ["field"] if self.field.size else []
+        return found if self.innovations is None else [*found, "innovations"]
 
     def _arrays(self) -> dict[str, Array]:
         """Return every array under a flat name."""
@@ -218,7 +224,8 @@ class Result(Value):
         for name in SCORES:
             for kind in ("forecast", "analysis"):
                 flat[f"{name}_{kind}"] = getattr(getattr(self, name), kind)
-        return flat | {f"fact_{name}": values for name, values in self.facts.items()}
+        flat |= {f"fact_{name}": values for name, values in self.facts.items()}
+        return flat if self.innovations is None else flat | self.innovations.arrays()
 
     def to_xarray(self) -> Any:
         """Return an `xarray.Dataset` with dimensions time, component and rank.
@@ -240,9 +247,12 @@ class Result(Value):
             variables["field"] = (("kind", "row", "column"), self.field)
             variables["observed"] = (("point", "axis"), self.observed)
         for name, array in self._arrays().items():
-            if name not in ("time", "field", "observed"):
+            if name not in ("time", "field", "observed") and "innovations" not in name:
                 second = "rank" if name.startswith("rank") else names.get(name)
                 variables[name] = (("time", second) if second else ("time",), array)
+        for name in Statistics._fields if self.innovations is not None else ():
+            assert self.innovations is not None
+            variables[f"innovations_{name}"] = ("time",), self.innovations.series(name)
         attributes = {**self.info, "stopped": self.stopped}
         return xarray.Dataset(variables, coords={"time": self.time}, attrs=attributes)
 
@@ -272,7 +282,10 @@ class Result(Value):
             if target.suffix == ".nc":
                 self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
             else:
-                info = json.dumps({**self.info, "stopped": self.stopped})
+                told = {**self.info, "stopped": self.stopped}
+                if self.innovations is not None:
+                    told["innovations"] = self.innovations.labels()
+                info = json.dumps(told, default=str)
                 with temporary.open("wb") as file:
                     arrays: dict[str, Any] = self._arrays()
                     np.savez_compressed(file, info=np.array(info), **arrays)
@@ -293,6 +306,9 @@ class Result(Value):
         }
         told = [name for name in arrays if name.startswith("fact_")]
         fields["facts"] = {name.removeprefix("fact_"): arrays.pop(name) for name in told}
+        labels = info.pop("innovations", None)
+        if labels is not None:
+            fields["innovations"] = Innovations.of_arrays(arrays, labels)
         return cls(**(fields | arrays), stopped=info.pop("stopped"), info=info)
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, kind: str = "overview") -> Any:
@@ -302,11 +318,12 @@ class Result(Value):
         ----------
         path : path, optional
             Where the picture is written; its ending says how.
-        kind : {"overview", "ranks", "hovmoeller", "field"}
+        kind : {"overview", "ranks", "hovmoeller", "field", "innovations"}
             ``overview``: the course of three components, RMSE and spread over the cycles;
             ``ranks``: rank histograms; ``hovmoeller``: truth, mean and error over space and time
             of a model on a line, all components of which were tracked (``track=``); ``field``:
-            truth, mean and spread of a model on a plane in the last cycle.
+            truth, mean and spread of a model on a plane in the last cycle; ``innovations``: the
+            statistics of ``TwinExperiment(innovations=True)``.
 
         Returns
         -------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._figures import blank, panels
+from .innovation_plots import innovations
 
 if TYPE_CHECKING:
     from .result import Result
@@ -143,4 +144,5 @@ KINDS: dict[str, Callable[[Result], Any]] = {
     "ranks": ranks,
     "hovmoeller": hovmoeller,
     "field": field,
+    "innovations": innovations,
 }

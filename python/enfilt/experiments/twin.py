@@ -58,6 +58,10 @@ class TwinExperiment(Value):
         float32 or float64 for the whole experiment.
     track : int
         Components whose course the result keeps, the first so many.
+    innovations : bool
+        Whether the result has statistics against the observations, too, as an `Assimilation` has,
+        whose page of pictures is ``result.plot(kind="innovations")``. They take two calls of h a
+        cycle more.
     device : {"cpu", "cuda"}
         Where truth, ensemble and metrics live: "cuda" keeps them on CuPy's current GPU. Random
         numbers are the same, so a run differs from one on the CPU by rounding; the initial
@@ -90,6 +94,7 @@ class TwinExperiment(Value):
     initial_ensemble: npt.ArrayLike | None = field(default=None, kw_only=True)
     dtype: npt.DTypeLike = field(default=np.float64, kw_only=True)
     track: int = field(default=40, kw_only=True)
+    innovations: bool = field(default=False, kw_only=True)
     device: str = field(default="cpu", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -110,6 +115,8 @@ class TwinExperiment(Value):
             _checks.number("initial_std", self.initial_std, least=0)
         if isinstance(self.initial_mean, str):
             _checks.choice("initial_mean", self.initial_mean, ["zero", "truth"])
+        if not isinstance(self.innovations, bool):
+            raise TypeError(f"innovations={self.innovations!r}: expected True or False")
         _checks.float_dtype("dtype", self.dtype)
         if _checks.choice("device", self.device, ["cpu", "cuda"]) == "cuda":
             backends.check_name("device", "cuda")
@@ -254,6 +261,7 @@ class TwinExperiment(Value):
             "model": repr(self.model),
             "observations": self.operators,
             "steps_per_cycle": int(self.steps_per_cycle),
+            "innovations": bool(self.innovations),
             "members": members,
             "dtype": str(np.dtype(self.dtype)),
             "seed": None if seed is None else int(seed),

@@ -13,6 +13,7 @@ from ..grids import axes
 from ..models import Model
 from ..observation import Observation
 from .cycle import Course, Loop, Seen
+from .innovation_log import InnovationLog
 from .observing import Gridded
 from .result import SCORES, Result, Series
 from .stepping import Stepping
@@ -37,7 +38,9 @@ class TwinCourse(Course):
         self.twin, self.members, self.show = twin, members, show
         self.stepping = Stepping(_arrays.cupy() if twin.device == "cuda" else np)
         self.model, self.total = twin.model, twin.cycles
-        spawned = np.random.SeedSequence(seed).spawn(4)
+        sequence = np.random.SeedSequence(seed)
+        spawned = sequence.spawn(4)
+        self.innovations = InnovationLog(members, sequence.entropy) if twin.innovations else None
         self.streams = [np.random.default_rng(s) for s in spawned]
         self.gridded = Gridded(getattr(self.model, "grid", None))
         self.truth: Array | None = None
@@ -77,11 +80,14 @@ class TwinCourse(Course):
         return {
             "truth": None if self.truth is None else _arrays.to_host(self.truth),
             "streams": [rng.bit_generator.state for rng in self.streams],
+            "innovations": None if self.innovations is None else self.innovations.state(),
         }
 
     def restore(self, state: dict[str, Any], cycles: int, ensemble: Array | None) -> None:
         for rng, known in zip(self.streams, state["streams"], strict=True):
             rng.bit_generator.state = known
+        if self.innovations is not None:
+            self.innovations.restore(state["innovations"])
         if state["truth"] is None or ensemble is None:
             return
         self.truth = self.stepping.xp.asarray(state["truth"])
@@ -104,6 +110,9 @@ class TwinCourse(Course):
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
             scores = metrics.score(ensemble, truth)
             values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
+        if self.innovations is not None:
+            cycle = self.stepping.cycle
+            self.innovations.record(cycle, seen, forecast, analysis, flags)
         self.last = truth, analysis
         return values
 
@@ -221,6 +230,9 @@ class TwinCourse(Course):
             facts=loop.told_facts(),
             info=info,
             stopped=loop.stopped,
+            innovations=None
+            if self.innovations is None
+            else self.innovations.result(0, loop.records.count),
         )
 
     def _last_field(self) -> tuple[Array, Array]:
