@@ -1,6 +1,7 @@
 """Ensembles in files: what xarray reads back, what a restart cuts off, what is not overwritten."""
 
 import datetime
+import errno
 import sys
 
 import numpy as np
@@ -190,6 +191,32 @@ def test_a_restart_goes_on_with_the_file(tmp_path, kind):
         np.testing.assert_array_equal(data["state"], wanted)
         np.testing.assert_array_equal(data["time"], np.arange(7.0))
         np.testing.assert_array_equal(data["score_rmse"], result.innovations.series("rmse"))
+
+
+@KINDS
+def test_no_space_left(tmp_path, monkeypatch, kind):
+    sink = made(kind, tmp_path)
+    options = {"checkpoint": tmp_path / "c", "every": 2, "resume": True, "analysis_to": sink}
+    encoded, calls = ef.sinks.Sink.encoded, []
+
+    def full(self, time):
+        calls.append(time)
+        if len(calls) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return encoded(self, time)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ef.sinks.Sink, "encoded", full)
+        message = "analysis_to can't be written after cycle 4: No space left"
+        with pytest.raises(OSError, match=message) as error:
+            run(6, **options)
+    assert error.value.errno == errno.ENOSPC
+    with read(sink) as data:  # as it was before
+        assert data.sizes["time"] == 3
+    run(6, **options)
+    _, kept = run(6)
+    with read(sink) as data:
+        np.testing.assert_array_equal(data["state"], np.stack([x for _, x in kept["analysis_to"]]))
 
 
 @KINDS

@@ -208,7 +208,7 @@ class Assimilation(Value):
         ValueError
             If no checkpoint there can be used, or they are of another run.
         OSError
-            If a checkpoint can't be written; those before it are left as they were.
+            If a checkpoint can't be written, those before it being left as they were, or a sink.
         MemoryError
             If the run needs more memory than is free, before it begins.
         """

@@ -267,12 +267,20 @@ class Loop:
 
     def _write(self, time: Any, ensembles: tuple[Array, Array], row: dict[str, Any]) -> None:
         """Give forecast and analysis to their sinks."""
-        for writer, ensemble in zip(self.writers, ensembles, strict=True):
+        names = ("forecast_to", "analysis_to")
+        for name, writer, ensemble in zip(names, self.writers, ensembles, strict=True):
             if writer is not None:
-                numbers = {name: row[name] for name in row if np.ndim(row[name]) == 0}
+                numbers = {score: row[score] for score in row if np.ndim(row[score]) == 0}
                 del numbers["time"]
-                scores = {name: float(value) for name, value in numbers.items()}
-                writer.append(time, _arrays.to_host(ensemble), scores)
+                scores = {score: float(value) for score, value in numbers.items()}
+                try:
+                    writer.append(time, _arrays.to_host(ensemble), scores)
+                except OSError as error:
+                    raise OSError(
+                        error.errno,
+                        f"{name} can't be written after cycle {self.records.count}: "
+                        f"{error.strerror or error}",
+                    ) from error
 
     def _tell(self, bar: Any, row: dict[str, Any]) -> None:
         score = float(row[self.course.shown])
