@@ -127,7 +127,7 @@ def letkf(cupy: Any, dim: int, copy: float) -> Row:
     import enfilt as ef
 
     taper = ef.localization.GaspariCohn(cutoff=14.0)
-    flops = 50.0 * MEMBERS**3 + 27 * 2 * MEMBERS**2
+    flops = 4.0 / 3 * MEMBERS**3 + 27 * 2 * MEMBERS**2  # reflections, and the Gram matrix
     return _localized(
         cupy,
         dim // 100,

@@ -588,6 +588,23 @@ def test_analyses_of_arrays(cuda, dtype, members):
         assert np.abs(result - expected).max() <= limit
 
 
+@pytest.mark.parametrize(
+    ("members", "std"), [(64, 0.3), (21, 0.02), (20, 3e-5), (3, 1e-8), (9, 1e6)]
+)
+def test_letkf_of_many_members_and_errors_small_and_large(cuda, members, std):
+    """Eigenvalues of up to 4, 1e4, 1e9, 1e16 and 1: each number of shifted inverses is taken.
+
+    What is left is the rounding of the Gram matrix: eps times the square root of its condition.
+    """
+    forecast, _, y, obs = problem(members, 40, np.dtype(np.float64), OPERATORS["Arctan"](40))
+    obs = ef.Observation(obs.operator, std=std, grid=ef.grids.RegularGrid((40,)))
+    filt = ef.LETKF(ef.localization.GaspariCohn(cutoff=3.5))
+    result, expected = both(cuda, filt, forecast, y, obs)
+    error = np.abs(result - expected).max() / np.abs(expected).max()
+    assert error <= 100 * eps(np.float64) * max(10, 1 / std)
+    assert std > 1 or np.abs(expected - forecast).max() > 0.1
+
+
 def assert_lenff(cuda, members, dtype, operator, grid, cutoff=3.5, std=0.4):
     """Compare with the oracle, within the tolerance that test_lenff_backends.py derives."""
     obs = ef.Observation(operator, std=std, grid=grid)

@@ -21,6 +21,7 @@
 #include <type_traits>
 
 #include "blocks.hpp"
+#include "root_poles.hpp"
 
 ENFILT_OPEN
 
@@ -52,42 +53,9 @@ class RootPoles {
     }
 
     static void fill(double kappa, Set& set) {
-        constexpr double pi = 3.14159265358979323846;
         const double accuracy = sizeof(T) == sizeof(float) ? 2e-8 : 5e-17;
-        const index_t n = static_cast<index_t>(
-            std::ceil(std::log(4 / accuracy) * std::log(16 * kappa) / (2 * pi * pi)));
-        // Jacobi's functions of modulus k', k'^2 = 1 - 1/kappa, by the arithmetic-geometric mean
-        // (Abramowitz, Stegun 16.4).
-        double a[16], c[16];
-        a[0] = 1;
-        c[0] = std::sqrt(1 - 1 / kappa);
-        double b = std::sqrt(1 / kappa);
-        int last = 0;
-        while (c[last] > 1e-17 * a[last] && last < 15) {
-            a[last + 1] = 0.5 * (a[last] + b);
-            c[last + 1] = 0.5 * (a[last] - b);
-            b = std::sqrt(a[last] * b);
-            ++last;
-        }
-        const double quarter = pi / (2 * a[last]);
-        const double scale = 2 * quarter / (pi * static_cast<double>(n));
-        const double k = std::sqrt(1 / kappa);
-        set.count = round_up(n, 2);
-        for (index_t j = 0; j < set.count; ++j) set.shift[j] = set.weight[j] = T(0);
-        // The upper half by symmetry about u = K'/2, where tan loses digits.
-        for (index_t j = 0; 2 * j < n; ++j) {
-            const double u = (static_cast<double>(j) + 0.5) * quarter / static_cast<double>(n);
-            double phi = std::ldexp(a[last] * u, last), before = phi;
-            for (int level = last; level > 0; --level) {
-                before = phi;
-                phi = 0.5 * (phi + std::asin(c[level] * std::sin(phi) / a[level]));
-            }
-            const double sn = std::sin(phi), cn = std::cos(phi), dn = cn / std::cos(before - phi);
-            set.shift[j] = static_cast<T>(sn * sn / (cn * cn));
-            set.weight[j] = static_cast<T>(scale * dn / (cn * cn));
-            set.shift[n - 1 - j] = static_cast<T>(kappa * cn * cn / (sn * sn));
-            set.weight[n - 1 - j] = static_cast<T>(scale * dn / (k * sn * sn));
-        }
+        for (index_t j = 0; j < 80; ++j) set.shift[j] = set.weight[j] = T(0);
+        set.count = round_up(root_poles(kappa, accuracy, set.shift, set.weight), 2);
     }
 };
 

@@ -1,12 +1,13 @@
 // The local ensemble transform Kalman filter (Hunt, Kostelich, Szunyogh 2007), a
-// block a component: its own N x N eigenproblem in shared memory, in float64.
+// block a component: its own N x N problem in shared memory, in float64, a row a thread.
 //
 // With Y and d the anomalies of h(x) and the innovations, each times sqrt(rho / ((N - 1) r^2)), and
-// B = I + Y Y^T = V L V^T, for a the component's anomalies,
+// B = I + Y Y^T, for a the component's anomalies,
 //
 //     x_a = mean + (Y d)^T B^-1 a + B^-1/2 a.
 #pragma once
 
+#include "inverse_root.hpp"
 #include "observed.hpp"
 
 namespace enfilt::cuda {
@@ -47,71 +48,6 @@ struct LocalRowsPass {
                    : static_cast<T>((static_cast<double>(seen.y) - mean) * scale);
     }
 };
-
-// Eigenvalues, on the diagonal of a, and eigenvectors, columns of v, of a symmetric positive
-// definite matrix by Jacobi's rotations, n/2 of them side by side; a sweep of n - 1 rounds meets
-// every pair of rows once. `rotation` is of 2 ceil(n/2) numbers.
-template <unsigned Threads, class Context>
-ENFILT_DEVICE void jacobi(Context& c, int n, double* a, double* v, double* rotation, int* turned) {
-    constexpr int sweeps = 16;
-    constexpr double small = 1e-15;
-    const int t = static_cast<int>(c.thread()), all = static_cast<int>(Threads);
-    const int even = n + n % 2, pairs = even / 2;
-    for (int e = t; e < n * n; e += all) v[e] = e / n == e % n ? 1.0 : 0.0;
-    for (int sweep = 0; sweep < sweeps; ++sweep) {
-        if (t == 0) *turned = 0;
-        c.sync();
-        for (int round = 0; round + 1 < even; ++round) {
-            // a tournament: the last row stays, the others move on by one place a round
-            const auto first = [&](int k) {
-                return k == 0 ? even - 1 : (round + k) % (even - 1);
-            };
-            const auto second = [&](int k) { return (round + even - 1 - k) % (even - 1); };
-            for (int k = t; k < pairs; k += all) {
-                const int p = first(k), q = second(k);
-                double cosine = 1, sine = 0;
-                if (p < n && q < n) {
-                    const double off = a[p * n + q], at_p = a[p * n + p], at_q = a[q * n + q];
-                    if (off * off > small * small * at_p * at_q) {
-                        const double ratio = (at_q - at_p) / (2 * off);
-                        const double tangent =
-                            (ratio < 0 ? -1.0 : 1.0) /
-                            (std::fabs(ratio) + std::sqrt(1 + ratio * ratio));
-                        cosine = 1 / std::sqrt(1 + tangent * tangent);
-                        sine = tangent * cosine;
-                        c.add(turned, 1);
-                    }
-                }
-                rotation[2 * k] = cosine, rotation[2 * k + 1] = sine;
-            }
-            c.sync();
-            for (int e = t; e < pairs * n; e += all) {
-                const int k = e / n, j = e % n, p = first(k), q = second(k);
-                if (p >= n || q >= n) continue;
-                const double cosine = rotation[2 * k], sine = rotation[2 * k + 1];
-                const double x = a[p * n + j], y = a[q * n + j];
-                a[p * n + j] = cosine * x - sine * y;
-                a[q * n + j] = sine * x + cosine * y;
-            }
-            c.sync();
-            for (int e = t; e < pairs * n; e += all) {
-                const int k = e / n, i = e % n, p = first(k), q = second(k);
-                if (p >= n || q >= n) continue;
-                const double cosine = rotation[2 * k], sine = rotation[2 * k + 1];
-                const double x = a[i * n + p], y = a[i * n + q];
-                a[i * n + p] = cosine * x - sine * y;
-                a[i * n + q] = sine * x + cosine * y;
-                const double u = v[i * n + p], w = v[i * n + q];
-                v[i * n + p] = cosine * u - sine * w;
-                v[i * n + q] = sine * u + cosine * w;
-            }
-            c.sync();
-        }
-        const bool done = *turned == 0;
-        c.sync();
-        if (done) return;
-    }
-}
 
 // What a component sees on a grid: the same places about each, and their LocalRowsPass.
 template <class T>
@@ -159,12 +95,14 @@ struct LetkfPass {
 
     Sees sees;
     index_t first, count;
+    RootShifts shifts;
 
     Grid grid() const { return {count_of(smaller(count, 1 << 20)), 1}; }
     static std::size_t shared_bytes(index_t members) {
-        const auto n = static_cast<std::size_t>(members);
-        return (2 * n * n + 5 * (n + 1) + slab * (n + 2)) * sizeof(double) +
-               slab * sizeof(index_t) + 3 * sizeof(double);
+        const int n = static_cast<int>(members);
+        return static_cast<std::size_t>(InverseRoot::size(n) + 2 * n + slab + room(n)) *
+                   sizeof(double) +
+               slab * sizeof(index_t) + sizeof(double);
     }
 
     template <class Context>
@@ -173,25 +111,31 @@ struct LetkfPass {
     }
 
   private:
+    // Of a place's values and innovation; odd, so that no two rows begin in one bank.
+    ENFILT_BOTH static int row_stride(int n) { return (n + 1) | 1; }
+    // For these rows, and after them for what is solved.
+    ENFILT_BOTH static int room(int n) {
+        const int rows = slab * row_stride(n), solved = InverseRoot::scratch(n);
+        return rows > solved ? rows : solved;
+    }
+
     template <class Context>
     ENFILT_DEVICE void analyse(Context& c, index_t d) const {
         const LetkfEnsemble<T>& p = sees.p;
         const int n = static_cast<int>(p.members), t = static_cast<int>(c.thread());
-        double* const b = c.template shared<double>();
-        double* const v = b + n * n;
-        double* const pull = v + n * n;          // Y d, then V^T of it
-        double* const anomaly = pull + n + 1;    // a
-        double* const along = anomaly + n + 1;   // V^T a, then over the root of L
-        double* const rotation = along + n + 1;  // of Jacobi; then B^-1/2 a
-        double* const near = rotation + 2 * (n + 1);  // (slab, n + 1) rows of Y and d
-        double* const rho = near + slab * (n + 1);
-        double* const facts = rho + slab;        // mean, shift
-        index_t* const place = reinterpret_cast<index_t*>(facts + 2);
-        int* const flags = reinterpret_cast<int*>(place + slab);  // seen, turned
+        const int stride = row_stride(n);
+        double* const memory = c.template shared<double>();
+        double* const values = memory + InverseRoot::size(n);  // the component's
+        double* const moved = values + n;
+        double* const rho = moved + n;
+        double* const near = rho + slab;  // (slab, stride) rows of Y and d, then scratch
+        const InverseRoot root(n, memory, near);
+        index_t* const place = reinterpret_cast<index_t*>(near + room(n));
+        int* const seen = reinterpret_cast<int*>(place + slab);
 
-        for (int e = t; e < n * n; e += static_cast<int>(threads)) b[e] = e / n == e % n ? 1.0 : 0.0;
-        for (int i = t; i < n; i += static_cast<int>(threads)) pull[i] = 0;
-        if (t == 0) flags[0] = 0;
+        root.clear(t, static_cast<int>(threads));
+        if (t < n) values[t] = static_cast<double>(p.x[t * p.dim + d]);
+        if (t == 0) *seen = 0;
         c.sync();
         const index_t end = sees.end(d);
         for (index_t from = sees.begin(d); from < end; from += slab) {
@@ -204,70 +148,47 @@ struct LetkfPass {
                 }
                 place[t] = at;
                 rho[t] = at >= 0 ? sees.p.rho[k] : 0.0;
-                if (at >= 0) c.add(flags, 1);
+                if (at >= 0) c.add(seen, 1);
             }
             c.sync();
             for (int e = t; e < slab * (n + 1); e += static_cast<int>(threads)) {
                 const int s = e % slab, i = e / slab;
-                near[s * (n + 1) + i] =
+                near[s * stride + i] =
                     place[s] >= 0 ? static_cast<double>(sees.row(i, place[s])) : 0.0;
             }
             c.sync();
-            for (int e = t; e < n * (n + 1); e += static_cast<int>(threads)) {
-                const int i = e / (n + 1), j = e % (n + 1);
+            // pairs (i, j) of members, j = n being the innovation
+            for (int i = 0, j = t; i < n; j += static_cast<int>(threads)) {
+                while (j > n) j -= n + 1, ++i;
+                if (i >= n) break;
                 double sum = 0;
                 ENFILT_UNROLL(4)
                 for (int s = 0; s < slab; ++s)
-                    sum += rho[s] * near[s * (n + 1) + i] * near[s * (n + 1) + j];
+                    sum += rho[s] * near[s * stride + i] * near[s * stride + j];
                 if (j < n)
-                    b[i * n + j] += sum;
+                    root.entry(i, j) += sum;
                 else
-                    pull[i] += sum;
+                    root.pull[i] += sum;
             }
             c.sync();
         }
-        if (flags[0] == 0 && !p.rotation) {
-            for (int i = t; i < n; i += static_cast<int>(threads))
-                p.out[i * p.dim + d] = p.x[i * p.dim + d];
+        if (*seen == 0 && !p.rotation) {
+            if (t < n) p.out[t * p.dim + d] = static_cast<T>(values[t]);
             c.sync();
             return;
         }
-        if (t == 0) {
-            double mean = 0;
-            for (int i = 0; i < n; ++i) mean += static_cast<double>(p.x[i * p.dim + d]);
-            facts[0] = mean / n;
-        }
+        double mean = 0;
+        for (int i = 0; i < n; ++i) mean += values[i];
+        mean /= n;
+        if (t < n) root.vector[t] = values[t] - mean;
         c.sync();
-        for (int i = t; i < n; i += static_cast<int>(threads))
-            anomaly[i] = static_cast<double>(p.x[i * p.dim + d]) - facts[0];
-        jacobi<threads>(c, n, b, v, rotation, flags + 1);
-        for (int k = t; k < n; k += static_cast<int>(threads)) {
-            double of_pull = 0, of_anomaly = 0;
-            for (int i = 0; i < n; ++i) {
-                of_pull += v[i * n + k] * pull[i];
-                of_anomaly += v[i * n + k] * anomaly[i];
-            }
-            along[k] = of_anomaly / std::sqrt(b[k * n + k]);
-            rotation[k] = of_pull * of_anomaly / b[k * n + k];
-        }
-        c.sync();
-        if (t == 0) {
-            double shift = 0;
-            for (int k = 0; k < n; ++k) shift += rotation[k];
-            facts[1] = shift;
-        }
-        c.sync();
-        for (int i = t; i < n; i += static_cast<int>(threads)) {
-            double moved = 0;
-            for (int k = 0; k < n; ++k) moved += v[i * n + k] * along[k];
-            rotation[i] = moved;
-        }
-        c.sync();
-        for (int i = t; i < n; i += static_cast<int>(threads)) {
-            double moved = p.rotation ? 0.0 : rotation[i];
+        root.reduce(c);
+        const double shift = root.solve(c, shifts, moved);
+        if (t < n) {
+            double own = p.rotation ? 0.0 : moved[t];
             if (p.rotation)
-                for (int k = 0; k < n; ++k) moved += p.rotation[i * n + k] * rotation[k];
-            p.out[i * p.dim + d] = static_cast<T>(facts[0] + facts[1] + moved);
+                for (int k = 0; k < n; ++k) own += p.rotation[t * n + k] * moved[k];
+            p.out[t * p.dim + d] = static_cast<T>(mean + shift + own);
         }
         c.sync();
     }

@@ -16,7 +16,7 @@ void Kernels<T>::letkf_window(const LetkfWindow<T>& p, Run run) {
     const LocalRowsPass<T> observe{*p.observed, p.x, p.members, p.dim, rows};
     launch(observe.grid(), 0, observe);
     using Pass = LetkfPass<T, SeenInWindow<T>>;
-    Pass pass{{p, rows}, 0, p.dim};
+    Pass pass{{p, rows}, 0, p.dim, RootShifts::all()};
     pass.sees.p.observed = nullptr;  // which stands on the host
     launch(pass.grid(), Pass::shared_bytes(p.members), pass);
 }
@@ -25,7 +25,7 @@ template <class T>
 void Kernels<T>::letkf_lists(const LetkfLists<T>& p, Run run) {
     if (run.workspace.counts_only()) return;
     using Pass = LetkfPass<T, SeenInLists<T>>;
-    const Pass pass{{p}, p.first, p.count};
+    const Pass pass{{p}, p.first, p.count, RootShifts::all()};
     run.launch(pass.grid(), Pass::shared_bytes(p.members), pass);
 }
 
