@@ -112,7 +112,7 @@ def test_lists_are_what_distances_say(core, bound, name, each, monkeypatch):
             part, of = blocks[seen] if blocked else None, places[seen] if values else everywhere
             wanted = expected(grid, places[seen], taper, of, part)
             by = places[seen, 0].astype(int) if isinstance(taper, ByVariable) else None
-            options = {"values": values, "blocks": part, "variables": by, "each": each}
+            options = {"values": values, "blocks": part, "by": by, "each": each}
             found = kept.of(grid, places, seen, taper, **options)
             np.testing.assert_allclose(table(found, *wanted.shape), wanted, atol=1e-14)
     held = sum(kept_lists._bytes(parts) for _, parts in kept._lists)
@@ -172,7 +172,7 @@ def test_a_taper_by_variable_where_places_do_not_tell_it(bound, monkeypatch):
     weights = grid.distances(grid.coordinates(), places)
     wanted = taper.weight(weights, everyone[:, None] // 36, seen // 36)
     at = everyone, seen
-    found = KeptLists().of(grid, places, slice(None), taper, at=at, variables=seen // 36)
+    found = KeptLists().of(grid, places, slice(None), taper, at=at, by=seen // 36)
     np.testing.assert_allclose(table(found, 72, 30), wanted, atol=1e-14)
 
 

@@ -556,7 +556,7 @@ def test_lists_of_variables_of_different_levels(rng):
     by = ef.Observation(h, 0.5, grid=LEVELS, locations=where).variables(LEVELS.size)
     np.testing.assert_array_equal(by, np.tile([0, 2, 1], 5))
     table = np.zeros((LEVELS.size, 15))
-    for part in KeptLists().of(LEVELS, where, slice(None), OF_LEVELS, variables=by, each=True):
+    for part in KeptLists().of(LEVELS, where, slice(None), OF_LEVELS, by=by, each=True):
         rows = part.first + np.repeat(np.arange(len(part.starts) - 1), np.diff(part.starts))
         np.add.at(table, (rows, part.indices), part.weights)
     apart = LEVELS.distances(LEVELS.coordinates(), where)

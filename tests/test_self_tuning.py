@@ -887,7 +887,7 @@ def test_what_is_missing_is_said():
         ef.LEnFF().analysis(x, y, ef.Observation(Linear(np.eye(4)), 1.0, grid=RegularGrid((4,))))
     with pytest.raises(TypeError, match="local=1: expected True, False or None"):
         Adaptive(local=1)
-    with pytest.raises(TypeError, match=r"FromEnsemble\(\) or ByVariable"):
+    with pytest.raises(TypeError, match=r"FromEnsemble\(\), ByVariable"):
         ef.LETKF(FromEnsemble)
 
 

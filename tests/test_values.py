@@ -55,6 +55,7 @@ VALUES = {
         ef.localization.Taper(np.inf, shape=exponential),
         ef.localization.FromEnsemble(),
         ef.localization.ByVariable(((TAPER,),), ((0.5,),)),
+        ef.localization.ByKind({"u": TAPER}, others=TAPER),
         ef.grids.RegularGrid((2, 4), (False, True), (1.0, 2.0)),
         ef.geometry.Sphere([0, 90], [-5, 5], vertical=[1, 2], variables={"u": 2, "ps": 1}),
         ef.geometry.WithParameters(RING, ["drag"], weight=0.5),

@@ -74,8 +74,8 @@ class Observation(ErrorStatistics, Value):
     kinds : array_like, (m,), optional
         What each observation is of, a text or a number, and
     heights : array_like, (m,), optional
-        at which height it is: statistics are kept apart by them (`enfilt.diagnostics`), and
-        analyses do not look at them.
+        at which height it is: statistics are kept apart by them (`enfilt.diagnostics`). Of
+        analyses only those look at kinds whose localization is a `localization.ByKind`.
 
     Raises
     ------

@@ -16,6 +16,7 @@ from .. import _arrays, _checks, _memory, backends
 from .._values import Frozen
 from ..backends import Backend
 from ..inflation import Adaptive, AdaptiveRTPS, FiniteSize, Inflation, as_inflation
+from ..localization import ByKind
 from ..observation import Observation
 from . import parameters, self_tuning
 from .cycle import Array, Cycle, Memory
@@ -511,6 +512,8 @@ class EnsembleFilter(Frozen, ABC):
     def _adapted(self, cycle: Cycle) -> Cycle:
         """Return the cycle as a filter that tunes itself begins it."""
         localization = getattr(self, "localization", None)
+        if isinstance(localization, ByKind):  # it bounds the noise of a gain
+            localization = localization.longest
         return self_tuning.adapted(self._inflation, localization, self._memory, cycle)
 
     def _inflate(self, cycle: Cycle, analysis: Array) -> None:

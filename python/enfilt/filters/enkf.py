@@ -10,13 +10,13 @@ import numpy as np
 from .. import _arrays, _checks
 from ..inflation import Inflation
 from ..kernels import ensemble_space
-from ..localization import ByVariable, FromEnsemble, Taper
+from ..localization import ByKind, FromEnsemble, Known, Taper
 from ..observation import Observation
 from ..parameters import split
 from . import knobs
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
-from .localized import check_grid, check_localization, variables_of
+from .localized import check_grid, check_localization, tapers_of
 from .observation_products import observation_products
 
 __all__ = ["EnKF"]
@@ -39,7 +39,7 @@ class EnKF(EnsembleFilter):
     ----------
     inflation : float or Inflation
         Widens the analysis about its mean; a number is a factor.
-    localization : Taper or FromEnsemble, optional
+    localization : Taper, FromEnsemble, ByVariable or ByKind, optional
         Taper of the covariances, given or from the ensemble; it needs
         ``Observation(..., grid=...)``. Infinite: none.
     method : {"perturbed", "denkf"}
@@ -69,7 +69,7 @@ class EnKF(EnsembleFilter):
     """
 
     inflation: float | Inflation = 1.0
-    localization: Taper | FromEnsemble | ByVariable | None = None
+    localization: Known | FromEnsemble | None = None
     method: str = "perturbed"
 
     _name: ClassVar[str] = "enkf"
@@ -141,7 +141,7 @@ class EnKF(EnsembleFilter):
         cycle: Cycle,
         b: int,
         normals: Array | None,
-        taper: Taper | ByVariable,
+        taper: Known,
         out: Array,
     ) -> None:
         x = cycle.forecast[b]
@@ -154,13 +154,17 @@ class EnKF(EnsembleFilter):
             return
         places = places[seen]
 
-        by = variables_of(cycle.obs, taper, dim, seen)
+        by = tapers_of(cycle.obs, taper, dim, cycle.y.shape[-1], seen)
 
         def weights(where: Array, of: Any) -> Array:
             distance = grid.distances(places, where)
             if isinstance(taper, Taper):
                 return taper.weight(distance)
             assert by is not None
+            if isinstance(taper, ByKind):
+                weight = taper.weight_of(distance, by[:, None])
+                # between observations it has to be symmetric
+                return weight if of is None else np.sqrt(weight * taper.weight_of(distance, of))
             return taper.weight(distance, of, by[:, None])
 
         values = cycle.values(b)[:, seen].astype(np.float64)
@@ -188,7 +192,9 @@ class EnKF(EnsembleFilter):
             cross = values.T @ (block - block.mean(axis=0))
             components = np.arange(part.start, part.stop)
             if part.start < grid.size:
-                of = None if by is None else grid.variables_of(components)
+                of = None
+                if by is not None and not isinstance(taper, ByKind):
+                    of = grid.variables_of(components)
                 cross *= weights(grid.coordinates(components), of)
             else:  # parameters, which have no place
                 cross *= weight

@@ -20,7 +20,7 @@ from .._values import same
 from ..backends import LocalLists
 from ..backends.problems import TaperedPairs
 from ..grids import Grid, RegularGrid
-from ..localization import ByVariable, GaspariCohn, Taper
+from ..localization import ByKind, ByVariable, GaspariCohn, Known, Taper
 from ..parameters import WithParameters
 from . import list_parts, neighbours, reach
 from .neighbours import Indices, Places
@@ -50,12 +50,13 @@ class KeptLists:
         grid: Grid,
         places: Places,
         seen: Any,
-        localization: Taper | ByVariable,
+        localization: Known,
         *,
         values: bool = False,
         blocks: Indices | None = None,
         at: tuple[Indices, Indices] | None = None,
-        variables: Indices | None = None,
+        by: Indices | None = None,
+        own: bool = False,
         each: bool = False,
         on_device: bool = False,
     ) -> Iterable[LocalLists]:
@@ -67,7 +68,7 @@ class KeptLists:
             Of the components.
         places, seen
             Where all observations lie, (m, k), and an index of those that are looked at.
-        localization : Taper or ByVariable
+        localization : Taper, ByVariable or ByKind
             The taper.
         values : bool
             Whether the lists are those of what is seen itself, which moves along, and not of
@@ -78,8 +79,11 @@ class KeptLists:
         at : tuple of two ndarray of int64, optional
             The components that the places, and the observations seen, stand at: on a regular grid
             nothing is searched for then.
-        variables : ndarray of int64, optional
-            Those of the observations seen, for a localization by variable.
+        by : ndarray of int64, optional
+            The variables, or the numbers of the kinds, of the observations seen, for a localization
+            that goes by them.
+        own : bool
+            With `values` and kinds, whether the taper is that of what sees, not of what is seen.
         each : bool
             Whether each component has a list of its own; on a GPU it has.
         on_device : bool
@@ -87,12 +91,8 @@ class KeptLists:
         """
         if isinstance(grid, WithParameters):
             placed = at if at is None else (at[0][at[0] < grid.placed.size], at[1])
-            among: dict[str, Any] = {
-                "values": values,
-                "blocks": blocks,
-                "at": placed,
-                "variables": variables,
-            }
+            among: dict[str, Any] = {"values": values, "blocks": blocks, "at": placed}
+            among |= {"by": by, "own": own}
             parts = self.of(
                 grid.placed, places, seen, localization, **among, each=each, on_device=on_device
             )
@@ -101,17 +101,16 @@ class KeptLists:
             apart = neighbours.parameter_lists(grid, len(places[seen]), each=each or on_device)
             return itertools.chain(parts, [apart])
         chosen = np.arange(len(places))[seen]
-        key = (grid, places[seen], localization, values, blocks, at, variables, each, on_device)
+        key = (grid, places[seen], localization, values, blocks, at, by, own, each, on_device)
         for known, found in self._lists:
             if same(known, key):
                 return found
-        if at is not None and neighbours.is_window(grid):
+        if at is not None and neighbours.is_window(grid) and not isinstance(localization, ByKind):
             made = _in_windows(grid, localization, at, blocks, each or on_device, on_device)
         else:
             pairs = self._searched(grid, places, chosen, localization.cutoff, values)
-            made = pairs.lists(
-                chosen, localization, blocks, variables, each or on_device, on_device
-            )
+            near = chosen, localization.cutoff, pairs.tapers(localization, by, own)
+            made = pairs.lists(*near, blocks, each or on_device, on_device)
         if isinstance(localization, Taper):
             made = reach.looked_at(made, localization, len(chosen), blocks is None)
         return self._kept(key, made)
@@ -228,9 +227,9 @@ class _Pairs:
     def lists(
         self,
         chosen: Indices,
-        localization: Taper | ByVariable,
+        cutoff: float,
+        tapers: Iterable[tuple[Indices | None, _Taper]],
         blocks: Indices | None,
-        variables: Indices | None,
         each: bool,
         on_device: bool,
     ) -> Iterator[LocalLists]:
@@ -238,9 +237,10 @@ class _Pairs:
         rows = self.row
         if self.values and len(chosen) < len(rows):
             rows = rows[np.searchsorted(self.observations, chosen)]
-        for here, taper in self._tapers(len(rows), localization, variables):
+        for some, taper in tapers:
+            here = np.arange(len(rows)) if some is None else some
             place = rows[here]
-            near = functools.partial(self._near, chosen, localization.cutoff, taper, blocks)
+            near = functools.partial(self._near, chosen, cutoff, taper, blocks)
             if not each:
                 used = np.unique(place)
                 parts = near(None if len(used) == len(self.where) else used)
@@ -264,18 +264,24 @@ class _Pairs:
                     )
                     yield part._replace(first=int(here[first]))
 
-    def _tapers(
-        self, size: int, localization: Taper | ByVariable, variables: Indices | None
-    ) -> Iterator[tuple[Indices, _Taper]]:
-        """Yield components of one taper, and their weights at distances of what is seen."""
+    def tapers(
+        self, localization: Known, by: Indices | None, own: bool
+    ) -> Iterator[tuple[Indices | None, _Taper]]:
+        """Yield components of one taper, None for all, and their weights of what is seen."""
         if isinstance(localization, Taper):
-            yield np.arange(size), _Taper([localization], [1.0], None)
+            yield None, _Taper([localization], [1.0], None)
             return
-        assert variables is not None  # the filter has asked for them
-        of = variables if self.values else self.grid.variables_of()
-        for now in np.unique(of).tolist():
-            taper = _Taper(localization.tapers[now], localization.amplitudes[now], variables)
-            yield np.flatnonzero(of == now), taper
+        assert by is not None  # the filter has asked for them
+        if isinstance(localization, ByVariable):
+            of = by if self.values else self.grid.variables_of()
+            for now in np.unique(of).tolist():
+                taper = _Taper(localization.tapers[now], localization.amplitudes[now], by)
+                yield np.flatnonzero(of == now), taper
+        elif own:
+            for now in np.unique(by).tolist():
+                yield np.flatnonzero(by == now), _Taper([localization.each[now]], [1.0], None)
+        else:
+            yield None, _Taper(localization.each, [1.0] * len(localization.each), by)
 
     def _near(
         self,

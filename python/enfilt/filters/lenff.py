@@ -17,13 +17,13 @@ from ..backends import ListedFlow, LocalLists, LocalWindow
 from ..grids import RegularGrid
 from ..inflation import Adaptive, Inflation, as_inflation
 from ..kernels.lenff import pseudo_times
-from ..localization import ByVariable, FromEnsemble, Taper
+from ..localization import ByKind, FromEnsemble, Known, Taper
 from ..observation import Observation
 from . import knobs, list_parts, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .kept_lists import KeptLists
-from .localized import Localized, check_grid, variables_of
+from .localized import Localized, check_grid, tapers_of
 
 __all__ = ["LEnFF"]
 
@@ -65,7 +65,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : FromEnsemble, GaspariCohn or ByVariable
+    localization : FromEnsemble, GaspariCohn, ByVariable or ByKind
         The taper rho. By default it follows from the ensemble, cycle by cycle; or one of a cutoff
         in the unit of the grid. Infinite: none.
     steps : int or "auto"
@@ -121,7 +121,7 @@ class LEnFF(EnsembleFilter, Localized):
     ['cutoff', 'inflation', 'lost', 'outliers']
     """
 
-    localization: Taper | FromEnsemble | ByVariable = FromEnsemble()  # noqa: RUF009 - frozen
+    localization: Known | FromEnsemble = FromEnsemble()  # noqa: RUF009 - frozen
     steps: int | str = 10
     growth: float = 10.0
     inflation: float | Inflation | None = field(default=None, kw_only=True)
@@ -181,7 +181,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         dim, m = out.shape[-1], cycle.y.shape[-1]
-        shared: dict[Taper | ByVariable, LocalWindow | _Lists | None] = {}
+        shared: dict[Known, LocalWindow | _Lists | None] = {}
         taken, kept = [], self._memory.lists
         for b, x in enumerate(out):
             taper = self._taper(cycle, b)
@@ -202,7 +202,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     @staticmethod
     def _shared(
-        cycle: Cycle, taper: Taper | ByVariable, kept: KeptLists
+        cycle: Cycle, taper: Known, kept: KeptLists
     ) -> LocalWindow | _Lists | None:
         """Return what all ensembles of a batch see by the same taper; None where each differs."""
         window, kernels = None, cycle.backend
@@ -245,7 +245,7 @@ class _Lists(NamedTuple):
     of_observations: list[LocalLists]
 
     @classmethod
-    def of(cls, cycle: Cycle, b: int, localization: Taper | ByVariable, kept: KeptLists) -> _Lists:
+    def of(cls, cycle: Cycle, b: int, localization: Known, kept: KeptLists) -> _Lists:
         """Make them for one ensemble, or on a GPU for all of a batch."""
         dim, m = cycle.forecast.shape[-1], cycle.y.shape[-1]
         grid, places = cycle.obs.places(dim, m)
@@ -257,9 +257,9 @@ class _Lists(NamedTuple):
             return cls(seen, [], [], [])
         decorrelation = cycle.obs.decorrelation(cycle.y[b], symmetric=True)
         blocks = None if decorrelation is None else decorrelation.of[seen]
-        variables = variables_of(cycle.obs, localization, dim, seen)
+        by = tapers_of(cycle.obs, localization, dim, m, seen)
 
-        def found(values: bool, rows: Any) -> list[LocalLists]:
+        def found(values: bool, rows: Any, own: bool = False) -> list[LocalLists]:
             at = None if components is None else (rows, components[seen])
             parts = kept.of(
                 grid,
@@ -269,7 +269,8 @@ class _Lists(NamedTuple):
                 values=values,
                 at=at,
                 blocks=blocks,
-                variables=variables,
+                by=by,
+                own=own,
                 on_device=kernels.on_device,
             )
             return [kernels.resident(part) for part in parts]
@@ -280,7 +281,10 @@ class _Lists(NamedTuple):
         else:  # where all is observed, each component is an observation's place
             same = np.array_equal(components[seen], np.arange(dim))
             of_values = of_state if same else found(True, components[seen])
-        alike = of_values if blocks is None else list_parts.between_blocks(of_values, blocks)
+        bounding = of_values
+        if isinstance(localization, ByKind):  # by its own taper it moves all that sees it
+            bounding = found(True, None if components is None else components[seen], own=True)
+        alike = bounding if blocks is None else list_parts.between_blocks(bounding, blocks)
         return cls(seen, of_state, of_values, alike)
 
 

@@ -11,13 +11,13 @@ from .. import _arrays
 from ..backends import LocalWindow
 from ..inflation import Inflation
 from ..kernels.letkf import analyse, said
-from ..localization import ByVariable, GaspariCohn, Taper
+from ..localization import GaspariCohn, Known, Taper
 from ..observation import Observation
 from . import knobs, neighbours
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .etkf import rotation_of, transform_ensemble
-from .localized import Localized, check_grid, variables_of
+from .localized import Localized, check_grid, tapers_of
 
 __all__ = ["LETKF"]
 
@@ -34,7 +34,7 @@ class LETKF(EnsembleFilter, Localized):
 
     Parameters
     ----------
-    localization : Taper, FromEnsemble or ByVariable
+    localization : Taper, FromEnsemble, ByVariable or ByKind
         The taper and its cutoff, in the unit of the grid; or one that follows from the ensemble.
         An infinite cutoff gives the `ETKF`.
     inflation : float or Inflation
@@ -108,7 +108,7 @@ class LETKF(EnsembleFilter, Localized):
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         (batch, _, dim), kernels = out.shape, cycle.backend
-        windows: dict[Taper | ByVariable, LocalWindow | None] = {}
+        windows: dict[Known, LocalWindow | None] = {}
         for b in range(batch):
             rotation, taper = rotation_of(cycle, b, self.rotate), self._taper(cycle, b)
             if taper.is_none(cycle.obs.grid):
@@ -131,7 +131,7 @@ class LETKF(EnsembleFilter, Localized):
         self,
         cycle: Cycle,
         b: int,
-        taper: Taper | ByVariable,
+        taper: Known,
         rotation: Array | None,
         out: Array,
     ) -> None:
@@ -160,7 +160,7 @@ class LETKF(EnsembleFilter, Localized):
             taper,
             at=at,
             blocks=blocks,
-            variables=variables_of(cycle.obs, taper, x.shape[-1], seen),
+            by=tapers_of(cycle.obs, taper, x.shape[-1], y.size, seen),
             on_device=kernels.on_device,
         )
         analyse(kernels, x, parts, observations, rotation, out)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..localization import ByVariable, FromEnsemble, Taper
+from ..localization import ByKind, ByVariable, FromEnsemble, Known, Taper
 from ..observation import Observation
 from .cycle import Cycle
 
@@ -17,12 +17,12 @@ from .cycle import Cycle
 class Localized:
     """The option that has no default; as the last base of a filter, its field comes first."""
 
-    localization: Taper | FromEnsemble | ByVariable
+    localization: Known | FromEnsemble
 
     def _check_localization(self) -> None:
         check_localization(self.localization)
 
-    def _taper(self, cycle: Cycle, b: int) -> Taper | ByVariable:
+    def _taper(self, cycle: Cycle, b: int) -> Known:
         """Return the taper of one ensemble of the batch: that given, or what was found for it."""
         if isinstance(self.localization, FromEnsemble):
             return cycle.tapers[b]
@@ -31,11 +31,12 @@ class Localized:
 
 def check_localization(value: Any, *, or_none: bool = False) -> None:
     """Check that an option is a localization."""
-    if (value is None and or_none) or isinstance(value, Taper | FromEnsemble | ByVariable):
+    if (value is None and or_none) or isinstance(value, Known | FromEnsemble):
         return
     raise TypeError(
         f"localization={value!r}: expected {'None or ' if or_none else ''}an "
-        f"enfilt.localization.GaspariCohn(cutoff=...), FromEnsemble() or ByVariable(...)"
+        f"enfilt.localization.GaspariCohn(cutoff=...), FromEnsemble(), ByVariable(...) or "
+        f"ByKind(...)"
     )
 
 
@@ -48,14 +49,21 @@ def check_grid(localization: Any, obs: Observation) -> None:
         localization.on(grid)
     if isinstance(localization, ByVariable):
         localization.check(grid, told=obs.variables(grid.size) is not None)
+    if isinstance(localization, ByKind):
+        localization.numbers(obs.kinds, np.size(obs.kinds))
 
 
-def variables_of(
-    obs: Observation, localization: Taper | ByVariable, dim: int, seen: Any
+def tapers_of(
+    obs: Observation, localization: Known, dim: int, m: int, seen: Any
 ) -> npt.NDArray[np.int64] | None:
-    """Return the variables of the observations `seen`, where the localization goes by them."""
+    """Return by which of its tapers a localization weighs the m observations, those `seen`.
+
+    The variables of observations, or the numbers of their kinds; None of one taper.
+    """
     if isinstance(localization, Taper):
         return None
+    if isinstance(localization, ByKind):
+        return np.asarray(localization.numbers(obs.kinds, m)[seen])
     found = obs.variables(dim)
     assert found is not None  # the localization was checked
     return np.asarray(found[seen])

@@ -14,7 +14,7 @@ from .. import backends
 from ..backends import LocalLists, LocalWindow
 from ..backends.problems import PlacesNear
 from ..grids import Embedding, Grid, RegularGrid
-from ..localization import ByVariable, Taper
+from ..localization import ByVariable, Known, Taper
 from ..observation import Observation
 from ..parameters import WithParameters
 from . import list_parts
@@ -34,7 +34,7 @@ _ENTRIES, _DEVICE_ENTRIES = 1 << 19, 1 << 25
 _NOTHING = (np.zeros(0, np.int64), np.zeros(0))
 
 
-def placed(obs: Observation, dim: int, m: int, localization: Taper | ByVariable) -> Observation:
+def placed(obs: Observation, dim: int, m: int, localization: Known) -> Observation:
     """Return the observations with places of their own where a localization is none.
 
     Wherever they are, all of the `dim` components see all of the `m` observations alike.
