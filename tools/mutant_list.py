@@ -516,7 +516,7 @@ _CUDA = [
 _PYTHON = [
     _python(
         "the taper counts its cutoff in",
-        "localization.py",
+        "localization/taper.py",
         "inside = d < self.cutoff  # also",
         "inside = d <= self.cutoff  # also",
         "localization letkf",

@@ -201,9 +201,7 @@ class LEnFF(EnsembleFilter, Localized):
             cycle.facts["steps"] = max(taken)
 
     @staticmethod
-    def _shared(
-        cycle: Cycle, taper: Known, kept: KeptLists
-    ) -> LocalWindow | _Lists | None:
+    def _shared(cycle: Cycle, taper: Known, kept: KeptLists) -> LocalWindow | _Lists | None:
         """Return what all ensembles of a batch see by the same taper; None where each differs."""
         window, kernels = None, cycle.backend
         known = cycle.observed is not None and kernels.has(kernels.lenff_window)
