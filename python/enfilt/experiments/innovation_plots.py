@@ -37,6 +37,9 @@ def innovations(result: AssimilationResult | Result) -> Any:
     time = _time(result, found)
     _departures(axes[0, 0], time, found)
     _chi_square(axes[0, 1], time, found)
+    if time.dtype.kind == "M":  # dates are wide
+        for axis in axes[0]:
+            axis.tick_params("x", rotation=20)
     _errors(axes[1, 0], found)
     _ranks(axes[1, 1], found)
     info = result.info
@@ -89,7 +92,7 @@ def _errors(axis: Any, found: Innovations) -> None:
         axis.bar(places + 0.4 * k - 0.2, ratio, width=0.35, label=label)
     axis.axhline(1.0, color="k", lw=1, ls="--")
     axis.set_xticks(places, names, rotation=30 if len(names) > 4 else 0)
-    axis.set_ylabel("estimated std (last half)")
+    axis.set_ylabel("estimated over given std (last half)")
     axis.legend(fontsize="small", framealpha=0.8)
 
 
