@@ -61,6 +61,9 @@ FILTERS = {
     "ienkf": ef.IEnKF(MODEL, 2),
     "ienkf bundle": ef.IEnKF(MODEL, 2, method="bundle", iterations=2, inflation=1.1),
     "kalman": ef.KalmanFilter(Adaptive()),
+    "enks": ef.EnKS(ef.LETKF(TAPER, inflation=RTPS(0.5)), lag=2),
+    "ienks": ef.IEnKS(MODEL, 2, lag=2, inflation=1.1),
+    "ilenff": ef.ILEnFF(MODEL, 2, ef.LEnFF(TAPER), lag=2),
 }
 
 

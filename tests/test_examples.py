@@ -18,7 +18,7 @@ def test_example_prints_finite_errors(path: Path, capsys: pytest.CaptureFixture[
     assert np.isfinite(figures).all()
 
 
-@pytest.mark.parametrize("page", ["state.md", "tables.md"])
+@pytest.mark.parametrize("page", ["smoothers.md", "state.md", "tables.md"])
 def test_the_examples_of_a_page(page: str) -> None:
     """One after the other, as a reader would; what they show is asserted there."""
     pytest.importorskip("xarray")

@@ -120,6 +120,7 @@ VALUES = {
         ef.MASF(steps=3, prior=ef.priors.GaussianPrior()),
         *(ef.ScoreFilter(steps=3), ef.SSLS(steps=5), ef.BootstrapPF(jitter=0.1)),
         *(ef.EnKF(), ef.ETKF(), ef.LETKF(TAPER), ef.IEnKF(MODEL, 2), ef.KalmanFilter()),
+        *(ef.EnKS(ef.LETKF(TAPER), lag=2), ef.IEnKS(MODEL, 2), ef.ILEnFF(MODEL, 2)),
     ],
     "experiments": lambda: [
         TWIN,

@@ -141,7 +141,7 @@ class Observation(ErrorStatistics, Value):
                 raise ValueError(f"{name} has shape {np.shape(getattr(self, name))}: expected (m,)")
         self._check_errors()
 
-    def at(self, grid: Grid, locations: Array | None) -> Observation:
+    def at(self, grid: Grid | None, locations: Array | None) -> Observation:
         """Return the same observations on another grid, without checking again what was."""
         moved = copy.copy(self)
         object.__setattr__(moved, "grid", grid)

@@ -21,6 +21,7 @@ from options import (
     observations,
     operators,
     priors,
+    smoothers,
     tapers,
     text,
     transformed,
@@ -64,8 +65,8 @@ def analysis(draw: Any) -> Call:
     dim, members = draw(DIMS), draw(MEMBERS)
     if draw(st.integers(0, 19)) == 0:
         members = 1
-    rarely = draw(st.integers(0, 9)) == 0
-    filt = draw(transformed(dim, BACKENDS) if rarely else filters(dim, BACKENDS))
+    kind = {0: transformed, 1: smoothers}.get(draw(st.integers(0, 9)), filters)
+    filt = draw(kind(dim, BACKENDS))
     obs, m = draw(observations(dim))
     batch = draw(st.sampled_from([(), (), (), (1,), (3,)]))
     dtype = draw(FLOATS)

@@ -246,6 +246,7 @@ OPTIONS: dict[str, st.SearchStrategy] = {
     "rotate": BOOLS,
     "steps_per_cycle": counts(1, 2),
     "iterations": counts(1, 3),
+    "lag": counts(1, 2, 3),
     "wtol": numbers(1e-5, 0.1),
     "inflation": inflations(),
     "parameter_inflation": mostly(st.none(), inflations(), 3),
@@ -272,6 +273,13 @@ def filters(draw: Any, dim: int, chosen: list[str], kind: Any = None) -> Spec:
         elif (needed and not optional) or draw(st.integers(0, 3)) == 0:
             options[name] = draw(OPTIONS[name])
     return Spec(kind, **options)
+
+
+@st.composite
+def smoothers(draw: Any, dim: int, chosen: list[str]) -> Spec:
+    """Draw a smoother of a filter, most of them of one that it is for."""
+    kind = draw(mostly(st.sampled_from([ef.ETKF, ef.LETKF, ef.LEnFF, ef.EnKF]), st.none()))
+    return Spec(ef.EnKS, draw(filters(dim, chosen, kind)), lag=draw(OPTIONS["lag"]))
 
 
 @st.composite

@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING
 
 from .enff import *
 from .enkf import *
+from .enks import *
 from .ensf import *
 from .etkf import *
 from .ienkf import *
+from .ienks import *
+from .ilenff import *
 from .kalman_filter import *
 from .lenff import *
 from .letkf import *

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,12 +10,12 @@ import numpy as np
 
 from .. import _arrays, _checks
 from ..kernels import ensemble_space
-from ..models import Model
 from ..observation import Observation
-from . import knobs
+from . import knobs, rerun
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .observation_products import observation_products
+from .rerun import Rerun
 
 __all__ = ["IEnKF"]
 
@@ -83,7 +82,7 @@ class IEnKF(EnsembleFilter):
     True
     """
 
-    model: Model | Callable[[Array, int], Array]
+    model: Rerun
     steps_per_cycle: int
     iterations: int = 10
     wtol: float = 1e-5
@@ -95,15 +94,7 @@ class IEnKF(EnsembleFilter):
     _takes_transformed: ClassVar[bool] = False
 
     def _check_options(self) -> None:
-        if not isinstance(self.model, Model) and not callable(self.model):
-            raise TypeError(f"model={self.model!r}: expected a model, or a callable")
-        noise = getattr(self.model, "model_noise", 0)
-        if noise:
-            raise ValueError(
-                f"model has model_noise={noise}: expected none, the IEnKF re-runs the model and "
-                f"takes it for perfect"
-            )
-        _checks.integer("steps_per_cycle", self.steps_per_cycle, 1)
+        rerun.check(self, self.model, self.steps_per_cycle)
         _checks.integer("iterations", self.iterations, 1)
         _checks.number("wtol", self.wtol, above=0)
         _checks.choice("method", self.method, ["transform", "bundle"])
@@ -130,32 +121,35 @@ class IEnKF(EnsembleFilter):
         assert cycle.previous is not None  # `_needs_previous`
         for b, (forecast, previous) in enumerate(zip(cycle.forecast, cycle.previous, strict=True)):
             still = bool(np.array_equal(forecast, previous))  # on a GPU the host waits here
-            found = self._fit(cycle, b, forecast, previous, still)
+            cycles = 0 if still else 1
+            found = self._fit(cycle, b, previous, cycles, forecast)
             ensemble_space.combine(previous, found, out[b])
-            if not still:
-                out[b] = self._forecast(out[b])
+            out[b] = self._forecast(out[b], cycles)
 
-    def _fit(self, cycle: Cycle, b: int, forecast: Array, previous: Array, still: bool) -> Array:
-        """Return the coefficients, (N, N), of the previous ensemble that fits the observations."""
-        members = len(previous)
-        xp = _arrays.namespace(previous)
+    def _fit(self, cycle: Cycle, b: int, start: Array, cycles: int, forecast: Array) -> Array:
+        """Return the coefficients, (N, N), of an ensemble that fits the observations.
+
+        It starts so many cycles before these; `forecast` is what becomes of it as it is.
+        """
+        members = len(start)
+        xp = _arrays.namespace(start)
         identity, w = xp.eye(members), xp.zeros(members)
-        narrow = float(np.cbrt(np.finfo(previous.dtype).eps))
+        narrow = float(np.cbrt(np.finfo(start.dtype).eps))
         scaling = inverse = identity
         if self.method == "bundle":
             scaling, inverse = narrow * identity, identity / narrow
         ensemble = forecast
         given = None if cycle.given is None else cycle.given[b]
         values = None if given is None else given.copy()
-        trial = xp.empty_like(previous)
+        trial = xp.empty_like(start)
         for k in range(self.iterations):
             # the given forecast is the run of the first transform
             if k or self.method == "bundle":
                 if given is not None and values is not None:
                     ensemble_space.combine(given, w + scaling, values)
                 else:
-                    ensemble_space.combine(previous, w + scaling, trial)
-                    ensemble = trial if still else self._forecast(trial)
+                    ensemble_space.combine(start, w + scaling, trial)
+                    ensemble = self._forecast(trial, cycles)
             gram, innovation, _ = observation_products(cycle, b, ensemble, values=values)
             # sensitivities of the observations to w: anomalies with the scaling taken out
             gram, innovation = inverse @ gram @ inverse, inverse @ innovation
@@ -170,19 +164,7 @@ class IEnKF(EnsembleFilter):
         result: Array = w + transform
         return result
 
-    def _forecast(self, ensemble: Array) -> Array:
-        if isinstance(self.model, Model):
-            try:
-                return self.model.step(ensemble, self.steps_per_cycle)
-            except (ValueError, FloatingPointError) as error:
-                # it is this filter's ensemble, of which the caller knows nothing
-                raise type(error)(f"model={self.model!r}: {error}") from error
-        found = self.model(ensemble, self.steps_per_cycle)
-        found = _checks.plain("what model returned", found, members=2)
-        result: Array = _arrays.beside(ensemble, found)
-        if result.shape != ensemble.shape or result.dtype != ensemble.dtype:
-            raise ValueError(
-                f"model returned {result.dtype} of shape {result.shape}: expected "
-                f"{ensemble.dtype} of shape {ensemble.shape}, as the ensemble"
-            )
-        return result
+    def _forecast(self, ensemble: Array, cycles: int) -> Array:
+        if not cycles:
+            return ensemble
+        return rerun.run(self.model, cycles * self.steps_per_cycle, ensemble)

@@ -135,7 +135,7 @@ class Taper:
         """
         finite = True
         if isinstance(grid, Grid):
-            apart = grid.apart and grid.variables_at_places > 1
+            apart = grid.apart and grid.variable_count > 1
             finite = grid.embedding() is not None and not apart
         return self.cutoff == np.inf and not callable(self.shape) and finite and self.most is None
 
