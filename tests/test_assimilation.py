@@ -211,6 +211,48 @@ def test_windows_with_nothing_to_assimilate():
     assert result.innovations.series("number").tolist() == [4, 4, 0, 0, 4, 4]
 
 
+def test_an_observation_whose_number_changes():
+    """One `obs`, of which h makes as many values as there are: kinds then have to be as many."""
+    size = []
+
+    def h(x):
+        return np.ascontiguousarray(x[:, : size[-1]])
+
+    def stream(sizes):
+        for k, m in enumerate(sizes):
+            size.append(m)
+            yield 0.25 * k, np.zeros(m), obs
+
+    obs = ef.Observation(ef.operators.Custom(h), std=0.5)
+    result = ef.Assimilation(MODEL, stream([3, 5, 4])).run(ef.ETKF(), ensemble=first(), seed=0)
+    assert result.innovations.series("number").tolist() == [3, 5, 4]
+    obs = ef.Observation(ef.operators.Custom(h), std=0.5, kinds=["a", "b", "a"])
+    with pytest.raises(
+        ValueError, match=r"kinds of observations has shape \(3,\): expected \(5,\)"
+    ):
+        ef.Assimilation(MODEL, stream([3, 5])).run(ef.ETKF(), ensemble=first(), seed=0)
+
+
+@pytest.mark.parametrize("operator", ["arctan", "linear"])
+def test_a_model_whose_result_is_read_only_and_column_major(operator):
+    h = {
+        "arctan": ef.operators.Arctan() @ ef.operators.Every(2),
+        "linear": ef.operators.Linear(np.eye(DIM)[::2]),
+    }[operator]
+    obs = ef.Observation(h, std=0.5)
+    seen = windows(obs=obs)
+
+    def odd(ensemble, start, stop, rng):
+        result = np.asfortranarray(stepped(ensemble, start, stop, rng))
+        result.flags.writeable = False
+        return result
+
+    one, other = (
+        ef.Assimilation(m, seen).run(ef.ETKF(), ensemble=first(), seed=0) for m in (MODEL, odd)
+    )
+    assert_same(one, other)
+
+
 def test_a_free_run():
     result = ef.Assimilation(MODEL, windows()).run(None, ensemble=first(), seed=0)
     np.testing.assert_array_equal(result.ensemble, MODEL.step(first(), 25))

@@ -159,6 +159,22 @@ def test_interrupted(path, wanted):
     assert restarted.bits(second) == restarted.bits(third)
 
 
+def test_a_run_without_a_seed_goes_on_with_its_own(tmp_path):
+    """Also with the draws that statistics are made of."""
+    steps = ef.Assimilation(restarted.Drifting(), list(restarted.windows(9)))
+    options = {"ensemble": np.random.default_rng(0).standard_normal((5, restarted.DIM))}
+    one, other = tmp_path / "one", tmp_path / "other"
+    ef.Assimilation(restarted.Drifting(), list(restarted.windows(4))).run(
+        ef.EnKF(), **options, checkpoint=one
+    )
+    shutil.copy(one, other)
+    found = [
+        restarted.bits(steps.run(ef.EnKF(), **options, checkpoint=path, resume=True))
+        for path in (one, other)
+    ]
+    assert found[0] == found[1]
+
+
 # -- what is on the disk
 
 

@@ -132,7 +132,7 @@ class InnovationLog:
 
     def _groups_of(self, obs: Observation, m: int) -> tuple[list[Group], npt.NDArray[np.int64]]:
         """Return the groups of observations, and which of them each is in, (m,)."""
-        if self._known is not None and self._known[0] is obs:
+        if self._known is not None and self._known[0] is obs and len(self._known[2]) == m:
             return self._known[1:]
         labels: list[list[Any]] = []
         for name in ("kinds", "heights"):

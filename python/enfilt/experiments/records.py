@@ -62,9 +62,12 @@ class Records:
         """
         held = self.count - self.dropped
         if most is not None and held >= 2 * most:
-            for column in self._columns.values():
-                column[:most] = column[held - most : held].copy()
-            self.dropped = self.count - most
+            kept = {}
+            for name, column in self._columns.items():
+                kept[name] = np.empty_like(column)
+                kept[name][:most] = column[held - most : held]
+            # at once, as far as an interrupt can tell
+            self._columns, self.dropped = kept, self.count - most
 
     def arrays(self, upto: int | None = None, most: int | None = None) -> dict[str, Array]:
         """Return the columns, copied: of the rows before number `upto`, the `most` last ones."""
