@@ -2,8 +2,8 @@
 // classical Runge-Kutta method, several steps per pass over memory.
 //
 // One evaluation reaches from d - 2 to d + 1, one step of four evaluations from d - 8 to d + 4. A
-// block steps a tile of components with a halo of 8 and 4 for each of its steps, in shared memory;
-// what the halo gives up at its ends is never written.
+// block steps a tile of components with a halo of 8 and 4 for each of its steps, four of them in the
+// registers of a thread; what the halo gives up at its ends is never written.
 #pragma once
 
 #include "platform.hpp"
@@ -15,9 +15,8 @@ struct Lorenz96Pass {
     static constexpr unsigned threads = 256;
     static constexpr int each = 4, width = static_cast<int>(threads) * each;
     static constexpr int before = 8, behind = 4;  // of one step
-    static constexpr int margin = 2;              // so that no neighbour is out of the array
     static constexpr int most_steps = 10;
-    static constexpr std::size_t shared_bytes = (width + 2 * margin) * sizeof(T);
+    static constexpr std::size_t shared_bytes = (width + 3 * (threads + 2)) * sizeof(T);
 
     const T* x;  // (rows, D)
     T* out;      // (rows, D); does not overlap it
@@ -32,64 +31,83 @@ struct Lorenz96Pass {
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {
-        T* const stage = c.template shared<T>() + margin;
-        const int t = static_cast<int>(c.thread());
-        if (t < margin) stage[t - margin] = stage[width + t] = T(0);
+        const int t = static_cast<int>(c.thread()), all = static_cast<int>(threads);
+        T* const tile = c.template shared<T>();
+        const Edges edges(tile + width, t);
+        if (t == 0) edges.close();
         const index_t begin = static_cast<index_t>(c.block()) * written();
         const T half = dt / T(2), sixth = dt / T(6), third = dt / T(3);
         for (index_t row = c.row(); row < count; row += c.rows()) {
-            T at[each], sum[each];
-            for (int e = 0; e < each; ++e) {
-                const int k = t + e * static_cast<int>(threads);
+            for (int k = t; k < width; k += all) {
                 index_t d = begin + k - before * steps;
                 if (d < 0 || d >= dim) {  // elsewhere it would be a hundred instructions for nothing
                     d %= dim;
                     if (d < 0) d += dim;
                 }
-                at[e] = x[row * dim + d];
-                stage[k] = at[e];
+                tile[k] = x[row * dim + d];
             }
             c.sync();
+            T at[each], now[each], sum[each], slope[each];
+            for (int e = 0; e < each; ++e) at[e] = tile[each * t + e];
+            edges.put(at);
+            c.sync();
             for (int step = 0; step < steps; ++step) {
-                for (int e = 0; e < each; ++e) sum[e] = at[e];
-                evaluate(c, stage, t, at, sum, sixth, half);
-                evaluate(c, stage, t, at, sum, third, half);
-                evaluate(c, stage, t, at, sum, third, dt);
-                T slope[each];
-                tendencies(stage, t, slope);
+                for (int e = 0; e < each; ++e) now[e] = sum[e] = at[e];
+                evaluate(c, edges, at, now, sum, sixth, half);
+                evaluate(c, edges, at, now, sum, third, half);
+                evaluate(c, edges, at, now, sum, third, dt);
+                tendencies(edges, now, slope);
                 c.sync();
-                for (int e = 0; e < each; ++e) {
-                    at[e] = sum[e] + sixth * slope[e];
-                    stage[t + e * static_cast<int>(threads)] = at[e];
-                }
+                for (int e = 0; e < each; ++e) at[e] = sum[e] + sixth * slope[e];
+                edges.put(at);
                 c.sync();
             }
-            for (int e = 0; e < each; ++e) {
-                const index_t k = t + e * static_cast<int>(threads) - before * steps;
-                if (k >= 0 && k < written() && begin + k < dim) out[row * dim + begin + k] = at[e];
+            for (int e = 0; e < each; ++e) tile[each * t + e] = at[e];
+            c.sync();
+            for (int from = t; from < width; from += all) {
+                const index_t k = from - before * steps;
+                if (k >= 0 && k < written() && begin + k < dim) out[row * dim + begin + k] = tile[from];
             }
+            c.sync();
         }
     }
 
   private:
-    ENFILT_DEVICE void tendencies(const T* stage, int t, T (&slope)[each]) const {
-        for (int e = 0; e < each; ++e) {
-            const T* const s = stage + t + e * static_cast<int>(threads);
-            slope[e] = (s[1] - s[-2]) * s[-1] - s[0] + forcing;
+    // What threads see of each other: of four components in registers the first and the last two.
+    struct Edges {
+        T *first, *third, *last;  // of this thread; those beside it are its neighbours'
+
+        ENFILT_DEVICE Edges(T* memory, int t)
+            : first(memory + 1 + t), third(first + threads + 2), last(third + threads + 2) {}
+
+        // Of thread 0: zeros where there are no neighbours.
+        ENFILT_DEVICE void close() const { first[threads] = third[-1] = last[-1] = T(0); }
+        ENFILT_DEVICE void put(const T (&value)[each]) const {
+            *first = value[0], *third = value[2], *last = value[3];
         }
+    };
+
+    ENFILT_DEVICE void tendencies(const Edges& edges, const T (&now)[each],
+                                  T (&slope)[each]) const {
+        const T s[each + 3] = {edges.third[-1], edges.last[-1], now[0],        now[1],
+                               now[2],          now[3],         edges.first[1]};
+        ENFILT_UNROLL(4)
+        for (int e = 0; e < each; ++e)
+            slope[e] = (s[e + 3] - s[e]) * s[e + 1] - s[e + 2] + forcing;
     }
 
     // Adds weight k to the sum of the step, and makes x + reach k the next stage.
     template <class Context>
-    ENFILT_DEVICE void evaluate(Context& c, T* stage, int t, const T (&at)[each], T (&sum)[each],
-                                T weight, T reach) const {
+    ENFILT_DEVICE void evaluate(Context& c, const Edges& edges, const T (&at)[each],
+                                T (&now)[each], T (&sum)[each], T weight, T reach) const {
         T slope[each];
-        tendencies(stage, t, slope);
+        tendencies(edges, now, slope);
         c.sync();
         for (int e = 0; e < each; ++e) {
             sum[e] += weight * slope[e];
-            stage[t + e * static_cast<int>(threads)] = at[e] + reach * slope[e];
+            now[e] = at[e] + reach * slope[e];
         }
+        edges.put(now);
         c.sync();
     }
 };
