@@ -1,5 +1,7 @@
 """Observation operators: values, adjoints, composition, the form that kernels take, errors."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -18,6 +20,7 @@ from enfilt.operators import (
     Subset,
     Tanh,
 )
+from enfilt.operators.componentwise import Everywhere
 
 DIM = 7
 MATRIX = np.random.default_rng(5).standard_normal((4, DIM))
@@ -401,3 +404,48 @@ def test_an_operator_of_ones_own():
     np.testing.assert_array_equal((Power(2) @ operator)(np.ones((2, 3))), [[9], [9]])
     with pytest.raises(TypeError, match="no gradient"):
         operator.vjp(np.ones((2, 3)), np.ones((2, 1)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cubic(Everywhere):
+    """Of one Python file alone: no kernel knows it."""
+
+    def __call__(self, x):
+        return x + 0.1 * x**3
+
+    def derivative(self, x):
+        return 1 + 0.3 * x**2
+
+    def _kernel(self):
+        return "cubic", 0.0
+
+
+TAPER = ef.localization.GaspariCohn(3.0)
+
+
+@pytest.mark.parametrize(
+    "filt",
+    [
+        *(ef.EnFF(steps=3), ef.EnFF(path="ot", steps=3, guidance="covariance")),
+        *(ef.EnSF(steps=4), ef.EnSF(steps=4, regress_unobserved=True), ef.BootstrapPF()),
+        *(ef.ETKF(inflation=ef.inflation.Adaptive()), ef.EnKF(), ef.EnKF(localization=TAPER)),
+        *(ef.LETKF(TAPER), ef.LEnFF(TAPER, steps=2), ef.LEnFF(steps=2), ef.SSLS(steps=6)),
+    ],
+    ids=lambda filt: type(filt).__name__,
+)
+def test_an_operator_need_not_be_in_the_kernels(filt, backend):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 12))
+    y, grid = rng.standard_normal(6), ef.grids.RegularGrid((12,))
+    cube = Custom(lambda a: a + 0.1 * a**3, lambda a, u: (1 + 0.3 * a**2) * u) @ Every(2)
+    places = np.arange(0, 12.0, 2)
+    obs = ef.Observation(Cubic() @ Every(2), std=0.5, grid=grid)
+    other = ef.Observation(cube, std=0.5, grid=grid, locations=places)
+    filt = dataclasses.replace(filt, backend=backend)
+    found = filt.analysis(x, y, obs, previous=x, rng=1)
+    assert np.isfinite(found).all()
+    if getattr(filt, "regress_unobserved", False):  # which needs an operator that chooses
+        return
+    filt.reset()
+    expected = filt.analysis(x, y, other, previous=x, rng=1)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)

@@ -39,6 +39,12 @@ void register_config(py::module_& m) {
     m.def("needs_of_level", &needs_of_level);
     m.def("use_level", &use_level);
     m.def("threads", [] { return level().threads(); });
+    py::list operators;
+#define ENFILT_LISTED(name, body) operators.append(#name);
+    ENFILT_POINTWISE(ENFILT_LISTED)
+#undef ENFILT_LISTED
+    operators.append("function");
+    m.attr("operators") = operators;
     m.attr("compiler") = ENFILT_COMPILER;
     m.attr("version") = ENFILT_VERSION;
     add_config<float>(m);

@@ -33,6 +33,9 @@ class Backend(ABC):
     name: str
     #: Whether arrays are CuPy's, on a GPU.
     on_device = False
+    #: The component-wise functions h that its kernels evaluate, `ObservedComponents.kind`. Others
+    #: are evaluated by their operators, as those that mix components.
+    kinds: frozenset[str]
 
     def has(self, kernel: Callable[..., None]) -> bool:
         """Return whether this backend has a kernel that not all have, given by its method.

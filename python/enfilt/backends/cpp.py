@@ -71,6 +71,7 @@ class CppBackend(Backend):
 
     def __init__(self) -> None:
         self.core = load()
+        self.kinds = frozenset(self.core.operators)
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         out = np.empty((x.shape[0], x1.shape[0]))

@@ -107,6 +107,7 @@ class CudaBackend(Backend):
     """CUDA kernels."""
 
     name = "cuda"
+    kinds = frozenset(_KINDS)
     on_device = True
 
     def __init__(self) -> None:

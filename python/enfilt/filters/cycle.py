@@ -158,4 +158,5 @@ class Cycle:
         """The observations as the kernels take them, or None where they can't, or need not."""
         if self.given is not None:
             return None
-        return self.obs.components(self.forecast.shape[-1], self.y)
+        found = self.obs.components(self.forecast.shape[-1], self.y)
+        return found if found is not None and found.kind in self.backend.kinds else None

@@ -271,7 +271,8 @@ class EnSF(EnsembleFilter):
                 function=form.function,
             )
             reduce = self._reduces(cycle, part, part_observed)
-            if reduce or kernels.has(kernels.diffusion_analysis):
+            known = part_observed.kind in kernels.kinds
+            if reduce or (known and kernels.has(kernels.diffusion_analysis)):
                 problem = self._problem(
                     cycle, part[None], None if noise is None else noise[None], part_observed, b
                 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _arrays
 from ..backends import ObservedComponents
-from ..backends.numpy.plain import observe
+from ..backends.numpy.plain import KINDS, observe
 from ..kernels import ensemble_space
 from .cycle import Array, Cycle
 
@@ -16,7 +16,7 @@ from .cycle import Array, Cycle
 def _observed(x: Array, cycle: Cycle, m: int, given: Array | None) -> Iterator[tuple[slice, Array]]:
     """Yield parts of the observations, in their own order, and h(x) of each, or those `given`."""
     form = cycle.obs.pointwise(x.shape[-1]) if given is None else None
-    if form is None:
+    if form is None or form.kind not in KINDS:
         h = cycle.obs.observe(x, m) if given is None else given
         yield from ensemble_space.in_parts(h)
         return

@@ -155,6 +155,8 @@ class Adaptive(Inflation):
         else:
             of_state = obs.components(x.shape[-1], seen)
         with np.errstate(over="ignore", invalid="ignore"):  # then there is nothing to learn
+            if of_state is not None and of_state.kind not in kernels.kinds:
+                of_state = None
             if of_state is None and observed is None:
                 x = _checks.contiguous(obs.observe(x, seen.size))
             return factor_after(kernels.innovations(x, of_state or obs.of_values(seen)), known)

@@ -40,6 +40,7 @@ from . import (
     reduced,
 )
 from .arguments import cut_of, fixed, observed_as, padded, sums_of, threads, weights_as
+from .observed import KINDS
 
 _LORENZ96_BYTES = 8192  # of a row in scratch: four of them stay in the first-level cache
 _LORENZ96_STEPS = 16  # for each pass over memory
@@ -52,6 +53,7 @@ class NumbaBackend(Backend):
     """
 
     name = "numba"
+    kinds = frozenset(KINDS)
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         members = len(x1)

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..base import Backend
 from ..problems import Array, ObservedComponents, ProjectionScheme, ScoreSums, Stage
-from .plain import combine, observe, philox_normals, softmax
+from .plain import KINDS, combine, observe, philox_normals, softmax
 
 
 class NumpyBackend(Backend):
     """Plain NumPy."""
 
     name = "numpy"
+    kinds = KINDS
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         centres = combine(x1, x0, stage.a1, stage.a0)

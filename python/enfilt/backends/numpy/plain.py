@@ -19,6 +19,10 @@ _FUNCTIONS: dict[str, Any] = {
 }
 
 
+#: What `observe` evaluates.
+KINDS = frozenset([*_FUNCTIONS, "function"])
+
+
 def observe(x: Array, observed: ObservedComponents) -> Array:
     """Return h(x), (N, m)."""
     if observed.function is not None:
