@@ -128,7 +128,7 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 
 @needs_compiler
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles for AVX-512")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="bounds of x86-64 vectors")
 def test_many_threads_get_even_shares(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tools")
     table = importlib.import_module("shares").shares()
