@@ -1,11 +1,14 @@
 """The examples run, and so does the README's."""
 
+import importlib
 import re
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+import enfilt as ef
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,3 +49,28 @@ def test_the_readmes_example(
     exec(compile(code.replace("100_000", "1_000"), "README.md", "exec"), {})
     assert np.isfinite(float(capsys.readouterr().out))
     assert (tmp_path / "result.npz").exists()
+
+
+def test_a_catchment_is_forecast_better_than_by_persistence(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # the small form
+    discharge = importlib.import_module("discharge")
+    filters = {"open": None, "etkf": discharge.positive(ef.ETKF(rotate=True))}
+    scores = discharge.main(filters, str(tmp_path / "flow.png"), seeds=[3])
+    assert scores["etkf"][0] < 0.8 * min(scores["persistence"][0], scores["open"][0])
+    assert (tmp_path / "flow.png").stat().st_size > 10_000
+
+
+def test_the_water_of_a_catchment_is_all_there(monkeypatch):
+    """Rain is what evaporates, flows off, and stays."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    discharge = importlib.import_module("discharge")
+    rng = np.random.default_rng(0)
+    rain, dry = rng.exponential(20.0, 40), np.zeros(40)
+    model, x = discharge.Hymod(rain, dry, noise=0), discharge.first(8, rng)
+    x[:, 0] = 0.5 * x[:, 5] / (1 + x[:, 6])
+    before, off = x[:, :5].sum(axis=1), np.zeros(8)
+    for day in range(1, 40):
+        x = model(x, day - 1, day, rng)
+        off += discharge.discharge(x)[:, 0] / discharge.LITRES
+    np.testing.assert_allclose(before + rain[1:].sum(), x[:, :5].sum(axis=1) + off, rtol=1e-6)
