@@ -932,3 +932,32 @@ def test_a_result_tells_the_cycles_in_which_it_was_lost():
         assert found.lost.size == 0
         tables.print_result(Console(file=out, width=200), presets.get("lorenz96-partial"), found)
         assert "somewhere" not in out.getvalue()
+
+
+@pytest.mark.parametrize("inflation", [1.0, ef.inflation.Adaptive(), ef.inflation.AdaptiveRTPS()])
+def test_an_ensemble_of_a_batch_without_observations_tunes_nothing(inflation, rng):
+    """What the filter remembers of it is what it would remember of it alone."""
+    obs = ef.Observation(Every(2), 0.5, grid=RegularGrid((12,)))
+    alone, batch = (ef.LETKF(FromEnsemble(), inflation=inflation) for _ in range(2))
+    for k in range(4):
+        x, y = 2 * rng.standard_normal((2, 8, 12)), rng.standard_normal((2, 6))
+        y[0] = np.nan if k == 2 else y[0]
+        one = alone.analysis(x[0], y[0], obs)
+        both = batch.analysis(x, y, obs)
+        np.testing.assert_array_equal(both[0], one)
+    found, expected = (filt.state()["tuning"][0].moments for filt in (batch, alone))
+    np.testing.assert_array_equal(found.squares, expected.squares)
+
+
+@pytest.mark.parametrize("inflation", [ef.inflation.Adaptive(), ef.inflation.FiniteSize()])
+def test_a_widened_forecast_is_still_that_of_no_time(inflation, rng):
+    """An `IEnKF` whose forecast equals `previous` runs no model, whatever widens the forecast."""
+
+    def model(x, steps):
+        raise AssertionError("no time has passed")
+
+    obs, x = ef.Observation(Every(2), 0.5), rng.standard_normal((8, 4))
+    filt = ef.IEnKF(model, 1, inflation=inflation)
+    analysis = filt.analysis(x, np.full(2, 4.0), obs, previous=x)
+    assert filt.facts["inflation"] > 1
+    np.testing.assert_allclose(analysis, ef.ETKF().analysis(x, np.full(2, 4.0), obs), atol=1e-12)

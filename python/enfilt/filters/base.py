@@ -530,7 +530,10 @@ class EnsembleFilter(Frozen, ABC):
         """Keep what an analysis has left behind, once it has succeeded."""
         self._memory.facts = cycle.facts
         self._memory.flags = cycle.flags
-        self._memory.tuning |= cycle.tuning
+        if cycle.tuning:
+            # of an ensemble that nothing was observed of, a batch remembers what it had
+            seen = ~_arrays.to_host(_arrays.namespace(cycle.y).isnan(cycle.y)).all(axis=-1)
+            self._memory.tuning |= {b: found for b, found in cycle.tuning.items() if seen[b]}
 
     @classmethod
     def for_experiment(cls, model: Any, obs: Observation, steps_per_cycle: int) -> EnsembleFilter:

@@ -50,7 +50,8 @@ class IEnKF(EnsembleFilter):
         one so narrow that they are derivatives (``bundle``; anomalies scaled by the cube root of
         the working precision's rounding).
     inflation : float or Inflation
-        Widens the analysis about its mean; a number is a factor.
+        Widens the analysis about its mean; a number is a factor. One that widens the forecast
+        (`Adaptive`, `FiniteSize`) is of no use here: the iteration starts from `previous`.
     backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         All give the same.
 
@@ -115,7 +116,8 @@ class IEnKF(EnsembleFilter):
 
     def _adapted(self, cycle: Cycle) -> Cycle:
         # what widens the forecast does not widen the previous analysis, nor what is run from it
-        return dataclasses.replace(super()._adapted(cycle), given=cycle.given)
+        adapted = super()._adapted(cycle)
+        return dataclasses.replace(adapted, forecast=cycle.forecast, given=cycle.given)
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         assert cycle.previous is not None  # `_needs_previous`
