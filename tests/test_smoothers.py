@@ -236,6 +236,49 @@ def made(model):
     }
 
 
+@pytest.mark.parametrize("unobserved", [(), (2, 3), (5,)])
+@pytest.mark.parametrize("lag", [1, 2, 3])
+def test_windows_go_on_over_cycles_without_observations(lag, unobserved, rng):
+    """For a linear model the analyses are the ETKF's, whenever there is nothing to see."""
+    step = turning(3)
+
+    def model(x, steps):
+        return x @ np.linalg.matrix_power(step, steps).T
+
+    obs = ef.Observation(Every(2), 0.5)
+    smoother, filt = ef.IEnKS(model, 1, lag=lag, inflation=1.1), ef.ETKF(inflation=1.1)
+    one = two = forecast = rng.standard_normal((6, 3))
+    for k in range(8):
+        y = np.full(2, np.nan) if k in unobserved else rng.standard_normal(2)
+        one = smoother.analysis(forecast, y, obs, previous=one)
+        two = filt.analysis(model(two, 1) if k else two, y, obs)
+        np.testing.assert_allclose(one, two, atol=1e-12)
+        # again, without anything to see and without time: it is no cycle
+        smoother.analysis(one, np.full(2, np.nan), obs, previous=one)
+        assert len(smoother.smoothed) == min(k + 1, lag)
+        forecast = model(one, 1)
+
+
+@pytest.mark.parametrize("name", ["IEnKS", "ILEnFF"])
+def test_an_ensemble_of_a_batch_without_observations(name, rng):
+    """It is what it is alone: past, window and what the filter tunes."""
+    model = ef.models.Lorenz96(dim=14, dt=0.05)
+    obs = ef.Observation(Every(2), 0.5, grid=model.grid)
+    alone, batch = made(model)[name], made(model)[name]
+    one = rng.standard_normal((9, 14))
+    both = np.stack([one, 1.1 * one])
+    of_one, of_both = one, both
+    for k in range(6):
+        y = rng.standard_normal((2, 7))
+        y[0] = np.nan if k == 3 else y[0]
+        one = alone.analysis(of_one, y[0], obs, previous=one)
+        both = batch.analysis(of_both, y, obs, previous=both)
+        np.testing.assert_allclose(both[0], one, atol=1e-9)
+        for found, expected in zip(batch.smoothed, alone.smoothed, strict=True):
+            np.testing.assert_allclose(found[0], expected, atol=1e-9)
+        of_one, of_both = model.step(one, 2), np.stack([model.step(x, 2) for x in both])
+
+
 @pytest.mark.parametrize("name", ["EnKS", "IEnKS", "ILEnFF"])
 def test_what_is_remembered(name, rng):
     """A restored smoother goes on with the same bits; a batch is its ensembles."""

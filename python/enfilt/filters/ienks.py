@@ -74,6 +74,12 @@ class IEnKS(Smoother, IEnKF):
     def _depth(self) -> int:
         return self.lag
 
+    def _unobserved(self, cycle: Cycle) -> tuple[list[Array], Array | None]:
+        known, start = super()._unobserved(cycle)
+        if start is not None and len(known) == self.lag:  # the window moves on
+            start = _arrays.namespace(start).stack([self._forecast(one, 1) for one in start])
+        return known, start
+
     def _update(self, cycle: Cycle, out: Array) -> None:
         if self.lag > 1 and cycle.given is not None:
             raise TypeError(
@@ -89,6 +95,8 @@ class IEnKS(Smoother, IEnKF):
                 forecast = self._forecast(ensemble, cycles)
             found = self._fit(cycle, b, ensemble, cycles, forecast)
             ensemble_space.combine(ensemble, found, runs[0][b])
+        unobserved = xp.isnan(cycle.y).all(axis=-1)
+        cycle.backend.copy_where(unobserved, start, runs[0])
         for _ in range(cycles):
             runs.append(xp.stack([self._forecast(one, 1) for one in runs[-1]]))
         out[...] = runs[-1]
@@ -100,4 +108,6 @@ class IEnKS(Smoother, IEnKF):
             begin = earlier[index].copy()
             prior = known[min(index, len(known) - 1)]
             self._inflate(dataclasses.replace(cycle, forecast=prior), begin)
+            cycle.backend.copy_where(unobserved, earlier[index], begin)
+        self._keep_unobserved(cycle, known, earlier)
         self._past.found = earlier, begin

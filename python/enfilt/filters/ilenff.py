@@ -126,14 +126,16 @@ class ILEnFF(Smoother):
         self.filt.restore(state["inner"])
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        _, start, cycles = self._window(cycle)
+        known, start, cycles = self._window(cycle)
         obs = _through_model(self, cycle.obs, start.shape[-1], cycle.y.shape[-1], cycles)
         runs = [self.filt.analysis(start, cycle.y, obs, rng=cycle.rng)]
         for _ in range(cycles):
             runs.append(np.stack([self._forecast(one) for one in runs[-1]]))
         out[...] = runs[-1]
         cycle.facts.update(self.filt.facts)
-        self._past.found = runs[-2::-1], None
+        earlier = runs[-2::-1]
+        self._keep_unobserved(cycle, known, earlier)
+        self._past.found = earlier, None
 
     def _forecast(self, ensemble: Array) -> Array:
         return rerun.run(self.model, self.steps_per_cycle, ensemble)

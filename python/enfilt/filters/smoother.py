@@ -82,7 +82,7 @@ class Smoother(EnsembleFilter):
             past.ensembles, past.start = [], None
         past.found = None
         analysis = super()._run(cycle, target, shape)
-        earlier, past.start = past.found or (past.ensembles, past.start)
+        earlier, past.start = past.found or self._unobserved(cycle)
         now = analysis.reshape(cycle.forecast.shape).copy()
         past.ensembles = [now, *earlier][: self._depth + 1]
         past.found, past.batched = None, len(shape) == 3
@@ -94,6 +94,14 @@ class Smoother(EnsembleFilter):
         if last.shape != cycle.forecast.shape or last.dtype != cycle.forecast.dtype:
             return False
         return cycle.previous is None or bool(xp.array_equal(cycle.previous, last))
+
+    def _unobserved(self, cycle: Cycle) -> tuple[list[Array], Array | None]:
+        """Return the past, and the start of the window, after a cycle without observations."""
+        past = self._past
+        if not self._needs_previous:
+            return past.ensembles, past.start
+        known, _, cycles = self._window(cycle)
+        return known[len(known) - cycles :], past.start
 
     def _window(self, cycle: Cycle) -> tuple[list[Array], Array, int]:
         """Return the ensembles of the window before this cycle, the latest first.
@@ -107,3 +115,10 @@ class Smoother(EnsembleFilter):
         # of observations of the same time again, no time has passed
         passed = not bool(np.array_equal(cycle.forecast, cycle.previous))
         return known, start, len(known) - (0 if passed else 1)
+
+    @staticmethod
+    def _keep_unobserved(cycle: Cycle, known: list[Array], earlier: list[Array]) -> None:
+        """Give the past of those ensembles that nothing was observed of back what it was."""
+        unobserved = _arrays.namespace(cycle.y).isnan(cycle.y).all(axis=-1)
+        for before, found in zip(known[len(known) - len(earlier) :], earlier, strict=True):
+            cycle.backend.copy_where(unobserved, before, found)
