@@ -162,6 +162,21 @@ def test_dates_as_times():
         ef.Assimilation(MODEL, seen).run(ef.ETKF(), ensemble=first())
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        (0, 0.5, 1.25),
+        (np.datetime64("2026-01-01"), np.datetime64("2026-01-01T06"), np.datetime64("2026-01-02")),
+        ("2026", "2026-01-01", "2027"),
+    ],
+)
+def test_times_that_are_finer_than_the_first(times):
+    """A day and then its hours, or 0 and then 0.5: the result has them as they were given."""
+    seen = [(time, y, obs) for time, (_, y, obs) in zip(times, windows(3), strict=True)]
+    run = ef.Assimilation(lambda ensemble, start, stop, rng: ensemble, seen)
+    assert run.run(ef.ETKF(), ensemble=first(), seed=0).time.tolist() == np.array(times).tolist()
+
+
 @pytest.mark.parametrize("given", ["array", "function"])
 def test_values_that_the_model_computed(given):
     """4 values in the window: `observed=`, which no operator of the state at one time tells."""
@@ -195,6 +210,13 @@ def test_values_that_the_model_computed(given):
     found = one.innovations.total()
     assert found.rmse == pytest.approx(other.innovations.total().rmse, rel=1e-9)
     assert np.isnan(found.r)  # nobody knows h of the analysis
+
+
+def test_nothing_at_all_has_no_levels():
+    result = ef.Assimilation(MODEL, [(0.0, None, None)]).run(ef.ETKF(), ensemble=first(), seed=0)
+    assert result.innovations.by_level() == result.innovations.by_kind() == {}
+    with pytest.raises(ValueError, match="kind='t'"):
+        result.innovations.by_level("t")
 
 
 def test_windows_with_nothing_to_assimilate():

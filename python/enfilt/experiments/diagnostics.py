@@ -380,7 +380,7 @@ class Innovations(Value):
         Level k is between the edges k - 1 and k of ``Assimilation(levels=)``.
         """
         chosen = [g for g, (name, _) in enumerate(self.groups) if kind is None or name == kind]
-        if not chosen:
+        if not chosen and kind is not None:
             known = list(dict.fromkeys(name for name, _ in self.groups))
             raise ValueError(f"kind={kind!r}: expected one of {known}")
         found = self._by(lambda group: group[1], last, np.isin(self.group, chosen))

@@ -48,9 +48,13 @@ class Records:
                 column = np.empty((max(16, held + 1), *value.shape), value.dtype)
                 if held:
                     column[:held] = np.nan
-            elif held == len(column):
-                column = np.empty((2 * held, *column.shape[1:]), column.dtype)
-                column[:held] = self._columns[name]
+            else:
+                # a row may need more than those before it did: 0.5 after 0, an hour after a day
+                dtype = _common(column.dtype, value.dtype)
+                if held == len(column) or dtype != column.dtype:
+                    length = 2 * held if held == len(column) else len(column)
+                    column = np.empty((length, *column.shape[1:]), dtype)
+                    column[:held] = self._columns[name][:held]
             column[held] = value
             self._columns[name] = column
         self.count += 1
@@ -83,3 +87,13 @@ class Records:
         """Take over what `state` gave."""
         self.count, self.dropped = state["count"], state["dropped"]
         self._columns = {name: array.copy() for name, array in state["columns"].items()}
+
+
+def _common(one: np.dtype[Any], other: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype that holds the values of both."""
+    if one == other:
+        return one
+    try:
+        return np.result_type(one, other)
+    except TypeError:
+        return np.dtype(object)
