@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._values import same
-from ..grids import RegularGrid
 from ..inflation import Adaptive, AdaptiveRTPS, Inflation
 from ..localization import ByVariable, FromEnsemble, Taper
 from . import one_factor, spread_factors, taper_range
@@ -212,10 +211,7 @@ class _Tuned:
             total = np.bincount(found.cells, values, variables * places.size).astype(float)
             return total.reshape(variables, places.size)
 
-        stretch = taper_range.stretch(members)
-        in_windows = isinstance(places.grid, RegularGrid)
-        observed = None if in_windows else placed(np.ones_like(found.ratio))
-        wider = candidates.wider(best, stretch, observed)
+        wider = candidates.wider(best, taper_range.stretch(members))
         signal, most = placed(found.ratio / (found.ratio + 1)), taper_range.FREEDOM * members
         chosen = candidates.bounded(signal, most, wider, amplitude)
         tapers: list[list[Taper]] = [[candidates.tapers[i] for i in row] for row in chosen]

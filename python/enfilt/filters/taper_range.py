@@ -25,8 +25,7 @@ LEAST_BETWEEN = 0.1
 #: Degrees of freedom for signal that a place may get, per member, at this quantile of places.
 FREEDOM = 0.25
 QUANTILE = 0.9
-#: No taper holds more places than this on a regular grid, of which windows are looked at, or more
-#: observations of one variable elsewhere: it bounds what an analysis costs.
+#: No taper holds more places of one variable than this, which bounds what an analysis costs.
 HELD = 256.0
 # Cutoffs that are tried, per doubling; the last is without end.
 _PER_OCTAVE = 16
@@ -218,19 +217,14 @@ class Candidates:
         amplitude = np.take_along_axis(amplitude, found[..., None], axis=-1)[..., 0]
         return found, np.where(amplitude < LEAST_BETWEEN, 0, amplitude)
 
-    def wider(self, found: Indices, factor: float, observed: Vector | None = None) -> Indices:
+    def wider(self, found: Indices, factor: float) -> Indices:
         """Return the candidates (V, V) that hold so many times as many places as others.
 
-        Or the widest of those that hold at most `HELD` places; or observations of each variable,
-        of which `observed`, (V, n), are at each place.
+        Or the widest, of those that hold at most `HELD`.
         """
-        if observed is None:
-            observed = np.ones((1, self._size))
         enough = self._held >= factor * self._held[found][..., None] * (1 - 1e-9)
+        last = np.searchsorted(self._held, HELD, side="right") - 1
         wider = np.where(enough.any(axis=-1), enough.argmax(axis=-1), len(self.tapers) - 1)
-        seen = np.stack([self._pairs.sums(part).mean(axis=0) for part in observed])
-        held = (seen @ self._weights.T).max(axis=0)
-        last = np.searchsorted(held, HELD, side="right") - 1
         result: Indices = np.minimum(wider, max(0, int(last)))
         return result
 
