@@ -20,7 +20,7 @@ from enfilt.inflation import RTPS
 from enfilt.localization import GaspariCohn
 
 MODEL = ef.models.Lorenz96(dim=40, dt=0.05)
-SEEDS, CYCLES = range(5), 500
+SEEDS, CYCLES = range(2), 500
 
 
 class Problem(NamedTuple):
