@@ -371,7 +371,16 @@ class Observation(ErrorStatistics, Value):
         Correlations of their errors are left out.
         """
         precision = self.precision(y.dtype)
-        return ObservedComponents("identity", 0.0, 0, 1, y.size, None, y, precision)
+        return ObservedComponents(
+            "identity",
+            0.0,
+            0,
+            1,
+            y.size,
+            None,
+            _arrays.namespace(y).ascontiguousarray(y),
+            precision,
+        )
 
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""

@@ -149,7 +149,7 @@ class LETKF(EnsembleFilter, Localized):
             values, y = decorrelation(values), decorrelation(y)
         precision: Any = _arrays.beside(x, cycle.obs.precision(x.dtype))
         precision = xp.broadcast_to(precision, y.shape)
-        observations = said(values[:, seen], y[seen], precision[seen])
+        observations = said(values[:, seen], y[seen], precision[seen], x.dtype)
         blocks = None if decorrelation is None else decorrelation.of[seen]
         stand = neighbours.components(cycle.obs, x.shape[-1])
         at = None if stand is None else (np.arange(x.shape[-1]), stand[seen])

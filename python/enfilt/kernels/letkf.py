@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from ..backends import Backend, LocalLists, LocalObservations
 from ..backends.problems import Matrix
 from ..localization import Taper
@@ -114,23 +115,24 @@ def letkf(
     seen, x = given.seen, given.forecast
 
     def write(result: Array) -> None:
-        told = said(given.observed[:, seen], given.y[seen], given.precision[seen])
+        told = said(given.observed[:, seen], given.y[seen], given.precision[seen], x.dtype)
         analyse(given.backend, x, [found], told, None, result)
 
     return given.analysed(write, out)
 
 
-def said(values: Array, y: Array, precision: Array) -> LocalObservations:
+def said(values: Array, y: Array, precision: Array, dtype: Any) -> LocalObservations:
     """Return what observations y (m,) say to an ensemble with these h(x), (N, m).
 
-    On a GPU some may be NaN; elsewhere none.
+    In the dtype of the ensemble, which that of decorrelated values is not. On a GPU some may be
+    NaN; elsewhere none.
     """
-    rows = values.T
+    xp, rows = _arrays.namespace(values), values.T
     mean = rows.mean(axis=1, dtype=np.float64)
     return LocalObservations(
-        anomalies=(rows - mean[:, None]).astype(values.dtype),
-        innovation=(y - mean).astype(values.dtype),
-        precision=precision.astype(values.dtype, copy=False),
+        anomalies=xp.ascontiguousarray(rows - mean[:, None], dtype),
+        innovation=xp.ascontiguousarray(y - mean, dtype),
+        precision=xp.ascontiguousarray(precision, dtype),
     )
 
 
