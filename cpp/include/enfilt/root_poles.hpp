@@ -11,8 +11,11 @@ namespace enfilt {
 //
 // Hale, Higham, Trefethen (2008), "Computing A^alpha, log(A), and related matrix functions by
 // contour integrals", section 4.
+//
+// Static, and not in the namespace of an instruction set, which the host code of CUDA has none of:
+// a shared symbol could be merged with that of another set.
 template <class T>
-std::ptrdiff_t root_poles(double kappa, double accuracy, T* shift, T* weight) {
+static std::ptrdiff_t root_poles(double kappa, double accuracy, T* shift, T* weight) {
     using index = std::ptrdiff_t;
     constexpr double pi = 3.14159265358979323846;
     const index n =
