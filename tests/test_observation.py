@@ -154,3 +154,10 @@ def test_simulate_draws_the_error_that_it_says():
 def test_simulate_checks_the_sizes():
     with pytest.raises(ValueError, match="std has 2 entries: expected 3"):
         ef.Observation(Identity(), [0.1, 0.1]).simulate(np.zeros(3), rng=0)
+
+
+@pytest.mark.parametrize("method", ["innovation", "misfit", "gradient"])
+def test_an_infinite_observation_is_an_error(method):
+    obs = ef.Observation(ef.operators.Every(2), std=[0.5, 1.0])
+    with pytest.raises(ValueError, match=r"y\[1\] is infinite"):
+        getattr(obs, method)(np.zeros((2, 4)), np.array([0.0, np.inf]))

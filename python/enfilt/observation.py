@@ -403,6 +403,8 @@ class Observation(ErrorStatistics, Value):
             raise ValueError(f"x has shape {x.shape}: expected (..., D), and no empty axis")
         if y.ndim != 1 and y.shape[:-1] != x.shape[:-1]:
             raise ValueError(f"y has shape {y.shape}: expected (m,) or {(*x.shape[:-1], 'm')}")
+        if not _arrays.on_device(y):  # where the host would wait for it
+            _checks.not_infinite("y", y)
         self.check_seen(y)
         return x, y
 
