@@ -455,3 +455,13 @@ def test_only_the_last_cycles_are_kept(tmp_path):
     assert (loaded.cycles, loaded.innovations.begin) == (30, 26)
     with pytest.raises(ValueError, match="keep=0"):
         ef.Assimilation(MODEL, seen, keep=0)
+
+
+def test_observations_that_are_no_array_are_an_error_of_y():
+    model = ef.models.Lorenz96(dim=8)
+    obs = ef.Observation(ef.operators.Subset([1, 3]), 2.0)
+    run = ef.Assimilation(model, [(0.0, [[1.0], [1.0, 2.0]], obs)])
+    with pytest.raises((TypeError, ValueError), match=r"^y "):
+        run.run(ef.ETKF(), ensemble=np.eye(5, 8), seed=0)
+    run = ef.Assimilation(model, [(0.0, [], obs), (1.0, [0.5, 0.5], obs)])
+    assert run.run(ef.ETKF(), ensemble=np.eye(5, 8), seed=0).time.size == 2

@@ -150,7 +150,7 @@ class AssimilationCourse(Course):
 
     def observe(self, cycle: int, forecast: Array) -> Seen:
         time, y, obs, observed = self.window
-        if y is None or not np.size(y):
+        if y is None or _is_empty(y):
             return Seen(time, None, None)
         if callable(observed):
             observed = observed(forecast)
@@ -210,3 +210,9 @@ def _moment(time: Any) -> Any:
     if isinstance(time, datetime.datetime) and time.tzinfo is None:
         return np.datetime64(time, "us")
     return time
+
+
+def _is_empty(y: Any) -> bool:
+    """Return whether observations are none; what is no array of numbers the filter will say."""
+    size = getattr(y, "size", None)
+    return size == 0 if isinstance(size, int) else isinstance(y, list | tuple) and not y
