@@ -290,7 +290,7 @@ def main() -> int:
             say(name=name, row=asdict(KERNELS[name](cupy, options.dim, copy)))
         except (ImportError, MemoryError, cupy.cuda.memory.OutOfMemoryError) as error:
             say(name=name, error=str(error))  # a peer, or what is too large for this GPU
-        except Exception as error:
+        except Exception as error:  # told as the row; another process has the rest
             say(name=name, error=f"{type(error).__name__}: {error}")
             traceback.print_exc()
             return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -43,10 +43,8 @@ class AssimilationCourse(Course):
         # as in a twin experiment, whose truth and observations have the first two
         _, _, of_model, of_filter = sequence.spawn(4)
         self.rng, self.filter_rng = map(np.random.default_rng, (of_model, of_filter))
-        try:
-            self.total: int | None = len(run.observations)  # type: ignore[arg-type]
-        except TypeError:
-            self.total = None
+        windows = run.observations  # a generator has no length
+        self.total: int | None = len(windows) if isinstance(windows, Sized) else None
         self.gridded = Gridded(getattr(self.model, "grid", None))
         self.windows: Iterator[Any] | None = None
         self.window: tuple[Any, Any, Any, Any] = (None, None, None, None)
