@@ -562,3 +562,13 @@ def test_lists_of_variables_of_different_levels(rng):
     apart = LEVELS.distances(LEVELS.coordinates(), where)
     wanted = OF_LEVELS.weight(apart, LEVELS.variables_of()[:, None], by)
     np.testing.assert_allclose(table, wanted, atol=1e-12)
+
+
+def test_the_window_of_a_grid_is_made_once_for_a_taper():
+    """A small analysis would spend a quarter of its time on making it anew."""
+    grid, taper = ef.geometry.RegularGrid((40,)), GaspariCohn(10.0)
+    first = neighbours.window(grid, taper)
+    assert neighbours.window(ef.geometry.RegularGrid((40,)), GaspariCohn(10.0)) is first
+    assert neighbours.window(grid, GaspariCohn(11.0)) is not first
+    assert not first.weights.flags.writeable
+    assert not first.offsets.flags.writeable

@@ -45,8 +45,13 @@ def placed(obs: Observation, dim: int, m: int, localization: Known) -> Observati
     return obs.at(RegularGrid((dim,)), None if known else np.zeros((m, 1)))
 
 
+# Of as many grids and tapers as one process is likely to go between: a small analysis would spend
+# a quarter of its time on making its window anew.
+@functools.lru_cache(maxsize=32)
 def window(grid: RegularGrid, localization: Taper) -> LocalWindow:
     """Return the places about a component within the cutoff, the same for all of a regular grid.
+
+    It is made once for a grid and a taper: its arrays are not to be written to.
 
     Parameters
     ----------
@@ -58,12 +63,15 @@ def window(grid: RegularGrid, localization: Taper) -> LocalWindow:
     offsets, weights = _reach(grid, localization)
     if len(grid.shape) == 1:
         offsets = np.insert(offsets, 0, 0, axis=1)
+    offsets, weights = np.ascontiguousarray(offsets), np.ascontiguousarray(weights)
+    for array in (offsets, weights):
+        array.flags.writeable = False
     return LocalWindow(
         rows=grid.shape[0] if len(grid.shape) == 2 else 1,
         columns=grid.shape[-1],
         periodic=all(grid.joined),
-        offsets=np.ascontiguousarray(offsets),
-        weights=np.ascontiguousarray(weights),
+        offsets=offsets,
+        weights=weights,
     )
 
 

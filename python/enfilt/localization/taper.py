@@ -133,11 +133,12 @@ class Taper:
             That of the state, as an `Observation` takes it: distances may be infinite on one of
             the user's, or between variables kept apart.
         """
-        finite = True
+        if self.cutoff < np.inf or callable(self.shape) or self.most is not None:
+            return False
         if isinstance(grid, Grid):
             apart = grid.apart and grid.variable_count > 1
-            finite = grid.embedding() is not None and not apart
-        return self.cutoff == np.inf and not callable(self.shape) and finite and self.most is None
+            return grid.embedding() is not None and not apart
+        return True
 
     def weight(self, distance: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the weight at distances, of their shape.
