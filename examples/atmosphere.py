@@ -1,7 +1,9 @@
-"""200 stations in an atmosphere, every six hours: ``atmosphere.py 15`` runs 15 days of SPEEDY."""
+"""200 stations: ``atmosphere.py 15 folder`` runs 15 days of SPEEDY, or goes on from the folder."""
 
+import os
 import resource
 import sys
+import tempfile
 
 import numpy as np
 
@@ -56,14 +58,17 @@ for k in range(4 * days):
     truth = model.step(truth)
 
 letkf = ef.LETKF(ef.localization.GaspariCohn(cutoff=2000.0), inflation=ef.inflation.RTPS(0.7))
-squares = {"free run": [], "LETKF": [], "LEnFF": []}  # of the errors of the mean
-late = -(len(windows) // 3)
-for filt, of in zip([None, letkf, ef.LEnFF()], squares.values(), strict=True):
-    keep = {"analysis_to": lambda k, x, of=of: of.append((x.mean(axis=0) - truths[k]) ** 2)}
-    members = Members(model, states)
-    run = ef.Assimilation(members, windows, **keep)
-    told = run.run(filt, ensemble=members.fields, seed=0).summary(last=-late)
+squares, late = {}, -(len(windows) // 3)  # of the errors of the mean
+folder = sys.argv[2] if sys.argv[2:] else tempfile.mkdtemp()
+os.makedirs(folder, exist_ok=True)
+for name, filt in {"free run": None, "LETKF": letkf, "LEnFF": ef.LEnFF()}.items():
+    path, members = f"{folder}/{name} {{}}".format, Members(model, states)
+    keep = {"analysis_to": lambda k, x, to=path: np.save(to(k), (x.mean(axis=0) - truths[k]) ** 2)}
+    run, again = ef.Assimilation(members, windows, **keep), path("checkpoint")
+    result = run.run(filt, ensemble=members.fields, seed=0, checkpoint=again, resume=True)
+    told = result.summary(last=-late)
     print({name: round(told[name], 2) for name in ("chi_square", "seconds", "seconds_forecast")})
+    squares[name] = np.stack([np.load(path(f"{k}.npy")) for k in range(len(windows))])
 print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB of memory")
 
 area = np.cos(np.deg2rad(lat))

@@ -350,6 +350,18 @@ def test_a_state_that_is_not_finite_ends_the_run():
     np.testing.assert_array_equal(result.ensemble, whole.ensemble)
 
 
+def test_a_model_that_overflows_ends_the_run():
+    def fails(ensemble, *_):
+        raise FloatingPointError("overflow encountered in exp")
+
+    with pytest.warns(RuntimeWarning, match="at cycle 1, overflow encountered in exp"):
+        result = ef.Assimilation(fails, windows()).run(ef.ETKF(), ensemble=first(), seed=0)
+    assert result.cycles == 1
+    twin = ef.TwinExperiment(fails, OBS, initial_state=np.zeros(10), spinup=0, cycles=3)
+    with pytest.warns(RuntimeWarning, match="at cycle 1, overflow encountered in exp"):
+        assert twin.run(ef.ETKF(), members=5).cycles == 1
+
+
 def test_interrupted_and_nothing_at_all(tmp_path):
     def interrupt(ensemble, start, stop, rng):
         raise KeyboardInterrupt

@@ -79,6 +79,15 @@ def test_functions_are_given_what_the_filter_is():
     )
 
 
+@pytest.mark.parametrize("error", [FloatingPointError, OSError, RuntimeError])
+def test_an_error_of_a_function_is_no_ensemble_that_has_blown_up(error):
+    def fails(time, ensemble):
+        raise error("division by zero in the statistics of mine")
+
+    with pytest.raises(error, match="statistics of mine"):
+        run(analysis_to=fails)
+
+
 def test_a_function_can_not_write_to_the_ensemble():
     def writes(time, ensemble):
         ensemble[:] = 0

@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks
-from .._files import replacing, save_figure
+from .._files import save_figure
 from .._values import Value
 from ..state import datasets
-from .diagnostics import Innovations, Statistics
+from . import result_files
+from .departures import Statistics
+from .innovations import Innovations
 
 Array = npt.NDArray[Any]
 
@@ -91,8 +93,7 @@ class AssimilationResult(Value):
         flat = {name: _arrays.to_host(getattr(self, name)) for name in names}
         if flat["time"].dtype == object:
             flat["time"] = np.array([str(moment) for moment in flat["time"]])
-        flat |= self.innovations.arrays()
-        return flat | {f"fact_{name}": values for name, values in self.facts.items()}
+        return flat | result_files.flat(self.facts, self.innovations)
 
     def to_xarray(self) -> Any:
         """Return an `xarray.Dataset`: statistics over time, and of each group over all cycles.
@@ -140,33 +141,14 @@ class AssimilationResult(Value):
         ValueError
             If the ending is another.
         """
-        target = Path(path)
-        if target.suffix not in (".npz", ".nc"):
-            raise ValueError(f"path={str(path)!r}: expected a name that ends in .npz or .nc")
-        with replacing(target) as temporary:
-            if target.suffix == ".nc":
-                self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
-            else:
-                info = {**self.info, "stopped": self.stopped}
-                info["innovations"] = self.innovations.labels()
-                arrays: dict[str, Any] = self._flat()
-                with temporary.open("wb") as file:
-                    text = np.array(json.dumps(info, default=str))
-                    np.savez_compressed(file, info=text, **arrays)
-        return target
+        parts = self.info, self.stopped, self.innovations
+        return result_files.save(path, self._flat, *parts, self.to_xarray)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AssimilationResult:
         """Read a result that `save` wrote as ``*.npz``."""
-        with np.load(path, allow_pickle=False) as file:
-            info = json.loads(str(file["info"]))
-            arrays = {name: file[name] for name in file.files if name != "info"}
-        stopped, labels = info.pop("stopped"), info.pop("innovations")
-        innovations = Innovations.of_arrays(arrays, labels)
-        told = [name for name in arrays if name.startswith("fact_")]
-        facts = {name.removeprefix("fact_"): arrays.pop(name) for name in told}
-        fields: dict[str, Any] = dict(arrays)
-        return cls(innovations=innovations, facts=facts, info=info, stopped=stopped, **fields)
+        arrays, fields = result_files.load(path)
+        return cls(**(fields | arrays))
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, kind: str = "innovations") -> Any:
         """Draw the result.

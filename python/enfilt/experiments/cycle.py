@@ -159,9 +159,6 @@ class Loop:
         except NotFiniteError as error:
             self.stopped = str(error)
             warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
-        except FloatingPointError as error:  # of an ensemble that has blown up
-            self.stopped = f"at cycle {self.records.count}, {error}"
-            warnings.warn(f"the run ends: {self.stopped}", RuntimeWarning, stacklevel=3)
         finally:
             bar.close()
             for writer in self.writers:
@@ -184,19 +181,21 @@ class Loop:
         cycle = self.records.count
         self.writers = [opened(sink, analysis, cycle) for sink in self.sinks]
         while course.advance(cycle):
-            begin = time.perf_counter()
-            forecast = course.forecast(cycle, analysis, forecast)
-            course.stepping.wait()
-            between = time.perf_counter()
-            seen = course.observe(cycle, forecast)
-            start = time.perf_counter()
-            updated = self._analysis(cycle, forecast, seen, analysis, spare)
-            end = time.perf_counter()
-            # three ensembles take turns; in cycle 0 the forecast may be its own `previous`
-            spare = course.stepping.xp.empty_like(forecast) if analysis is forecast else analysis
-            analysis = updated
-            flags = None if self.filt is None or seen.y is None else self.filt.flags
-            row = course.record(seen, forecast, analysis, flags)
+            with course.stepping.may_blow_up():
+                begin = time.perf_counter()
+                forecast = course.forecast(cycle, analysis, forecast)
+                course.stepping.wait()
+                between = time.perf_counter()
+                seen = course.observe(cycle, forecast)
+                start = time.perf_counter()
+                updated = self._analysis(cycle, forecast, seen, analysis, spare)
+                end = time.perf_counter()
+                # three ensembles take turns; in cycle 0 the forecast may be its own `previous`
+                alone = analysis is not forecast
+                spare = analysis if alone else course.stepping.xp.empty_like(forecast)
+                analysis = updated
+                flags = None if self.filt is None or seen.y is None else self.filt.flags
+                row = course.record(seen, forecast, analysis, flags)
             row |= {"seconds": end - start, "seconds_forecast": between - begin}
             self._keep(row, analysis, seen)
             self._tell(bar, row)

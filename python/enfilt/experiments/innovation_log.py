@@ -11,9 +11,9 @@ import numpy.typing as npt
 from .. import _arrays, _checks
 from ..observation import Observation
 from ..quality import Flag
-from . import diagnostics
 from .cycle import Seen
-from .diagnostics import SUMS, Innovations, Statistics
+from .departures import SUMS, Statistics, departures
+from .innovations import Innovations
 from .records import Records
 
 Array = npt.NDArray[Any]
@@ -113,7 +113,7 @@ class InnovationLog:
                 after = _arrays.to_host(obs.observe(analysis, y.size))
         # a key of the cycle: nothing to remember, and nothing that the filter would notice
         rng = np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=(4, cycle)))
-        found = diagnostics.departures(y, obs, _arrays.to_host(before), after, rng=rng)
+        found = departures(y, obs, _arrays.to_host(before), after, rng=rng)
         groups, which = self._groups_of(obs, y.size)
         rows = []
         for k, group in enumerate(groups):

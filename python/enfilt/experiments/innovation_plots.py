@@ -12,7 +12,7 @@ from .._figures import blank
 
 if TYPE_CHECKING:
     from .assimilation_result import AssimilationResult
-    from .diagnostics import Innovations
+    from .innovations import Innovations
     from .result import Result
 
 Array = npt.NDArray[Any]

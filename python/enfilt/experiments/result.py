@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _checks
-from .._files import replacing, save_figure
+from .._files import save_figure
 from .._values import Value
-from .diagnostics import Innovations, Statistics
+from . import result_files
+from .departures import Statistics
+from .innovations import Innovations
 
 Array = npt.NDArray[Any]
 
@@ -224,8 +225,7 @@ class Result(Value):
         for name in SCORES:
             for kind in ("forecast", "analysis"):
                 flat[f"{name}_{kind}"] = getattr(getattr(self, name), kind)
-        flat |= {f"fact_{name}": values for name, values in self.facts.items()}
-        return flat if self.innovations is None else flat | self.innovations.arrays()
+        return flat | result_files.flat(self.facts, self.innovations)
 
     def to_xarray(self) -> Any:
         """Return an `xarray.Dataset` with dimensions time, component and rank.
@@ -275,41 +275,18 @@ class Result(Value):
         ValueError
             If the ending is another.
         """
-        target = Path(path)
-        if target.suffix not in (".npz", ".nc"):
-            raise ValueError(f"path={str(path)!r}: expected a name that ends in .npz or .nc")
-        with replacing(target) as temporary:
-            if target.suffix == ".nc":
-                self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
-            else:
-                told = {**self.info, "stopped": self.stopped}
-                if self.innovations is not None:
-                    told["innovations"] = self.innovations.labels()
-                info = json.dumps(told, default=str)
-                with temporary.open("wb") as file:
-                    arrays: dict[str, Any] = self._arrays()
-                    np.savez_compressed(file, info=np.array(info), **arrays)
-        return target
+        parts = self.info, self.stopped, self.innovations
+        return result_files.save(path, self._arrays, *parts, self.to_xarray)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:
         """Read a result that `save` wrote as ``*.npz``."""
-        with np.load(path, allow_pickle=False) as file:
-            info = json.loads(str(file["info"]))
-            arrays = {name: file[name] for name in file.files if name != "info"}
+        arrays, fields = result_files.load(path)
         unknown = np.full(arrays["time"].shape, np.nan)  # files before it have no fair CRPS
-        fields: dict[str, Any] = {
-            name: Series(
-                arrays.pop(f"{name}_forecast", unknown), arrays.pop(f"{name}_analysis", unknown)
-            )
-            for name in SCORES
-        }
-        told = [name for name in arrays if name.startswith("fact_")]
-        fields["facts"] = {name.removeprefix("fact_"): arrays.pop(name) for name in told}
-        labels = info.pop("innovations", None)
-        if labels is not None:
-            fields["innovations"] = Innovations.of_arrays(arrays, labels)
-        return cls(**(fields | arrays), stopped=info.pop("stopped"), info=info)
+        for name in SCORES:
+            of_kinds = (arrays.pop(f"{name}_{kind}", None) for kind in ("forecast", "analysis"))
+            fields[name] = Series(*(unknown if of is None else of for of in of_kinds))
+        return cls(**(fields | arrays))
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, kind: str = "overview") -> Any:
         """Draw the result.

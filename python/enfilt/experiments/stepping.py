@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,14 @@ class Stepping:
     @property
     def on_device(self) -> bool:
         return self.xp is not np
+
+    @contextlib.contextmanager
+    def may_blow_up(self) -> Iterator[None]:
+        """Take numbers that overflow, wherever that shows, for an ensemble that has blown up."""
+        try:
+            yield
+        except FloatingPointError as error:
+            raise NotFiniteError(f"at cycle {self.cycle}, {error}") from error
 
     def model_steps(
         self,

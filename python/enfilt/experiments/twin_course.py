@@ -191,7 +191,9 @@ class TwinCourse(Course):
         """Return an ensemble after some steps, checked where the model has not done it itself."""
         if isinstance(self.model, Model):
             return self.stepping.model_steps(self.model, name, ensemble, steps, rng, out)
-        return self.stepping.returned(self.model(ensemble, steps), ensemble, name)
+        with self.stepping.may_blow_up():
+            returned = self.model(ensemble, steps)
+        return self.stepping.returned(returned, ensemble, name)
 
     def result(self, loop: Loop, filt: EnsembleFilter, seed: int | None) -> Result:
         """Return what a run has left behind."""
