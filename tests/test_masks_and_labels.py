@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -301,3 +302,9 @@ def test_nothing_is_imported_for_it():
         "assert not {'pandas', 'xarray', 'numpy.ma'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_masks_that_another_thread_still_imports_are_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy.ma", types.ModuleType("numpy.ma"))
+    obs = ef.Observation(ef.operators.Identity(), std=np.float32(0.5))
+    assert obs.r == 0.5

@@ -185,5 +185,6 @@ void register_models(py::module_&);
 void register_letkf(py::module_&);
 void register_lenff(py::module_&);
 void register_neighbours(py::module_&);
+void register_share(py::module_&);
 
 }  // namespace enfilt::bindings

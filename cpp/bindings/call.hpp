@@ -24,6 +24,9 @@ inline bool signal_raised(void*) {
     return raised;
 }
 
+// What kernels that this thread calls have a part of (bind_share.cpp), or null.
+inline thread_local const Share* shared_state = nullptr;
+
 // Runs `body` without the interpreter's lock. Where a signal's handler raises (Ctrl-C), the kernels
 // stop where they are, and its exception comes out of this.
 template <class Body>
@@ -35,7 +38,7 @@ void released(Body&& body) {
         const py::gil_scoped_release release;
         const auto run = [](void* context) { (*static_cast<Body*>(context))(); };
         try {
-            level().interruptible(listens ? &interrupt : nullptr, run, &body);
+            level().interruptible(listens ? &interrupt : nullptr, shared_state, run, &body);
         } catch (...) {
             if (interrupt.stop == 0) throw;
         }

@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     enfilt::bindings::register_letkf(m);
     enfilt::bindings::register_lenff(m);
     enfilt::bindings::register_neighbours(m);
+    enfilt::bindings::register_share(m);
 }

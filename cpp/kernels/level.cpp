@@ -3,6 +3,7 @@
 // All of them are compiled once for each instruction set. Nothing in them may run before the table
 // is chosen.
 #include <enfilt/parallel.hpp>
+#include <enfilt/share.hpp>
 
 #include "processor.hpp"
 #include "table.hpp"
@@ -65,8 +66,10 @@ constexpr Kernels<T> kernels = {
     lenff_lists<T>,        normals<T>,        all_finite<T>,
     triad<T>,              elementary<T>};
 
-inline void interruptible(Interrupt* interrupt, void (*body)(void*), void* context) {
+inline void interruptible(Interrupt* interrupt, const Share* share, void (*body)(void*),
+                          void* context) {
     const Interruptible scope(interrupt);
+    const Sharing part(share);
     body(context);
 }
 

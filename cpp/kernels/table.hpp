@@ -41,8 +41,10 @@ struct Level {
 
     // How many threads a kernel that is called now may use.
     int (*threads)();
-    // Calls body(context); `interrupt`, or null, can stop the kernels that it calls.
-    void (*interruptible)(Interrupt* interrupt, void (*body)(void*), void* context);
+    // Calls body(context); `interrupt`, or null, can stop the kernels that it calls, which have a
+    // part of a state where `share` is not null.
+    void (*interruptible)(Interrupt* interrupt, const Share* share, void (*body)(void*),
+                          void* context);
     void (*near_pairs)(const NearPairs&);
     void (*taper_pairs)(const TaperPairs&);
     // Calls body(context, b) for all b below count, on several threads where that is worth more.

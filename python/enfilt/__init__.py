@@ -69,7 +69,7 @@ _MODULES = {
     name: name
     for name in (
         *("backends", "experiments", "filters", "geometry", "grids", "inflation", "kernels"),
-        *("localization", "metrics", "models", "operators", "priors", "quality", "state"),
+        *("localization", "metrics", "models", "mpi", "operators", "priors", "quality", "state"),
         *("testing", "transforms"),
     )
 } | {name: f"experiments.{name}" for name in ("diagnostics", "presets", "sinks")}

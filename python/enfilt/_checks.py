@@ -168,7 +168,9 @@ def plain(argument: str, value: Any, *, missing: bool = False, members: int | No
     if hasattr(value, "__array__") and not hasattr(value, "__dlpack__"):
         value = np.asanyarray(value)  # `asarray` would take a mask off without a word
     masks = sys.modules.get("numpy.ma")  # whoever has a masked array has imported it
-    if masks is None or not isinstance(value, masks.MaskedArray):
+    # nor has anyone one while another thread still imports it
+    kind: Any = getattr(masks, "MaskedArray", ())
+    if masks is None or not isinstance(value, kind):
         # of numpy.matrix, * is another product
         return np.asarray(value) if isinstance(value, np.ndarray) else value
     if masks.is_masked(value) and not (missing and value.dtype.kind == "f"):

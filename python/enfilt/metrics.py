@@ -123,15 +123,29 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
     >>> s.rank_histogram
     array([0, 2, 0])
     """
+    x, reference = checked(ensemble, truth)
+    return of_part(x, reference, backends.of_arrays(backend, ensemble=x, truth=reference))
+
+
+def checked(
+    ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, empty: bool = False
+) -> tuple[Array, Array]:
+    """Return an ensemble and a truth, checked; with `empty`, also of no component."""
+    if empty and np.ndim(ensemble) == 2 and not np.shape(ensemble)[1]:
+        return np.asarray(ensemble), np.asarray(truth)
     x = _checks.ensemble("ensemble", ensemble, members=1, batch=False)
-    members, dim = x.shape
-    reference = _checks.shaped("truth", truth, (dim,), x.dtype, "one value a component")
+    reference = _checks.shaped("truth", truth, x.shape[1:], x.dtype, "one value a component")
     _checks.alike(ensemble=ensemble, truth=truth)
-    kernels = backends.of_arrays(backend, ensemble=x, truth=reference)
+    return x, reference
+
+
+def of_part(x: Array, reference: Array, kernels: backends.Backend) -> Scores:
+    """Return the scores of an ensemble of which a backend has a part, or all; what was checked."""
+    members, dim = len(x), kernels.whole(x.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # the error below says it better
         sums = kernels.score_sums(x, reference)
         apart = np.sqrt(sums.to_members).sum() / members**2
-        deviation = float(_arrays.namespace(reference).std(reference, dtype=np.float64))
+        deviation = _deviation(reference, kernels)
         found = Scores(
             rmse=float(np.sqrt(sums.squared_error / dim)),
             spread=float(np.sqrt(sums.variance / dim)),
@@ -150,6 +164,15 @@ def score(ensemble: npt.ArrayLike, truth: npt.ArrayLike, *, backend: str = "auto
         _checks.finite("truth", reference, lambda row: kernels.all_finite(row[None]))
         raise FloatingPointError(_OVERFLOW)
     return found._replace(nrmse=found.rmse / deviation) if deviation > 0 else found
+
+
+def _deviation(reference: Array, kernels: backends.Backend) -> float:
+    """Return the standard deviation of a truth's components."""
+    if kernels.alone:
+        return float(_arrays.namespace(reference).std(reference, dtype=np.float64))
+    count = kernels.whole(reference.size)
+    mean = kernels.total(np.array([reference.sum(dtype=np.float64)])) / count
+    return float(np.sqrt(kernels.total(((reference - mean) ** 2).sum(keepdims=True)) / count)[0])
 
 
 def rmse(ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> float:

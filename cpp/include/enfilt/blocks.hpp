@@ -3,13 +3,15 @@
 // A *chunk* is what one thread works on and what one partial sum belongs to; a *block* is the part
 // of a chunk that stands in cache at one time. Both depend on the sizes alone, never on the number
 // of threads, and partial sums are added in the order of the chunks: the same call gives the same
-// bits with any number of threads.
+// bits with any number of threads. Chunks are those of the whole state where processes share one:
+// where their parts end with chunks, it gives the same bits with any number of processes, too.
 #pragma once
 
 #include <cstring>
 
 #include "buffer.hpp"
 #include "parallel.hpp"
+#include "share.hpp"
 
 ENFILT_OPEN
 
@@ -20,7 +22,9 @@ struct Blocks {
     static constexpr index_t lanes = static_cast<index_t>(simd<T>::lanes);
 
     index_t dim;
+    index_t before;  // the first component's place in the whole state, where that is shared
     index_t chunk;   // components in a chunk
+    index_t begin;   // the chunk of the first component
     index_t chunks;
     index_t length;  // components in a block, a multiple of the lanes
     index_t stride;  // from row to row of a block in scratch
@@ -29,14 +33,16 @@ struct Blocks {
     // rows: how many rows of a block stand in cache together. sums: how many float64 numbers are
     // summed up for each chunk, and data: of how many rows in memory.
     Blocks(index_t rows, index_t dim_, index_t sums = 0, index_t data = 1)
-        : dim(dim_), chunk(chunk_of(dim_, sums, data)), chunks((dim + chunk - 1) / chunk),
+        : dim(dim_), before(current_share() ? current_share()->first : 0),
+          chunk(chunk_of(all(), sums, data)), begin(before / chunk),
+          chunks(dim > 0 ? (before + dim - 1) / chunk - begin + 1 : 0),
           team(chunks, rows * dim > (index_t{1} << 17)) {
         // 2 KB a row fills whole pages' worth of prefetch; many rows get shorter ones, so that
         // all of them stay within the second-level cache.
         index_t bytes = 2048;
         while (bytes > 256 && rows * bytes > (index_t{1} << 19)) bytes /= 2;
         length = bytes / static_cast<index_t>(sizeof(T));
-        const index_t whole = chunk < dim ? chunk : dim, blocks = (whole + length - 1) / length;
+        const index_t whole = chunk < all() ? chunk : all(), blocks = (whole + length - 1) / length;
         length = round_up((whole + blocks - 1) / blocks, lanes);
         // one vector more than the length: rows a power of two apart would share cache sets
         stride = length + lanes;
@@ -49,8 +55,9 @@ struct Blocks {
         return ENFILT_DRY_RUN(chunks, chunk);
 #endif
         team.for_each(chunks, [&](int thread, index_t c) {
-            const index_t end = (c + 1) * chunk < dim ? (c + 1) * chunk : dim;
-            for (index_t d = c * chunk; d < end; d += length) {
+            const index_t start = (begin + c) * chunk - before, stop = start + chunk;
+            const index_t end = stop < dim ? stop : dim;
+            for (index_t d = start > 0 ? start : 0; d < end; d += length) {
                 check_interrupt();
                 body(thread, c, d, end - d < length ? end - d : length);
             }
@@ -58,6 +65,8 @@ struct Blocks {
     }
 
   private:
+    index_t all() const { return current_share() ? current_share()->whole : dim; }
+
     // The sums of a chunk take less than 5 % of the bytes of float32 that they are sums over: at the
     // wished length 3.6 %, and chunks are made at most a half shorter, since their number is the
     // nearest power of two, which teams of 16, 64 or 128 threads share out evenly. With more than
@@ -110,7 +119,10 @@ class Scratch {
     Buffer<char> cleared_;
 };
 
-// Float64 partial sums, `width` a chunk, and their total in the order of the chunks.
+// Float64 partial sums, `width` a chunk, and their total as if once rounded (Knuth's exact sum of
+// two, what each rounding lost added up beside them): a hundred of them would else lose more digits
+// than all that was added up to make them, and the total would depend on which of them a process
+// adds up. What overflows has lost no number.
 template <class T>
 class PartialSums {
   public:
@@ -124,14 +136,32 @@ class PartialSums {
     }
     double* of(index_t chunk) const { return data_.get() + chunk * width_; }
     void total(double* out) const {
+        const Share* const share = current_share();
+        if (chunks_ == 1 && !share) {
+            std::memcpy(out, of(0), static_cast<std::size_t>(width_) * sizeof(double));
+            return;
+        }
+        const Buffer<double> lost(static_cast<std::size_t>(width_));
         constexpr index_t run = 64;  // columns at a time: a chunk's come in whole cache lines
         const index_t runs = (width_ + run - 1) / run;
         Team(runs, chunks_ * width_ > 65536).for_each(runs, [&](int, index_t r) {
             const index_t end = (r + 1) * run < width_ ? (r + 1) * run : width_;
-            for (index_t k = r * run; k < end; ++k) out[k] = 0;
-            for (index_t c = 0; c < chunks_; ++c)
-                for (index_t k = r * run; k < end; ++k) out[k] += of(c)[k];
+            for (index_t k = r * run; k < end; ++k) out[k] = lost[static_cast<std::size_t>(k)] = 0;
+            for (index_t c = 0; c < chunks_; ++c) {
+                const double* const term = of(c);
+                double* const more = lost.get();
+                for (index_t k = r * run; k < end; ++k) {
+                    const double sum = out[k] + term[k], added = sum - out[k];
+                    more[k] += (out[k] - (sum - added)) + (term[k] - added);
+                    out[k] = sum;
+                }
+            }
         });
+        if (share) share->add(share->context, out, lost.get(), width_);
+        for (index_t k = 0; k < width_; ++k) {
+            const double found = lost[static_cast<std::size_t>(k)];
+            out[k] += found - found == 0 ? found : 0;
+        }
     }
 
   private:

@@ -170,7 +170,7 @@ template <class T>
 void diffusion_analysis(const DiffusionProblem<T>& problem) {
     if (problem.paired)
         paired_diffusion(problem);
-    else if (problem.dim <= LowDimMixture<T>::most)
+    else if (takes_all<T>(problem.dim))
         low_dim_diffusion(problem);
     else
         MixtureSampler<T>(problem).run();

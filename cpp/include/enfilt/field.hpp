@@ -65,7 +65,7 @@ void high_dim_field(const PairwiseProblem<T>& p) {
 
 template <class T>
 void pairwise_field(const PairwiseProblem<T>& p) {
-    if (p.dim <= LowDimMixture<T>::most)
+    if (takes_all<T>(p.dim))
         field_detail::low_dim_field(p);
     else
         field_detail::high_dim_field(p);

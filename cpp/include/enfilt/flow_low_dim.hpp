@@ -12,7 +12,7 @@ class LowDimFlow {
   public:
     static bool takes(const FlowProblem<T>& problem) {
         // a gain changes the weights themselves, which no one sees here
-        return problem.dim <= LowDimMixture<T>::most && !problem.gains;
+        return takes_all<T>(problem.dim) && !problem.gains;
     }
 
     explicit LowDimFlow(const FlowProblem<T>& problem)

@@ -131,4 +131,10 @@ class LowDimMixture {
     Scratch<T> scratch_;  // a tile's weights
 };
 
+// Whether these kernels take a state of `dim` components; not one that processes share.
+template <class T>
+bool takes_all(index_t dim) {
+    return dim <= LowDimMixture<T>::most && !current_share();
+}
+
 ENFILT_CLOSE

@@ -11,13 +11,14 @@ struct Normals {
     const T* given;  // (N, D), or null: Philox
     PhiloxStream stream;
     index_t dim;
+    index_t before = current_share() ? current_share()->first : 0;  // in the whole state
 
     // Components [first, first + n) of a member, and zeros up to a whole vector.
     ENFILT_INLINE void draw(index_t member, index_t first, index_t n, T* to) const {
         if (given) {
             fetch(given + member * dim + first, n, to);
         } else {
-            philox_normals(stream, static_cast<std::uint32_t>(member), first, n, to);
+            philox_normals(stream, static_cast<std::uint32_t>(member), before + first, n, to);
             for (index_t d = n; d < round_up(n, Blocks<T>::lanes); ++d) to[d] = T(0);
         }
     }

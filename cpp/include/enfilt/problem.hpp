@@ -18,6 +18,17 @@ struct Interrupt {
     int stop = 0;        // not 0: all threads of the kernel stop
 };
 
+// Where several processes have a part of one state each: which components are this one's, and what
+// makes sums over them sums over all. Kernels then cut the whole state into chunks, wherever parts
+// begin, and number random draws by its components.
+struct Share {
+    index_t first = 0, whole = 0;  // components first .. first + D of `whole`
+    // Adds up `sums` + `lost`, (n,) each, over the processes, and leaves the total in them. Called on
+    // the caller's thread, as often and with the same n in all processes; it may throw.
+    void (*add)(void* context, double* sums, double* lost, index_t n) = nullptr;
+    void* context = nullptr;
+};
+
 // Component-wise observation operators known to the kernels, by name, and the structures in
 // operators.hpp that are their bodies; beside them a function of the caller's.
 #define ENFILT_POINTWISE(X)               \

@@ -247,7 +247,7 @@ class ReducedSampler {
     void unpack(const PartialSums<T>& sums, index_t panels) {
         const index_t size = p_.groups * (panels + 1);
         Buffer<double> total(sized(size));
-        compensated_total(sums, size, total.get());
+        sums.total(total.get());
         for (index_t g = 0; g < p_.groups; ++g) {
             const double* from = total.get() + g * (panels + 1);
             used_[sized(g)] = from[panels];
@@ -271,20 +271,6 @@ class ReducedSampler {
                            gram_[sized((g * rows_ + (r < n_ ? r : innovation())) * spanned_ + j)];
                 observed_gram_[sized(r * n_ + j)] = sum;
             }
-    }
-
-    // The sums of chunks added up as if once rounded (Neumaier 1974): a hundred of them would else
-    // lose more digits than all that was added up to make them.
-    void compensated_total(const PartialSums<T>& sums, index_t size, double* total) const {
-        Team(size, blocks_.chunks * size > 65536).for_each(size, [&](int, index_t k) {
-            double sum = 0, lost = 0;
-            for (index_t c = 0; c < blocks_.chunks; ++c) {
-                const double term = sums.of(c)[k], next = sum + term;
-                lost += std::abs(sum) >= std::abs(term) ? (sum - next) + term : (term - next) + sum;
-                sum = next;
-            }
-            total[k] = sum + lost;
-        });
     }
 
     // Row i of the coefficients of a group; the one of eps_i stands behind them.

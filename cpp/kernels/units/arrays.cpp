@@ -10,9 +10,10 @@ void normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t
              index_t dim, T* out) {
     constexpr index_t piece = 1 << 11;
     const index_t pieces = (dim + piece - 1) / piece, tasks = members * pieces;
+    const index_t before = current_share() ? current_share()->first : 0;
     Team(tasks, members * dim > 16384).for_each(tasks, [&](int, index_t task) {
         const index_t member = task / pieces, first = task % pieces * piece;
-        philox_normals({key, batch, step}, static_cast<std::uint32_t>(member), first,
+        philox_normals({key, batch, step}, static_cast<std::uint32_t>(member), before + first,
                        dim - first < piece ? dim - first : piece, out + member * dim + first);
     });
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ class Backend(ABC):
     name: str
     #: Whether arrays are CuPy's, on a GPU.
     on_device = False
+    #: Whether arrays are of the whole state, and not of a part that other processes have more of.
+    alone = True
     #: The component-wise functions h that its kernels evaluate, `ObservedComponents.kind`. Others
     #: are evaluated by their operators, as those that mix components.
     kinds: frozenset[str]
@@ -78,7 +81,7 @@ class Backend(ABC):
 
     def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
         """Run a whole analysis in reduced form, writing (B, N, D) to `out`."""
-        reduced.analysis(problem, out)
+        reduced.analysis(problem, out, self.state_normals, self.total)
 
     def letkf_window(
         self,
@@ -171,6 +174,34 @@ class Backend(ABC):
     @abstractmethod
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
         """Fill (N, D) with the standard normals of (key, batch, step)."""
+
+    def state_normals(self, key: int, batch: int, step: int, out: Array) -> None:
+        """As `normals`, the columns of (N, D) being components of the state."""
+        self.normals(key, batch, step, out)
+
+    # What a backend asks other processes that have a part of the state each: here, of the whole.
+
+    def whole(self, dim: int) -> int:
+        """Return the number of components of the state that these `dim` are a part of."""
+        return dim
+
+    def total(self, sums: Array) -> Array:
+        """Return sums over components or observations, added up over all parts of the state."""
+        return sums
+
+    def unobserved(self, y: Array) -> npt.NDArray[np.bool_]:
+        """Return which of the ensembles have no observation, (B,), from their y (B, m)."""
+        missing: Any = np.isnan(y)
+        found: npt.NDArray[np.bool_] = missing.all(axis=-1)
+        return found
+
+    def picks(self, observed: ObservedComponents) -> bool:
+        """Return whether observations are single components as they are."""
+        return observed.kind == "identity"
+
+    def precisions(self, observed: ObservedComponents, most: int) -> list[Any]:
+        """Return the distinct 1/r^2; at most one more than `most`."""
+        return reduced.distinct(observed.precision, most)
 
     def copy_where(self, flags: Array, x: Array, out: Array) -> None:
         """Copy those of the ensembles `x` (B, N, D) to `out` whose flag (B,) is set."""

@@ -7,7 +7,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,25 @@ from ..observation import Observation
 from . import parameters, self_tuning
 from .cycle import Array, Cycle, Memory
 from .knobs import Knobs
+
+
+class Spread(Protocol):
+    """What runs an analysis over several processes: `enfilt.mpi.Distributed`."""
+
+    def analysis(
+        self,
+        filt: EnsembleFilter,
+        forecast: npt.ArrayLike,
+        y: npt.ArrayLike,
+        obs: Observation,
+        observed: npt.ArrayLike | None,
+        previous: npt.ArrayLike | None,
+        rng: RandomState,
+        noise: npt.ArrayLike | None,
+        out: Array | None,
+    ) -> Array:
+        """As `EnsembleFilter.analysis`, of one part of the state."""
+
 
 # in quotes: NumPy imports its random numbers when they are first asked for
 RandomState: TypeAlias = "np.random.Generator | int | None"
@@ -60,6 +79,7 @@ class EnsembleFilter(Frozen, ABC):
     _takes_cupy: ClassVar[bool] = False
     _takes_observed: ClassVar[bool] = False
     _takes_transformed: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)
@@ -203,6 +223,15 @@ class EnsembleFilter(Frozen, ABC):
         """Say why it does not run on CuPy arrays; "": it does."""
         return "" if self._takes_cupy else "it computes in NumPy"
 
+    def _keeps_whole(self) -> str:
+        """Say why processes can't have a part of the state each; "": they can."""
+        if not self._takes_parts:
+            return "it looks at all components at once"
+        inflation = self._inflation
+        if type(inflation).__module__.startswith("enfilt."):
+            return ""
+        return f"inflation={inflation!r} is one of your own"
+
     def _calls_back(self, cycle: Cycle) -> bool:
         """Whether the update runs code of the user's, which may fail half-way.
 
@@ -228,6 +257,7 @@ class EnsembleFilter(Frozen, ABC):
         rng: RandomState = None,
         noise: npt.ArrayLike | None = None,
         out: Array | None = None,
+        comm: Spread | None = None,
     ) -> Array:
         """Assimilate one set of observations.
 
@@ -263,6 +293,10 @@ class EnsembleFilter(Frozen, ABC):
             Where the analysis goes; `forecast` itself is allowed. No other input is written to,
             and `out` is not touched before the analysis has succeeded or all checks have passed
             (one that overflows may have been written to it).
+        comm : enfilt.mpi.Distributed, optional
+            Each of its ranks passes a part of the state, (N, D of the rank), the observations of
+            that, and the same `rng`, and gets that part of the analysis: the numbers are those of
+            one process, to rounding.
 
         Returns
         -------
@@ -282,6 +316,10 @@ class EnsembleFilter(Frozen, ABC):
             If finite numbers overflow on the way to the analysis. Neither this nor a value that is
             not finite is looked for on a GPU, which would have to be waited for.
         """
+        if comm is not None:
+            if not callable(getattr(comm, "analysis", None)):
+                raise TypeError(f"comm={comm!r}: expected an enfilt.mpi.Distributed")
+            return comm.analysis(self, forecast, y, obs, observed, previous, rng, noise, out)
         checked = self._checked(forecast, y, obs, observed, previous, rng, noise, out)
         result: Array = _arrays.as_given(self._run(*checked), forecast if out is None else out)
         return result
@@ -458,7 +496,7 @@ class EnsembleFilter(Frozen, ABC):
         work = target.reshape(cycle.forecast.shape) if direct and target is not None else None
         if work is None:
             work = xp.empty_like(cycle.forecast)
-        unobserved = xp.isnan(cycle.y).all(axis=-1)
+        unobserved = cycle.backend.unobserved(cycle.y)
         if cycle.backend.on_device or not unobserved.all():
             with self._overflows(cycle):
                 apart = parameters.count(cycle.obs, shape[-1])

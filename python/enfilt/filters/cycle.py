@@ -119,7 +119,7 @@ class Cycle:
     def misfit(self, b: int) -> Array:
         """Return J of the forecast members of one ensemble of the batch, (N,) in float64."""
         if self.observed is None and (self.given is None or self.obs.is_correlated):
-            return self.obs.misfit_of_values(self.values(b), self.y[b])
+            return self.backend.total(self.obs.misfit_of_values(self.values(b), self.y[b]))
         return self.backend.misfit(*self.seen(b))
 
     def values(self, b: int) -> Array:

@@ -95,6 +95,7 @@ class EnFF(EnsembleFilter):
 
     _name: ClassVar[str] = "enff"
     _takes_cupy: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
@@ -152,6 +153,11 @@ class EnFF(EnsembleFilter):
     @property
     def _draws_beside_noise(self) -> bool:
         return self.coupling == "independent"
+
+    def _keeps_whole(self) -> str:
+        if not self._guidance.in_kernels:
+            return "a guidance of your own may look at all components"
+        return super()._keeps_whole()
 
     def _needs_of_h(self) -> str:
         if not self._guidance.in_kernels:
@@ -220,7 +226,7 @@ class EnFF(EnsembleFilter):
                 observed=cycle.observed if guidance.observes_in_steps else None,
             )
             if reduce:
-                kernels.reduced_analysis(reduced.of_flow(problem), out)
+                kernels.reduced_analysis(reduced.of_flow(problem, kernels), out)
             else:
                 in_one_piece(problem, out)
             return
@@ -229,7 +235,7 @@ class EnFF(EnsembleFilter):
                 noise = cycle.noise[b]
             else:
                 noise = cycle.backend.empty((members, dim), x1.dtype)
-                cycle.backend.normals(cycle.key, b, 0, noise)
+                kernels.state_normals(cycle.key, b, 0, noise)
             flow_sampler.sample(
                 context(b),
                 guidance,

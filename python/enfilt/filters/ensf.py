@@ -118,6 +118,7 @@ class EnSF(EnsembleFilter):
 
     _name: ClassVar[str] = "ensf"
     _takes_cupy: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.integer("steps", self.steps, 1)
@@ -194,6 +195,11 @@ class EnSF(EnsembleFilter):
 
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (self.steps + 1, members, dim) if self.sampler == "sde" else (members, dim)
+
+    def _keeps_whole(self) -> str:
+        if self.regress_unobserved:
+            return "regress_unobserved=True sums over observed components"
+        return super()._keeps_whole()
 
     def _needs_of_h(self) -> str:
         return "the gradient of h"
@@ -311,7 +317,7 @@ class EnSF(EnsembleFilter):
     @staticmethod
     def _run_problem(cycle: Cycle, problem: DiffusionProblem, reduce: bool, out: Array) -> None:
         if reduce:
-            cycle.backend.reduced_analysis(reduced.of_diffusion(problem), out)
+            cycle.backend.reduced_analysis(reduced.of_diffusion(problem, cycle.backend), out)
         else:
             cycle.backend.diffusion_analysis(problem, out)
 
@@ -353,7 +359,7 @@ class EnSF(EnsembleFilter):
             if noise is not None:
                 return noise[draw] if self.sampler == "sde" else noise
             draws = cycle.backend.empty(x1.shape, x1.dtype)
-            cycle.backend.normals(cycle.key, b, draw, draws)
+            cycle.backend.state_normals(cycle.key, b, draw, draws)
             return draws
 
         diffusion_sampler.sample(

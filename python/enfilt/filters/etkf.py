@@ -65,6 +65,7 @@ class ETKF(EnsembleFilter):
     _name: ClassVar[str] = "etkf"
     _takes_cupy: ClassVar[bool] = True
     _takes_observed: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         if not isinstance(self.rotate, bool | np.bool_):

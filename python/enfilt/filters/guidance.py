@@ -108,10 +108,12 @@ class MonteCarloGuidance(Guidance):
             return -context.backend.misfit(context.x1, context.observed)
         if context.given is not None:
             if context.obs.is_correlated:
-                return -context.obs.misfit_of_values(context.given, context.y)
+                return -context.backend.total(
+                    context.obs.misfit_of_values(context.given, context.y)
+                )
             seen = context.obs.of_values(context.y)
             return -context.backend.misfit(context.given, seen)
-        return -context.obs.misfit(context.x1, context.y)
+        return -context.backend.total(context.obs.misfit(context.x1, context.y))
 
 
 class CovarianceGuidance(Guidance):
@@ -141,10 +143,10 @@ class CovarianceGuidance(Guidance):
             a = x1.astype(np.float64)
             a -= a.mean(axis=0)
             values = self._anomalies(context)
-            states = a @ a.T
+            states = context.backend.total(a @ a.T)
             y = context.y
             towards = _arrays.namespace(y).where(y == y, 0, y)  # NaN where y is
-            observed = context.obs.weighted(-values, towards) @ values.T
+            observed = context.backend.total(context.obs.weighted(-values, towards) @ values.T)
         xp = _arrays.namespace(x1)
         eye = xp.eye(members)
         stack = [
@@ -164,7 +166,9 @@ class CovarianceGuidance(Guidance):
         return context.anomalies
 
     def drift(self, context: Context, state: FlowState) -> Array:
-        u = self._innovation(context, state).astype(np.float64) @ self._anomalies(context).T
+        u = context.backend.total(
+            self._innovation(context, state).astype(np.float64) @ self._anomalies(context).T
+        )
         gains = self.gains(context) if context.gains is None else context.gains
         coefficients = u @ gains[state.number].T
         coefficients -= coefficients.mean(axis=1, keepdims=True)

@@ -86,4 +86,5 @@ def observation_products(
     precision = _arrays.beside(x, cycle.obs.precision(np.float64))
     precision = xp.broadcast_to(precision, y.shape)
     parts = _observed(x, cycle, y.size, values)
-    return ensemble_space.products(parts, y, precision, len(x), normals)
+    found = ensemble_space.products(parts, y, precision, len(x), normals)
+    return found if cycle.backend.alone else found.everywhere(cycle.backend.total)

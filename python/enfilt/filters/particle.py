@@ -119,6 +119,7 @@ class BootstrapPF(EnsembleFilter):
     _name: ClassVar[str] = "bpf"
     _takes_observed: ClassVar[bool] = True
     _takes_cupy: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         _checks.choice("resampling", self.resampling, RESAMPLING)
@@ -213,8 +214,14 @@ class BootstrapPF(EnsembleFilter):
         taken = _arrays.beside(forecast, np.repeat(np.arange(members), counts))
         _arrays.namespace(forecast).take(forecast, taken, axis=0, out=out)
         if self.jitter:
+            dim = cycle.backend.whole(dim)
             width = self.jitter * members ** (-1 / (dim + 4))
             rank = min(members, dim)
+            if dim < members and not cycle.backend.alone:
+                raise ValueError(
+                    f"jitter={self.jitter!r} of {members} members needs a state of as many "
+                    f"components where ranks have a part each: expected it whole, it has {dim}"
+                )
             normals = cycle.normals(b, (members, rank))[:, :rank]
             _add_noise(out, forecast, weights, width * normals.astype(np.float64))
         equal: Weights = np.full(members, -np.log(members))
@@ -230,7 +237,7 @@ def _add_noise(out: Array, forecast: Array, weights: Weights, normals: Array) ->
         weights, left = np.full_like(weights, 1 / members), 1 - 1 / members
     weights = _arrays.beside(forecast, weights)
     root = np.sqrt(weights / left)[:, None]
-    if dim < members:
+    if normals.shape[1] < members:  # so many components has the state
         anomalies = root * (forecast - weights @ forecast)
         factor = _arrays.namespace(forecast).linalg.qr(anomalies, mode="r")
         out += (normals @ factor).astype(out.dtype)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from .. import _checks
 from ..backends import Backend, DiffusionProblem, FlowProblem, ObservedComponents, Stage
-from ..backends.numpy.reduced import distinct
 from ..backends.problems import ReducedMap, ReducedProblem, ReducedStage, StartFrom
 
 #: Values of the option `algorithm`.
@@ -23,14 +22,14 @@ ALGORITHMS = ("auto", "streaming", "reduced")
 MAX_ERRORS = 8
 
 
-def obstacle(observed: ObservedComponents | None) -> str | None:
+def obstacle(observed: ObservedComponents | None, backend: Backend) -> str | None:
     """Return why steps with these observations can't be reduced; None where they can."""
-    if observed is None or observed.kind != "identity":
+    if observed is None or not backend.picks(observed):
         return (
             "expected an operator that picks single components as they are (Identity, Subset, "
             "Every, Mask), errors not correlated"
         )
-    if len(distinct(observed.precision, MAX_ERRORS)) > MAX_ERRORS:
+    if len(backend.precisions(observed, MAX_ERRORS)) > MAX_ERRORS:
         return f"expected at most {MAX_ERRORS} distinct values of the observations' std"
     return None
 
@@ -86,10 +85,10 @@ def pays(
     """
     if backend.name not in _COSTS:
         return False
-    cost = _COSTS[backend.name]
+    cost, dim = _COSTS[backend.name], backend.whole(dim)
     spared = evaluations / _PAIRED_STEPS - 1 if paired else evaluations - cost.passes
     if cost.group and observed is not None:
-        others = len(distinct(observed.precision, MAX_ERRORS)) - (observed.size == dim)
+        others = len(backend.precisions(observed, MAX_ERRORS)) - (observed.size == dim)
         spared -= cost.group * others
     spent = cost.call + evaluations * (cost.evaluation + cost.pair * members**2)
     return spared * members * dim > spent
@@ -133,17 +132,17 @@ def chosen(
     seen = observed if in_steps else None
     if algorithm == "auto" and not pays(backend, members, dim, evaluations, paired, seen):
         return False
-    reason = obstacle(observed) if in_steps else None
+    reason = obstacle(observed, backend) if in_steps else None
     if reason is not None and algorithm == "reduced":
         raise ValueError(f"algorithm='reduced' can't run these observations: {reason}")
     return reason is None
 
 
-def of_flow(p: FlowProblem) -> ReducedProblem:
+def of_flow(p: FlowProblem, backend: Backend) -> ReducedProblem:
     """Return the flow filter's analysis in reduced form."""
     stages = [Stage(*map(float, row)) for row in p.stages]
     dt = 1 / (len(stages) - (1 if p.heun else 0))
-    precisions = _precisions(p.observed)
+    precisions = _precisions(p.observed, backend)
 
     def step(s: Stage, precision: float) -> ReducedMap:
         # v = ratio z + m, m what the weights mix; f = v + pull (y - x_hat), x_hat = z + remaining v
@@ -173,11 +172,11 @@ def of_flow(p: FlowProblem) -> ReducedProblem:
     )
 
 
-def of_diffusion(p: DiffusionProblem) -> ReducedProblem:
+def of_diffusion(p: DiffusionProblem, backend: Backend) -> ReducedProblem:
     """Return the score filter's analysis, deterministic and without a limit, in reduced form."""
     columns = p.schedule.T
     centre, half_precision, ratio, pull, damping, keep, gain, _ = columns
-    precisions = _precisions(p.observed)
+    precisions = _precisions(p.observed, backend)
     none = np.zeros_like(centre)
     towards = (gain * damping)[:, None] * precisions
     return ReducedProblem(
@@ -207,9 +206,9 @@ def of_diffusion(p: DiffusionProblem) -> ReducedProblem:
     )
 
 
-def _precisions(observed: ObservedComponents | None) -> npt.NDArray[np.float64]:
+def _precisions(observed: ObservedComponents | None, backend: Backend) -> npt.NDArray[np.float64]:
     if observed is None:
         return np.zeros(1)
     # r may be so large that 1/r^2 is 0: such components are among those not observed
-    seen = [p for p in distinct(observed.precision, MAX_ERRORS) if p > 0]
+    seen = [p for p in backend.precisions(observed, MAX_ERRORS) if p > 0]
     return np.array([0.0, *seen])

@@ -8,7 +8,7 @@ the result only blocks that are small beside an ensemble.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,17 @@ class Products(NamedTuple):
     gram: Matrix
     innovation: Matrix
     perturbations: Matrix | None
+
+    def everywhere(self, total: Callable[[Array], Array]) -> Products:
+        """Return the products of all parts of the state, `total` being that of a `Backend`."""
+        found = [part for part in self if part is not None]
+        sums = total(_arrays.namespace(self.gram).concatenate([part.ravel() for part in found]))
+        ends = np.cumsum([part.size for part in found])
+        parts = [
+            sums[end - part.size : end].reshape(part.shape)
+            for part, end in zip(found, ends, strict=True)
+        ]
+        return Products(*parts, *[None] * (len(self) - len(parts)))
 
 
 class Spectrum(NamedTuple):

@@ -82,15 +82,20 @@ def philox_words(counter: list[Array], key: int) -> list[Array]:
     return [w0, w1, w2, w3]
 
 
-def philox_normals(key: int, batch: int, step: int, members: int, dim: int) -> Array:
+def philox_normals(
+    key: int, batch: int, step: int, members: int, dim: int, *, first: int = 0
+) -> Array:
     """Return standard normals (members, dim) in float64, by Box and Muller (1958).
+
+    They are those of components from `first` on.
 
     Component d = 64 g + 16 r + l takes word r of counter (16 g + l, member, step, batch); words
     0, 1 make the normals of r = 0 and 1, words 2, 3 those of r = 2 and 3.
     """
-    groups = -(-dim // 64)
+    before, skipped = divmod(first, 64)
+    groups = -(-(skipped + dim) // 64)
     shape = (members, groups, 16)
-    quad = np.arange(groups * 16, dtype=np.uint64).reshape(groups, 16)
+    quad = np.arange(16 * before, 16 * (before + groups), dtype=np.uint64).reshape(groups, 16)
     member = np.arange(members, dtype=np.uint64)[:, None, None]
     counter = [
         np.broadcast_to(word, shape)
@@ -101,4 +106,5 @@ def philox_normals(key: int, batch: int, step: int, members: int, dim: int) -> A
     for radius, angle in (uniform[:2], uniform[2:]):
         r = np.sqrt(-2 * np.log(radius))
         normals += [r * np.cos(2 * np.pi * angle), r * np.sin(2 * np.pi * angle)]
-    return np.stack(normals, axis=2).reshape(members, groups * 64)[:, :dim]
+    rows = np.stack(normals, axis=2).reshape(members, groups * 64)
+    return rows[:, skipped : skipped + dim]

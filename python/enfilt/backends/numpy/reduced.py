@@ -13,7 +13,7 @@ passes in plain NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ..._lifetimes import kept
 from ..problems import Array, ReducedProblem, ReducedStage
-from .plain import philox_normals, softmax, standardized
+from .plain import softmax, standardized
 
 # Components worked on at a time in NumPy: the rows in float64 stay small beside an ensemble.
 _BLOCK = 1 << 14
@@ -145,11 +145,19 @@ class _Steps:
         return to
 
 
-def analysis(problem: ReducedProblem, out: Array) -> None:
-    """Run a whole analysis in plain NumPy, writing (B, N, D) to `out`."""
+def analysis(
+    problem: ReducedProblem,
+    out: Array,
+    normals: Callable[[int, int, int, Array], None],
+    total: Callable[[Array], Array],
+) -> None:
+    """Run a whole analysis in plain NumPy, writing (B, N, D) to `out`.
+
+    `normals` and `total` are those of a `Backend`, the first of the state.
+    """
     for batch in range(len(out)):
-        noise = _noise(problem, batch)
-        grams, used = _grams(problem, batch, noise)
+        noise = _noise(problem, batch, normals)
+        grams, used = _grams(problem, batch, noise, total)
         c = coefficients(problem, batch, grams, used).astype(out.dtype)
         last = Rows.of(problem).noise
         for g, columns in _blocks(problem, batch):
@@ -157,11 +165,13 @@ def analysis(problem: ReducedProblem, out: Array) -> None:
             out[batch][:, columns] = c[g, :, :last] @ rows[:last] + c[g, :, last:] * rows[last:]
 
 
-def _noise(problem: ReducedProblem, batch: int) -> Array:
+def _noise(
+    problem: ReducedProblem, batch: int, normals: Callable[[int, int, int, Array], None]
+) -> Array:
+    noise: Array
     if problem.noise is None:
-        members, dim = problem.x1.shape[1:]
-        normals = philox_normals(problem.key, problem.batch + batch, 0, members, dim)
-        noise: Array = normals.astype(problem.x1.dtype)
+        noise = np.empty(problem.x1.shape[1:], problem.x1.dtype)
+        normals(problem.key, problem.batch + batch, 0, noise)
     else:
         noise = problem.noise[batch]
     return standardized(noise) if problem.standardize else noise
@@ -208,7 +218,9 @@ def _rows(
     )
 
 
-def _grams(problem: ReducedProblem, batch: int, noise: Array) -> tuple[Array, Array]:
+def _grams(
+    problem: ReducedProblem, batch: int, noise: Array, total: Callable[[Array], Array]
+) -> tuple[Array, Array]:
     rows, groups = Rows.of(problem), len(problem.precisions)
     parts: list[list[Array]] = [[] for _ in range(groups)]
     if not problem.paired:  # whose weights need none
@@ -217,7 +229,9 @@ def _grams(problem: ReducedProblem, batch: int, noise: Array) -> tuple[Array, Ar
             parts[g].append(all_rows @ all_rows[: rows.drift].T)
     nothing = np.zeros((rows.noise + rows.members, rows.drift))
     grams = np.array([compensated_sum([nothing, *part]) for part in parts])
-    return grams, np.array([problem.paired or len(part) > 0 for part in parts])
+    used = np.array([problem.paired or len(part) > 0 for part in parts])
+    sums = total(np.concatenate([grams.ravel(), used]))
+    return sums[: grams.size].reshape(grams.shape), sums[grams.size :] > 0
 
 
 def compensated_sum(parts: Iterable[Array]) -> Array:

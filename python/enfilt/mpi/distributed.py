@@ -1,0 +1,330 @@
+"""One state on many ranks: analyses, and how good an ensemble is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pickle
+import secrets
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays, _checks, backends, metrics
+from ..backends import Backend
+from ..filters.base import EnsembleFilter, RandomState
+from ..filters.cycle import Cycle
+from ..filters.reduced import MAX_ERRORS
+from ..grids import Grid, RegularGrid, as_grid
+from ..observation import Observation
+from ..operators import Subset
+from .backend import PARTS, Agreed
+from .ranks import OthersFailedError, Ranks, check_alike, raise_of, text_of
+
+Array = npt.NDArray[Any]
+
+# A counter of the random numbers has 32 bits, for four components each.
+_MOST_COMPONENTS = 1 << 34
+
+
+class _Checked(NamedTuple):
+    """What one rank has checked of its own part."""
+
+    cycle: Cycle
+    target: Array | None
+    shape: tuple[int, ...]
+    dim: int  # components of the rank; 0: `cycle` has one that is none
+
+
+class Distributed:
+    """A state spread over the ranks of a communicator: rank after rank has a run of components.
+
+    ``filt.analysis(forecast, y, obs, comm=dist)`` then takes each rank's part of the ensemble,
+    (N, D of the rank), and its own observations (h and `obs` are of its components, counted from
+    0), and returns the rank's part of the analysis. All ranks call it, with the same `rng`. Random
+    numbers are those of the components of the whole state, and what is summed are chunks of it:
+    the analysis is that of one process, bit for bit where the parts of ranks end with chunks (a
+    number of components, and of ranks, that are powers of two), and to rounding elsewhere.
+
+    It is collective: all ranks make it, and all call each method.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+        Its ranks; it is duplicated.
+    geometry : Grid, optional
+        Of the whole state, such as ``model.grid``; for filters that are localized.
+
+    Raises
+    ------
+    ImportError
+        If mpi4py or an MPI is not there.
+    TypeError
+        If `comm` is no communicator.
+
+    Notes
+    -----
+    Parts may be of any sizes, and empty: a rank without components passes (N, 0), one without
+    observations ``y`` of (0,) (or all NaN).
+
+    What one rank finds wrong ends the call on all of them: there with the error, elsewhere with a
+    `RankError` that has its text; where ranks disagree, about N, dtype or options, with one
+    ValueError on all. The communicator can be used on. Only where a rank is killed, or leaves
+    without a word, others wait for it: MPI's own launcher ends them.
+
+    Examples
+    --------
+    ``mpiexec -n 4 python program.py``, with the program
+
+    >>> import numpy as np, enfilt as ef
+    >>> from mpi4py import MPI  # doctest: +SKIP
+    >>> grid = ef.grids.RegularGrid((1000,))
+    >>> dist = ef.mpi.Distributed(MPI.COMM_WORLD, grid)  # doctest: +SKIP
+    >>> mine = dist.slab()  # doctest: +SKIP
+    >>> forecast = np.random.default_rng(0).standard_normal((20, 1000))[:, mine]  # doctest: +SKIP
+    >>> obs = ef.Observation(ef.operators.Every(2), std=0.1)
+    >>> y = np.zeros(obs.size(forecast.shape[1]))  # doctest: +SKIP
+    >>> analysis = ef.ETKF().analysis(forecast, y, obs, comm=dist)  # doctest: +SKIP
+    """
+
+    def __init__(self, comm: Any, geometry: Any = None) -> None:
+        self.geometry: Grid | None = None if geometry is None else as_grid(geometry)
+        self._ranks = Ranks(comm)
+
+    @property
+    def rank(self) -> int:
+        """The number of this rank."""
+        return self._ranks.rank
+
+    @property
+    def size(self) -> int:
+        """The number of ranks."""
+        return self._ranks.size
+
+    def slab(self, dim: int | None = None) -> slice:
+        """Return the components of this rank, where all have as many as can be.
+
+        Whole rows of a regular grid of one variable.
+
+        Parameters
+        ----------
+        dim : int, optional
+            Of the state. Default: as many as the geometry has.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If neither tells, or they contradict each other.
+        """
+        return self._slab(self.rank, dim)
+
+    def _slab(self, rank: int, dim: int | None = None) -> slice:
+        grid = self.geometry
+        if grid is None and dim is None:
+            raise ValueError("dim is missing: there is no geometry that tells it")
+        whole = grid.size if dim is None and grid is not None else _checks.integer("dim", dim, 1)
+        if grid is not None and grid.size != whole:
+            raise ValueError(f"dim={whole}: expected {grid.size}, that of the geometry")
+        row = 1
+        if isinstance(grid, RegularGrid) and grid.variables == 1:
+            row = whole // grid.shape[0]
+        rows = whole // row
+        first, last = (row * (rows * k // self.size) for k in (rank, rank + 1))
+        return slice(first, last)
+
+    def gather(self, part: Array) -> Array:
+        """Return the parts of all ranks put together along the last axis, on each of them."""
+        joined: Array = np.concatenate(self._ranks.comm.allgather(np.asarray(part)), axis=-1)
+        return joined
+
+    def score(self, ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> metrics.Scores:
+        """Return the scores of an ensemble, each rank giving its part: `metrics.score` of all.
+
+        Parameters
+        ----------
+        ensemble : array_like, (N, D of the rank)
+        truth : array_like, (D of the rank,)
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `metrics.score`; RankError where it is another rank's.
+        """
+        x = truth_ = None
+        error: Exception | None = None
+        try:
+            x, truth_ = metrics.checked(ensemble, truth, empty=True)
+        except Exception as found:
+            error = found
+        shape = None if x is None else x.shape
+        alike = {} if x is None else {"N": x.shape[0], "dtype": str(x.dtype)}
+        sizes = self._agree(error, alike, {"dim": None if shape is None else shape[1]})
+        assert x is not None  # else all have raised
+        assert truth_ is not None
+        dims = [record["dim"] for record in sizes]
+        agreed = Agreed(sum(dims[: self.rank]), sum(dims), 0, frozenset(), False, [])
+        base = backends.get()
+        kernels = PARTS[base.name](self._ranks, agreed, base)
+        self._ranks.begin(len(x) * (len(x) + 3) + 8)
+        scores: metrics.Scores = self._together(lambda: metrics.of_part(x, truth_, kernels))
+        return scores
+
+    def analysis(
+        self,
+        filt: EnsembleFilter,
+        forecast: npt.ArrayLike,
+        y: npt.ArrayLike,
+        obs: Observation,
+        observed: npt.ArrayLike | None,
+        previous: npt.ArrayLike | None,
+        rng: RandomState,
+        noise: npt.ArrayLike | None,
+        out: Array | None,
+    ) -> Array:
+        """Run an analysis of all ranks: ``filt.analysis(..., comm=self)`` comes here."""
+        error: Exception | None = None
+        checked, alike, told = None, {}, {}
+        try:
+            given = {"forecast": forecast, "y": y, "observed": observed, "previous": previous}
+            checked = _check(filt, {**given, "rng": rng, "noise": noise, "out": out}, obs)
+            alike, told = _said_alike(filt, checked, rng, previous, noise), _told(checked)
+        except Exception as found:
+            error = found
+        records = self._agree(error, alike, told)
+        assert checked is not None
+        cycle = self._spread(checked, rng, records)
+        members = cycle.forecast.shape[1]
+        self._ranks.begin(members * (members + 1))
+        result: Array = self._together(lambda: filt._run(cycle, checked.target, checked.shape))
+        if checked.dim == 0:
+            result = result[:, :0]
+        as_given: Array = _arrays.as_given(result, forecast if out is None else out)
+        return as_given
+
+    def _agree(
+        self, error: Exception | None, alike: dict[str, Any], told: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return what all ranks tell, once they are known to agree."""
+        text = None if error is None else f"{type(error).__name__}: {error}"
+        records = self._ranks.agree({"error": text, "alike": alike, "told": told})
+        texts = [record["error"] for record in records]
+        if any(text is not None for text in texts):
+            raise_of(texts, error)
+        check_alike([record["alike"] for record in records])
+        return [record["told"] for record in records]
+
+    def _together(self, work: Any) -> Any:
+        """Return what `work` gives, or raise on all ranks where it fails on one."""
+        error: BaseException | None = None
+        try:
+            result = work()
+        except OthersFailedError:
+            self._ranks.raise_together(None)
+        except BaseException as found:
+            error = found
+        if not self._ranks.end(error):
+            self._ranks.raise_together(error)
+        return result
+
+    def _spread(self, checked: _Checked, rng: RandomState, records: list[dict[str, Any]]) -> Cycle:
+        """Return the cycle as one of all ranks."""
+        dims = [record["dim"] for record in records]
+        whole = sum(dims)
+        # what all ranks know, all find wrong
+        if not whole:
+            raise ValueError("forecast has no component on any rank: expected some")
+        if self.geometry is not None and whole != self.geometry.size:
+            raise ValueError(
+                f"forecast has {whole} components on all ranks: expected {self.geometry.size}, as "
+                f"the geometry has"
+            )
+        if whole > _MOST_COMPONENTS:
+            raise ValueError(
+                f"forecast has {whole} components on all ranks: expected at most "
+                f"{_MOST_COMPONENTS}, beyond which random numbers would come again"
+            )
+        told = [record["kind"] for record in records if record["kind"] is not None]
+        base = checked.cycle.backend
+        known = all(kind in base.kinds for kind in told)
+        precisions = [p for record in records for p in record["precisions"]]
+        agreed = Agreed(
+            first=sum(dims[: self.rank]),
+            whole=whole,
+            seen=sum(record["seen"] for record in records),
+            kinds=base.kinds if known else frozenset(),
+            picks=all(kind == "identity" for kind in told),
+            precisions=list(dict.fromkeys(precisions)),
+        )
+        kernels: Backend = PARTS[base.name](self._ranks, agreed, base)
+        cycle = checked.cycle
+        generator = cycle.rng if rng is not None else np.random.default_rng(records[0]["seed"])
+        return dataclasses.replace(cycle, backend=kernels, rng=generator)
+
+
+def _check(filt: EnsembleFilter, given: dict[str, Any], obs: Observation) -> _Checked:
+    """Check a rank's own part, arguments by name, as `EnsembleFilter.analysis` does."""
+    if reason := filt._keeps_whole():
+        raise TypeError(f"comm: {type(filt).__name__} does not run on parts of a state: {reason}")
+    shape = np.shape(given["forecast"])
+    if len(shape) != 2:
+        raise ValueError(f"forecast has shape {shape}: expected (N, D of the rank) beside comm=")
+    members, dim = shape
+    dtype = np.asarray(given["forecast"]).dtype
+    if not dim:  # a component that is zero in all members adds to no difference of them
+        for name in ("forecast", "previous", "noise", "out"):
+            if given[name] is not None:
+                given[name] = np.zeros((*np.shape(given[name])[:-1], 1), dtype)
+    if not dim or np.shape(given["y"]) == (0,):
+        given["y"] = np.full(1, np.nan, dtype if dtype.kind == "f" else np.float64)
+        if given["observed"] is not None:
+            given["observed"] = np.zeros((members, 1), dtype)
+        obs = Observation(Subset([0]), std=1.0)
+    cycle, target, shape = filt._checked(obs=obs, **given)
+    if cycle.backend.name not in PARTS:
+        raise TypeError(
+            f"forecast is on a backend, {cycle.backend.name!r}, that does not run on parts of a "
+            f"state: expected NumPy arrays"
+        )
+    return _Checked(cycle, target, shape, dim)
+
+
+def _said_alike(
+    filt: EnsembleFilter, checked: _Checked, rng: RandomState, previous: Any, noise: Any
+) -> dict[str, Any]:
+    """Return what ranks have to agree about, by the name that an error gives it."""
+    cycle = checked.cycle
+    options = {f.name: text_of(getattr(filt, f.name)) for f in dataclasses.fields(filt) if f.repr}
+    options["backend"] = cycle.backend.name
+    state = None
+    if rng is not None:
+        state = hashlib.sha256(pickle.dumps(cycle.rng.bit_generator.state)).hexdigest()[:12]
+    return {
+        "the filter": type(filt).__name__,
+        "N": cycle.forecast.shape[1],
+        "dtype": str(cycle.forecast.dtype),
+        **options,
+        "whether previous is given": previous is not None,
+        "whether noise is given": noise is not None,
+        "the state of rng": state,
+    }
+
+
+def _told(checked: _Checked) -> dict[str, Any]:
+    """Return what a rank tells the others of its part."""
+    cycle = checked.cycle
+    seen = int(np.count_nonzero(~np.isnan(cycle.y)))
+    observed = cycle.observed
+    kind, precisions = None, []
+    if seen:
+        form = cycle.obs.components(cycle.forecast.shape[-1], cycle.y)
+        kind = "" if form is None or cycle.given is not None else form.kind
+    if observed is not None and seen:
+        precisions = cycle.backend.precisions(observed, MAX_ERRORS)
+    return {
+        "dim": checked.dim,
+        "seen": seen,
+        "kind": kind,
+        "precisions": precisions,
+        "seed": secrets.randbits(128),
+    }
