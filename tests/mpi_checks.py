@@ -91,6 +91,43 @@ def every_filter_is_that_of_one_process(comm):
                 close(dist.gather(found), wanted, (backend, name))
 
 
+def localized_filters_are_those_of_one_process(comm):
+    taper = ef.localization.GaspariCohn(cutoff=6.0)
+    filters = {
+        "LETKF": ef.LETKF(taper, inflation=ef.inflation.RTPS(0.3), rotate=True),
+        "LEnFF": ef.LEnFF(taper, steps=4),
+    }
+    grids = {
+        "ring": ef.grids.RegularGrid((D,)),
+        "line": ef.grids.RegularGrid((D,), periodic=False),
+        "plane": ef.grids.RegularGrid((59, 9)),
+        "points": ef.grids.Points(np.arange(D) * 1.01),
+    }
+    h = ef.operators.Arctan()
+    for place, grid in grids.items():
+        dist = ef.mpi.Distributed(comm, grid)
+        part = slabs(dist.size)[dist.rank]
+        dtype = np.float64 if place == "plane" else np.float32
+        _, forecast, truth = problem(dtype)
+        chosen = np.arange(0, D, 2)
+        std = np.linspace(0.3, 0.6, len(chosen))
+        obs = ef.Observation(h @ ef.operators.Every(2), std=std, grid=grid)
+        own = (chosen >= part.start) & (chosen < part.stop)
+        here = None
+        if own.any():
+            h_here = h @ ef.operators.Subset(chosen[own] - part.start)
+            here = ef.Observation(h_here, std=std[own])
+        for name, filt in filters.items():
+            y = np.arctan(truth[chosen]).astype(dtype)
+            y[: D // 10] = np.nan
+            for _ in range(2):  # what is sent where is found once
+                wanted = filt.analysis(forecast, y, obs, rng=3)
+                (x,) = mine(part, forecast)
+                found = options(filt).analysis(x, y[own], here, rng=3, comm=dist)
+                close(dist.gather(found), wanted, (place, name))
+                y = (y + 0.1).astype(dtype)
+
+
 def bits_are_equal_where_parts_end_with_chunks(comm):
     dist = ef.mpi.Distributed(comm)
     if dist.size not in (1, 2, 4) or "cpp" not in BACKENDS:
@@ -147,7 +184,7 @@ def disagreement_is_one_error(comm):
 
 
 def a_rank_that_fails_ends_the_call_on_all(comm):
-    dist = ef.mpi.Distributed(comm)
+    dist = ef.mpi.Distributed(comm, ef.grids.RegularGrid((50 * comm.Get_size(),)))
     if dist.size == 1:
         return
     x, y = np.random.default_rng(1).standard_normal((N, 50)), np.zeros(50)
@@ -159,8 +196,12 @@ def a_rank_that_fails_ends_the_call_on_all(comm):
             raise OSError("the disk is full")
         return z
 
-    bad = ef.Observation(ef.operators.Custom(h, lambda z, u: u), std=1.0)
-    for filt in (ef.ETKF(), ef.EnFF("ot", steps=3), ef.EnSF(steps=3)):
+    # which tells no places of its own
+    places = np.arange(50.0)[:, None] + 50 * dist.rank
+    bad = ef.Observation(ef.operators.Custom(h, lambda z, u: u), std=1.0, locations=places)
+    taper = ef.localization.GaspariCohn(cutoff=5.0)
+    filters = (ef.ETKF(), ef.EnFF("ot", steps=3), ef.EnSF(steps=3))
+    for filt in (*filters, ef.LETKF(taper), ef.LEnFF(taper, steps=3)):
         error = raised(lambda filt=filt: filt.analysis(x, y, bad, rng=1, comm=dist))
         if dist.rank == 1:
             assert type(error) is OSError, error
@@ -186,6 +227,7 @@ def numbers_without_a_seed_are_of_one_state(comm):
 CHECKS = [
     every_filter_is_that_of_one_process,
     bits_are_equal_where_parts_end_with_chunks,
+    localized_filters_are_those_of_one_process,
     scores_are_those_of_one_process,
     disagreement_is_one_error,
     a_rank_that_fails_ends_the_call_on_all,

@@ -1,6 +1,8 @@
 """Ranks that are threads, for tests where no MPI is: what enfilt.mpi asks of mpi4py."""
 
+import collections
 import contextlib
+import queue
 import sys
 import threading
 import types
@@ -27,6 +29,11 @@ class Datatype:
         return self
 
 
+class Request:
+    def __init__(self, wait):
+        self.Wait = wait
+
+
 class World:
     """What the ranks share: a place for what each brings, and a barrier."""
 
@@ -34,6 +41,7 @@ class World:
         self.size = size
         self.brought = [None] * size
         self.barrier = threading.Barrier(size, timeout=60)
+        self.mail = collections.defaultdict(queue.Queue)
 
 
 class Comm:
@@ -67,6 +75,16 @@ class Comm:
 
     def alltoall(self, values):
         return [row[self.rank] for row in self.allgather(list(values))]
+
+    def Isend(self, array, dest):
+        self.world.mail[self.rank, dest].put(array.copy())
+        return Request(lambda: None)
+
+    def Irecv(self, array, source):
+        def wait():
+            array[...] = self.world.mail[source, self.rank].get(timeout=60)
+
+        return Request(wait)
 
     def bcast(self, value, root=0):
         return self.allgather(value)[root]

@@ -232,6 +232,16 @@ class EnsembleFilter(Frozen, ABC):
             return ""
         return f"inflation={inflation!r} is one of your own"
 
+    @property
+    def _evaluations(self) -> int:
+        """How often a filter whose components see observations near them evaluates h; 0: others."""
+        return 0
+
+    @property
+    def _cutoffs_seen(self) -> int:
+        """How many cutoffs away observations matter to a component of such a filter."""
+        return 1
+
     def _calls_back(self, cycle: Cycle) -> bool:
         """Whether the update runs code of the user's, which may fail half-way.
 

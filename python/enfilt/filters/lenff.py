@@ -24,6 +24,7 @@ from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .kept_lists import KeptLists
 from .localized import Localized, check_grid, tapers_of
+from .one_factor import OneFactor
 
 __all__ = ["LEnFF"]
 
@@ -129,6 +130,7 @@ class LEnFF(EnsembleFilter, Localized):
     _name: ClassVar[str] = "lenff"
     _takes_cupy: ClassVar[bool] = True
     _takes_observed: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = True
 
     @functools.cached_property
     def _inflation(self) -> Inflation:
@@ -143,6 +145,22 @@ class LEnFF(EnsembleFilter, Localized):
         else:
             _checks.integer("steps", self.steps, 1)
         _checks.number("growth", self.growth, above=0)
+
+    def _keeps_whole(self) -> str:
+        if isinstance(self._inflation, OneFactor):
+            return f"inflation={self.inflation!r} follows from the innovations of all ranks"
+        if isinstance(self.steps, str):
+            return "steps='auto' looks at the analyses of all ranks"
+        return self._keeps_whole_here() or super()._keeps_whole()
+
+    @property
+    def _evaluations(self) -> int:
+        assert isinstance(self.steps, int)
+        return self.steps
+
+    @property
+    def _cutoffs_seen(self) -> int:
+        return 2  # an observation's step is bounded by those that it sees itself
 
     @property
     def pseudo_times(self) -> npt.NDArray[np.float64]:

@@ -18,6 +18,7 @@ from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .etkf import rotation_of, transform_ensemble
 from .localized import Localized, check_grid, tapers_of
+from .one_factor import OneFactor
 
 __all__ = ["LETKF"]
 
@@ -83,6 +84,7 @@ class LETKF(EnsembleFilter, Localized):
     _name: ClassVar[str] = "letkf"
     _takes_cupy: ClassVar[bool] = True
     _takes_observed: ClassVar[bool] = True
+    _takes_parts: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         self._check_localization()
@@ -99,6 +101,15 @@ class LETKF(EnsembleFilter, Localized):
             "localization": knobs.taper(model, obs, 14),
             "inflation": knobs.relaxed_or_adaptive(),
         }
+
+    def _keeps_whole(self) -> str:
+        if isinstance(self._inflation, OneFactor):
+            return f"inflation={self.inflation!r} follows from the innovations of all ranks"
+        return self._keeps_whole_here() or super()._keeps_whole()
+
+    @property
+    def _evaluations(self) -> int:
+        return 1
 
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         return (members, members) if self.rotate else (members, dim)

@@ -22,6 +22,14 @@ class Localized:
     def _check_localization(self) -> None:
         check_localization(self.localization)
 
+    def _keeps_whole_here(self) -> str:
+        """Say why processes can't have a part of the state each, of the localization."""
+        if not isinstance(self.localization, Taper):
+            return f"localization={self.localization!r} is not one taper"
+        if self.localization.cutoff == np.inf:
+            return "its cutoff is infinite, and every component sees all: expected the ETKF"
+        return ""
+
     def _taper(self, cycle: Cycle, b: int) -> Known:
         """Return the taper of one ensemble of the batch: that given, or what was found for it."""
         if isinstance(self.localization, FromEnsemble):

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backends import Backend, DiffusionProblem, FlowProblem, ObservedComponents, ScoreSums, Stage
+from ..backends import (
+    Backend,
+    DiffusionProblem,
+    FlowProblem,
+    ListedFlow,
+    LocalLists,
+    LocalObservations,
+    ObservedComponents,
+    ScoreSums,
+    Stage,
+)
 from ..backends.cpp import CppBackend
 from ..backends.numpy.backend import NumpyBackend
 from ..backends.numpy.plain import philox_normals
@@ -173,6 +183,19 @@ class PlainPart(_Part, NumpyBackend):
             to_truth,
             ranks.astype(np.int64),
         )
+
+    def letkf_lists(
+        self,
+        x: Array,
+        lists: LocalLists,
+        observations: LocalObservations,
+        rotation: Array | None,
+        out: Array,
+    ) -> None:
+        self.base.letkf_lists(x, lists, observations, rotation, out)
+
+    def lenff_lists(self, problem: ListedFlow, x: Array) -> None:
+        self.base.lenff_lists(problem, x)
 
     def state_normals(self, key: int, batch: int, step: int, out: Array) -> None:
         out[...] = philox_normals(key, batch, step, *out.shape, first=self.agreed.first)

@@ -17,9 +17,11 @@ from ..filters.base import EnsembleFilter, RandomState
 from ..filters.cycle import Cycle
 from ..filters.reduced import MAX_ERRORS
 from ..grids import Grid, RegularGrid, as_grid
+from ..inflation import Adaptive
 from ..observation import Observation
 from ..operators import Subset
 from .backend import PARTS, Agreed
+from .halo import Gathered, Halo, PartOfGrid, Parts, observation, observed, places_of, reach_of
 from .ranks import OthersFailedError, Ranks, check_alike, raise_of, text_of
 
 Array = npt.NDArray[Any]
@@ -35,6 +37,8 @@ class _Checked(NamedTuple):
     target: Array | None
     shape: tuple[int, ...]
     dim: int  # components of the rank; 0: `cycle` has one that is none
+    observes: bool  # whether the rank has observations; if not, `cycle` has one that is missing
+    given: Any  # the observations that were given
 
 
 class Distributed:
@@ -91,6 +95,7 @@ class Distributed:
     def __init__(self, comm: Any, geometry: Any = None) -> None:
         self.geometry: Grid | None = None if geometry is None else as_grid(geometry)
         self._ranks = Ranks(comm)
+        self._halo: tuple[Any, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -186,21 +191,104 @@ class Distributed:
         error: Exception | None = None
         checked, alike, told = None, {}, {}
         try:
-            given = {"forecast": forecast, "y": y, "observed": observed, "previous": previous}
-            checked = _check(filt, {**given, "rng": rng, "noise": noise, "out": out}, obs)
+            given: dict[str, Any] = {"forecast": forecast, "y": y, "observed": observed}
+            given |= {"previous": previous, "rng": rng, "noise": noise, "out": out}
+            checked = _check(filt, given, obs, self.geometry)
+            if filt._evaluations:
+                self._check_places(filt, checked)
             alike, told = _said_alike(filt, checked, rng, previous, noise), _told(checked)
+            told["knows"] = self._knows(filt, checked)
         except Exception as found:
             error = found
         records = self._agree(error, alike, told)
         assert checked is not None
         cycle = self._spread(checked, rng, records)
         members = cycle.forecast.shape[1]
-        self._ranks.begin(members * (members + 1))
-        result: Array = self._together(lambda: filt._run(cycle, checked.target, checked.shape))
+        self._ranks.begin(0 if filt._evaluations else members * (members + 1))
+        near = filt._evaluations and any(record["seen"] for record in records)
+
+        def work() -> Array:
+            if not near:
+                return filt._run(cycle, checked.target, checked.shape)
+            parts = Parts.of([record["dim"] for record in records])
+            anew = not all(record["knows"] for record in records)
+            nearby, operator = self._nearby(filt, checked, cycle, parts, anew)
+            found = filt._run(nearby, checked.target, checked.shape)
+            if operator is not None:
+                operator.answer(cycle.forecast[0])
+            return found
+
+        result: Array = self._together(work)
         if checked.dim == 0:
             result = result[:, :0]
         as_given: Array = _arrays.as_given(result, forecast if out is None else out)
         return as_given
+
+    def _check_places(self, filt: EnsembleFilter, checked: _Checked) -> None:
+        """Check what a localized filter asks of a rank's part."""
+        cycle, obs = checked.cycle, checked.cycle.obs
+        if self.geometry is None:
+            raise ValueError(
+                f"geometry is missing: {type(filt).__name__} needs the places of components; make "
+                f"Distributed(comm, geometry)"
+            )
+        if obs.is_correlated:
+            raise TypeError("comm: obs has correlated errors, which no halo takes: expected std=")
+        if obs.locations is None and obs.stands_at(cycle.forecast.shape[-1]) is None:
+            raise ValueError(
+                "locations is missing: no operator chooses components, so localization needs "
+                "Observation(..., locations=...) of the observations, on the whole geometry"
+            )
+        if cycle.given is not None and filt._evaluations > 1:
+            raise TypeError(
+                f"observed: {type(filt).__name__} moves h(x) along, which no halo takes: expected "
+                f"Observation(operator, ...)"
+            )
+
+    def _knows(self, filt: EnsembleFilter, checked: _Checked) -> bool:
+        """Return whether the halo that was made last is that of these observations."""
+        return bool(self._halo) and self._halo[:-1] == self._key(filt, checked)
+
+    @staticmethod
+    def _key(filt: EnsembleFilter, checked: _Checked) -> tuple[Any, ...]:
+        reach = filt._cutoffs_seen * reach_of(filt.localization)  # type: ignore[attr-defined]
+        return checked.given, checked.dim, checked.cycle.y.shape[-1], reach
+
+    def _nearby(
+        self,
+        filt: EnsembleFilter,
+        checked: _Checked,
+        cycle: Cycle,
+        parts: Parts,
+        anew: bool,
+    ) -> tuple[Cycle, Gathered | None]:
+        """Return the cycle with the observations near this part, and their operator."""
+        assert self.geometry is not None  # it was checked
+        grid = parts.grid(self.geometry, self.rank)
+        y, obs = cycle.y[0], cycle.obs
+        if not checked.observes:
+            y = y[:0]
+        count = len(y)
+        if anew:
+            where, std = grid.coordinates([])[:0], np.zeros(0)
+            if count:
+                dim = cycle.forecast.shape[-1]
+                where = places_of(obs, self.geometry, parts.firsts[self.rank], dim)
+                std = np.broadcast_to(obs.r, count).astype(np.float64)
+            key = self._key(filt, checked)
+            self._ranks.ready()
+            found = Halo(self._ranks, parts, self.geometry, where, std, key[-1])
+            self._halo = (*key, (found, observation(found, grid, None)))
+        halo, near = self._halo[-1]
+        operator, given = None, None
+        if cycle.given is not None:
+            given = halo.exchange(cycle.given[0][:, :count])[None]
+        else:
+            operator = Gathered(halo, obs, count, filt._evaluations)
+            near = near.through(operator)
+        self._ranks.ready()
+        y = observed(halo, y)[None]
+        return dataclasses.replace(cycle, y=y, obs=near, given=given), operator
 
     def _agree(
         self, error: Exception | None, alike: dict[str, Any], told: dict[str, Any]
@@ -262,7 +350,9 @@ class Distributed:
         return dataclasses.replace(cycle, backend=kernels, rng=generator)
 
 
-def _check(filt: EnsembleFilter, given: dict[str, Any], obs: Observation) -> _Checked:
+def _check(
+    filt: EnsembleFilter, given: dict[str, Any], obs: Observation, geometry: Grid | None
+) -> _Checked:
     """Check a rank's own part, arguments by name, as `EnsembleFilter.analysis` does."""
     if reason := filt._keeps_whole():
         raise TypeError(f"comm: {type(filt).__name__} does not run on parts of a state: {reason}")
@@ -270,6 +360,12 @@ def _check(filt: EnsembleFilter, given: dict[str, Any], obs: Observation) -> _Ch
     if len(shape) != 2:
         raise ValueError(f"forecast has shape {shape}: expected (N, D of the rank) beside comm=")
     members, dim = shape
+    before, adaptive = obs, filt._inflation
+    if isinstance(adaptive, Adaptive) and adaptive.local is not False and obs.grid is not None:
+        raise TypeError(
+            f"inflation={adaptive!r} with places has factors that follow from the innovations of "
+            f"all ranks: expected Adaptive(local=False)"
+        )
     dtype = np.asarray(given["forecast"]).dtype
     if not dim:  # a component that is zero in all members adds to no difference of them
         for name in ("forecast", "previous", "noise", "out"):
@@ -280,13 +376,16 @@ def _check(filt: EnsembleFilter, given: dict[str, Any], obs: Observation) -> _Ch
         if given["observed"] is not None:
             given["observed"] = np.zeros((members, 1), dtype)
         obs = Observation(Subset([0]), std=1.0)
+    observes = obs is before
+    if filt._evaluations and geometry is not None:
+        obs = obs.at(PartOfGrid(geometry, 0, max(1, dim)), obs.locations)
     cycle, target, shape = filt._checked(obs=obs, **given)
     if cycle.backend.name not in PARTS:
         raise TypeError(
             f"forecast is on a backend, {cycle.backend.name!r}, that does not run on parts of a "
             f"state: expected NumPy arrays"
         )
-    return _Checked(cycle, target, shape, dim)
+    return _Checked(cycle, target, shape, dim, observes, before)
 
 
 def _said_alike(

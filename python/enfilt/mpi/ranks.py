@@ -104,6 +104,17 @@ class Ranks:
         result: Array = (both[0] + lost).reshape(sums.shape)
         return result
 
+    def ready(self) -> None:
+        """Wait until all ranks are here.
+
+        Raises
+        ------
+        OthersFailedError
+            If one has failed, and does not come.
+        """
+        if not self.end(None):
+            raise OthersFailedError
+
     def end(self, error: BaseException | None) -> bool:
         """Return whether no rank has failed, `error` being what has happened here, if anything."""
         frame = np.zeros((self._length, 2))
