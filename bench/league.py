@@ -3,11 +3,13 @@
 Problems are presets (``lorenz96-1m`` at D = 1,000), most observed as they are and through arctan,
 with N = 20, 10 and 40. Each cell, a filter on a problem, searches its options with as many trials
 as all others there (`enfilt.tune` on the first seeds), and is then run with other seeds. A cell is
-one line of JSON, appended when it is done: stopped at any time, the same call goes on.
+one line of JSON, appended when it is done: stopped at any time, the same call goes on. A cell is
+run again where its search could not choose what it now can: `FromEnsemble`, `Adaptive`.
 
     python bench/league.py --estimate            # seconds a cell, and altogether
     python bench/league.py --untuned             # LEnFF() in all cells, which nothing is chosen for
     python bench/league.py --run --minutes 60    # two processes of one thread each
+    python bench/league.py --starts              # every finished cell from the other start
     python bench/league.py --time                # seconds an analysis; on a quiet machine
     python bench/league_page.py                  # docs/league.md and its picture
 """
@@ -98,6 +100,7 @@ LARGE = (UNTUNED, "lenff", "letkf", "enff", "etkf", "enkf", "ensf")
 SMALL = (*LARGE, "ienkf", "bpf")
 #: Samplers of hundreds of steps, at the end and with N = 20 alone.
 SLOW = ("masf", "ssls", "sf")
+FILTERS = (*SMALL, *SLOW)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,23 @@ class Cell:
 
     def preset(self, seed: int, folder: Path) -> Preset:
         """Return the problem for a seed."""
+        preset = self._problem()
+        if not PROBLEMS[self.problem].far:
+            return preset
+        state = spun_up(preset, seed, folder)
+        twin = dataclasses.replace(preset.twin, initial_state=state, spinup=0)
+        return dataclasses.replace(preset, twin=twin)
+
+    def untuned_choices(self) -> list[str]:
+        """Return what the search may choose that needs no number."""
+        if self.filter == UNTUNED:
+            return []
+        preset = self._problem()
+        knobs = self.start(preset).search_space(preset.twin.model, preset.twin.obs)
+        return sorted(f"{name}: {other}" for name, knob in knobs.items() for other in knob.others)
+
+    def _problem(self) -> Preset:
+        """Return the problem, whatever the seed."""
         rule = PROBLEMS[self.problem]
         preset = ef.presets.get(self.problem)
         operator = preset.twin.obs.operator
@@ -124,7 +144,7 @@ class Cell:
         identity = isinstance(chosen, ef.operators.Identity)
         if self.operator == "arctan":
             chosen = ef.operators.Arctan() if identity else ef.operators.Arctan() @ chosen
-        preset = preset.replace(
+        return preset.replace(
             {
                 **rule.changes,
                 "cycles": rule.cycles,
@@ -133,11 +153,6 @@ class Cell:
                 "obs.std": rule.std[self.operator],
             }
         )
-        if not rule.far:
-            return preset
-        state = spun_up(preset, seed, folder)
-        twin = dataclasses.replace(preset.twin, initial_state=state, spinup=0)
-        return dataclasses.replace(preset, twin=twin)
 
     def start(self, preset: Preset) -> ef.filters.EnsembleFilter:
         """Return the filter before tuning, the same for all problems but for what they are."""
@@ -228,6 +243,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     tuned = cell.filter != UNTUNED
     shown = rule.shown if tuned or rule.trained == 1 else UNTUNED_SHOWN
     line |= {"trained": rule.trained if tuned else 0, "shown": shown}
+    line |= {"untuned_choices": cell.untuned_choices()}
     begin = time.process_time()
     try:
         if tuned:
@@ -272,11 +288,20 @@ def _tuned(cell: Cell, folder: Path, line: dict[str, Any]) -> Any:
     return found.filter
 
 
-def _shown(cell: Cell, filt: Any, shown: int, folder: Path) -> list[dict[str, Any]]:
-    """Return the scores of a filter on seeds that nothing was chosen on."""
+def _shown(
+    cell: Cell, filt: Any, shown: int, folder: Path, other_start: bool = False
+) -> list[dict[str, Any]]:
+    """Return the scores of a filter on seeds that nothing was chosen on.
+
+    With `other_start` the ensemble starts about the truth where the preset's starts about zero, and
+    the other way round.
+    """
     last, runs = (PROBLEMS[cell.problem].cycles + 1) // 2, []
     for seed in range(101, 101 + shown):
         twin = cell.preset(seed, folder).twin
+        if other_start:
+            about = "zero" if twin.initial_mean == "truth" else "truth"
+            twin = dataclasses.replace(twin, initial_mean=about)
         result = run_quietly(twin, cell.filter, filt, cell.members, seed)
         if result.stopped == "interrupted":
             raise KeyboardInterrupt
@@ -319,9 +344,14 @@ def run_all(options: argparse.Namespace) -> None:
     """Run what is not done, appending a line a cell."""
     path = options.out / "league.jsonl"
     kept = lines(path)
-    done = {k for k, line in kept.items() if line["status"] == "done" or not options.again}
-    left = [(c, options.scratch) for c in _wanted(options) if c.key not in done]
-    print(f"{len(done)} cells done, {len(left)} left", flush=True)
+    left = []
+    for cell in _wanted(options):
+        line = kept.get(cell.key)
+        done = line is not None and (line["status"] == "done" or not options.again)
+        if not done or line.get("untuned_choices", []) != cell.untuned_choices():
+            left.append((cell, options.scratch))
+    done = len(kept) - sum(cell.key in kept for cell, _ in left)
+    print(f"{done} cells done, {len(left)} left", flush=True)
     resumable.run(left, _work, path, options, _told)
 
 
@@ -351,7 +381,8 @@ def scores(line: dict[str, Any]) -> dict[str, float] | None:
 
 def _wanted(options: argparse.Namespace) -> list[Cell]:
     chosen = options.only or list(PROBLEMS)
-    found = [c for c in cells() if c.problem in chosen]
+    filters = options.filters or FILTERS
+    found = [c for c in cells() if c.problem in chosen and c.filter in filters]
     return [c for c in found if c.filter == UNTUNED] if options.untuned else found
 
 
@@ -373,6 +404,29 @@ def estimate(options: argparse.Namespace) -> None:
                 total += kept * 2 * sizes
                 print(f"{problem} {cell.filter}: {seconds:.1f} s", flush=True)
     print(f"both operators, all N: {total / 60:.0f} min of one core")
+
+
+def start_all(options: argparse.Namespace) -> None:
+    """Append every finished cell's scores from the start that its preset has not."""
+    path, kept = options.out / "league_starts.jsonl", lines(options.out / "league.jsonl")
+    done = lines(path)
+    left = []
+    for cell in _wanted(options):
+        line = kept.get(cell.key)
+        if line is None or line["status"] != "done":
+            continue
+        if done.get(cell.key, {}).get("values") != line["values"]:
+            left.append((cell, line, options.scratch))
+    print(f"{len(left)} cells left", flush=True)
+    resumable.run(left, _from_other_start, path, options, lambda line: str(line["runs"]))
+
+
+def _from_other_start(task: tuple[Cell, dict[str, Any], Path]) -> dict[str, Any]:
+    cell, line, folder = task
+    untuned = cell.filter == UNTUNED
+    filt = ef.LEnFF() if untuned else _tuning(cell, cell.preset(101, folder)).at(line["values"])
+    runs = _shown(cell, filt, line["shown"], folder, other_start=True)
+    return {**dataclasses.asdict(cell), "values": line["values"], "status": "done", "runs": runs}
 
 
 def time_all(options: argparse.Namespace) -> None:
@@ -400,8 +454,10 @@ def main() -> None:
     parser.add_argument("--estimate", action="store_true")
     parser.add_argument("--run", action="store_true")
     parser.add_argument("--untuned", action="store_true", help="LEnFF() alone")
+    parser.add_argument("--starts", action="store_true")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PROBLEMS, help="these problems alone")
+    parser.add_argument("--filters", nargs="*", choices=FILTERS, help="these filters alone")
     parser.add_argument("--again", action="store_true", help="also cells that were not run")
     parser.add_argument("--scratch", type=Path, default=Path("league-scratch"))
     resumable.add_options(parser)
@@ -411,6 +467,8 @@ def main() -> None:
         estimate(options)
     if options.run or options.untuned:
         run_all(options)
+    if options.starts:
+        start_all(options)
     if options.time:
         time_all(options)
 

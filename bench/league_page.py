@@ -42,6 +42,7 @@ class Figures:
 
     def __init__(self, folder: Path) -> None:
         self.cells = league.lines(folder / "league.jsonl")
+        self.starts = league.lines(folder / "league_starts.jsonl")
         quiet = league.lines(folder / "league_seconds.jsonl")
         self.seconds = {
             key: line["seconds"]
@@ -63,13 +64,32 @@ class Figures:
 
         return {name: found[name] for name in sorted(found, key=order)}
 
+    def tracked(self, line: dict[str, Any]) -> dict[str, str]:
+        """Return how many runs track the truth in the end, by where the ensemble starts."""
+        other = self.starts.get(_key(line), {})
+        twin = league.ef.presets.get(line["problem"]).twin
+        here, there = ("truth", "zero") if twin.initial_mean == "truth" else ("zero", "truth")
+        found = {here: line, there: other if other.get("values") == line["values"] else {}}
+        return {
+            start: f"{len(league.tracking(x))} of {len(x['runs'])}" if "runs" in x else ""
+            for start, x in found.items()
+        }
+
     def cost(self, line: dict[str, Any]) -> tuple[float, bool]:
         """Return the seconds of an analysis, and whether they were taken quietly."""
-        key = tuple(line[k] for k in ("problem", "operator", "members", "filter"))
+        key = _key(line)
         if self.seconds.get(key) is not None:
             return self.seconds[key], True
         scores = league.scores(line)
         return (float("nan") if scores is None else scores["seconds"]), False
+
+
+def _key(line: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[k] for k in ("problem", "operator", "members", "filter"))
+
+
+def _said(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def table(figures: Figures, problem: str, operator: str, members: int) -> list[str]:
@@ -78,17 +98,19 @@ def table(figures: Figures, problem: str, operator: str, members: int) -> list[s
     if not found:
         return [f"N = {members}: not run yet.\n"]
     rows = [
-        f"| N = {members} | RMSE | CRPS | spread/RMSE | ms an analysis | tuned to |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        f"| N = {members} | RMSE | CRPS | spread/RMSE | kept | found | ms an analysis | tuned to |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name, line in found.items():
         scores = league.scores(line)
         if line["status"] != "done":
-            rows.append(f"| {NAMES[name]} | | | | | not run: {line['reason']} |")
+            rows.append(f"| {NAMES[name]} | | | | | | | not run: {line['reason']} |")
             continue
-        tuned = ", ".join(f"{k} {v:g}" for k, v in line["values"].items()) or "nothing"
+        tuned = ", ".join(f"{k} {_said(v)}" for k, v in line["values"].items()) or "nothing"
+        tracked = figures.tracked(line)
+        both = f"| {tracked['truth']} | {tracked['zero']} "
         if scores is None:
-            rows.append(f"| {NAMES[name]} | lost | | | | {tuned} |")
+            rows.append(f"| {NAMES[name]} | lost | | {both}| | {tuned} |")
             continue
         errors = [r["rmse.analysis"] for r in league.tracking(line)]
         deviation = statistics.stdev(errors) if len(errors) > 1 else float("nan")
@@ -97,7 +119,7 @@ def table(figures: Figures, problem: str, operator: str, members: int) -> list[s
         seconds, quiet = figures.cost(line)
         rows.append(
             f"| {NAMES[name]} | {scores['rmse.analysis']:#.3g} ± {deviation:.1g}{lost} "
-            f"| {scores['crps.analysis']:.3g} | {ratio:.2f} "
+            f"| {scores['crps.analysis']:.3g} | {ratio:.2f} {both}"
             f"| {1e3 * seconds:.3g}{'' if quiet else '*'} | {tuned} |"
         )
     return [*rows, ""]
@@ -192,7 +214,9 @@ def write(folder: Path) -> None:
         "each tuned with the same number of trials (`enfilt tune`), then run with seeds that it "
         "has not seen (101 and on). Scores are means over the second half of the cycles and over "
         "those seeds, ± the standard deviation between them. A run that has "
-        "[lost the truth](comparing.md) is left out of the means.\n",
+        "[lost the truth](comparing.md) is left out of the means. *Kept* tells in how many runs "
+        "the filter tracks the truth at the end where the ensemble starts about it, *found* where "
+        "it starts about zero, far away; scores are of the start that the preset has.\n",
         f"{done} cells are done, {len(figures.cells) - done} were not run for the reason given, of "
         f"{len(list(league.cells()))}. Seconds are of two threads on a quiet machine; those with "
         "a star are of one thread while other cells ran. IEnKF and BootstrapPF, which need D x D "
