@@ -128,6 +128,30 @@ def localized_filters_are_those_of_one_process(comm):
                 y = (y + 0.1).astype(dtype)
 
 
+def what_filters_tune_is_that_of_one_process(comm):
+    cases = {
+        ef.LEnFF(steps=3): ef.grids.RegularGrid((D,)),
+        ef.LETKF(ef.localization.FromEnsemble()): ef.grids.RegularGrid((59, 9), periodic=False),
+    }
+    for filt, grid in cases.items():
+        dist = ef.mpi.Distributed(comm, grid)
+        part = slabs(dist.size)[dist.rank]
+        obs = ef.Observation(ef.operators.Identity(), std=0.5, grid=grid)
+        alone, spread = options(filt), options(filt)
+        for cycle in range(2):
+            _, x, _ = problem(np.float64)
+            x = x * (1 + cycle) + np.sin(np.arange(D) / 3)
+            y = np.cos(np.arange(D) / 5 + cycle)
+            y[D // 2] = 30.0  # an outlier
+            wanted = alone.analysis(x, y, obs)
+            here, seen = mine(part, x, y)
+            found = spread.analysis(here, seen, obs, comm=dist)
+            close(dist.gather(found), wanted, (filt, cycle))
+        assert spread.facts.keys() == alone.facts.keys()
+        for name, fact in alone.facts.items():
+            assert abs(spread.facts[name] - fact) < 1e-9 * max(1, abs(fact)), name
+
+
 def bits_are_equal_where_parts_end_with_chunks(comm):
     dist = ef.mpi.Distributed(comm)
     if dist.size not in (1, 2, 4) or "cpp" not in BACKENDS:
@@ -228,6 +252,7 @@ CHECKS = [
     every_filter_is_that_of_one_process,
     bits_are_equal_where_parts_end_with_chunks,
     localized_filters_are_those_of_one_process,
+    what_filters_tune_is_that_of_one_process,
     scores_are_those_of_one_process,
     disagreement_is_one_error,
     a_rank_that_fails_ends_the_call_on_all,

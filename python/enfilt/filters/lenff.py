@@ -147,8 +147,10 @@ class LEnFF(EnsembleFilter, Localized):
         _checks.number("growth", self.growth, above=0)
 
     def _keeps_whole(self) -> str:
-        if isinstance(self._inflation, OneFactor):
-            return f"inflation={self.inflation!r} follows from the innovations of all ranks"
+        inflation = self._inflation
+        local = isinstance(inflation, Adaptive) and inflation.local is not False
+        if isinstance(inflation, OneFactor) and not local:
+            return f"inflation={inflation!r} is one factor of all ranks"
         if isinstance(self.steps, str):
             return "steps='auto' looks at the analyses of all ranks"
         return self._keeps_whole_here() or super()._keeps_whole()

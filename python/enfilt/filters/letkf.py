@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _arrays
 from ..backends import LocalWindow
-from ..inflation import Inflation
+from ..inflation import Adaptive, Inflation
 from ..kernels.letkf import analyse, said
 from ..localization import GaspariCohn, Known, Taper
 from ..observation import Observation
@@ -103,8 +103,10 @@ class LETKF(EnsembleFilter, Localized):
         }
 
     def _keeps_whole(self) -> str:
-        if isinstance(self._inflation, OneFactor):
-            return f"inflation={self.inflation!r} follows from the innovations of all ranks"
+        inflation = self._inflation
+        local = isinstance(inflation, Adaptive) and inflation.local is not False
+        if isinstance(inflation, OneFactor) and not local:
+            return f"inflation={inflation!r} is one factor of all ranks"
         return self._keeps_whole_here() or super()._keeps_whole()
 
     @property

@@ -24,6 +24,8 @@ class Localized:
 
     def _keeps_whole_here(self) -> str:
         """Say why processes can't have a part of the state each, of the localization."""
+        if isinstance(self.localization, FromEnsemble):
+            return ""
         if not isinstance(self.localization, Taper):
             return f"localization={self.localization!r} is not one taper"
         if self.localization.cutoff == np.inf:

@@ -65,6 +65,17 @@ def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycl
     return one_factor.widened(inflation, cycle, [np.array([factor]) for factor in factors])
 
 
+def in_geometry(
+    known: Geometry,
+    localization: Any,
+    inflation: Adaptive | None,
+    memory: Memory,
+    cycle: Cycle,
+) -> tuple[Cycle, list[Vector]]:
+    """Return the cycle with tapers and without outliers, and the factors (D,) of its ensembles."""
+    return _Tuned(known, localization, inflation, memory, cycle).found()
+
+
 def _one_factor(inflation: OneFactor, memory: Memory, cycle: Cycle, b: int) -> float:
     """Return the factor of all components of one ensemble, and keep it."""
     known = memory.tuning.get(b, Tuning()).factor
@@ -106,19 +117,26 @@ class _Tuned:
 
     def cycle(self) -> Cycle:
         """Return the cycle tuned."""
+        cycle, factors = self.found()
+        if self._inflation is None:
+            return cycle
+        return one_factor.widened(self._inflation, cycle, factors, self._known.components)
+
+    def found(self) -> tuple[Cycle, list[Vector]]:
+        """Return the cycle without outliers, and the factors of each ensemble, not yet widened."""
         cycle = self._cycle
         factors = [self._ensemble(b) for b in range(len(cycle.forecast))]
         if cycle.tapers:
             cycle.facts.update(_cutoffs(list(cycle.tapers.values())))
         if self._inflation is None:
-            return cycle
+            return cycle, factors
         states = [state.astray for state in cycle.tuning.values() if state.astray is not None]
         there = self._known.present
         cycle.facts["lost"] = float(np.mean([state[there] >= LOST for state in states]))
         cycle.facts["outliers"] = float(sum(state.outliers.size for state in cycle.tuning.values()))
         if cycle.facts["outliers"]:
             cycle = dataclasses.replace(cycle, y=self._y)
-        return one_factor.widened(self._inflation, cycle, factors, self._known.components)
+        return cycle, factors
 
     def _ensemble(self, b: int) -> Vector:
         """Return the factors of one ensemble, (D,), or ones where nothing is widened."""

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import pickle
 import secrets
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..grids import Grid, RegularGrid, as_grid
 from ..inflation import Adaptive
 from ..observation import Observation
 from ..operators import Subset
+from . import tuning
 from .backend import PARTS, Agreed
 from .halo import Gathered, Halo, PartOfGrid, Parts, observation, observed, places_of, reach_of
 from .ranks import OthersFailedError, Ranks, check_alike, raise_of, text_of
@@ -39,6 +41,35 @@ class _Checked(NamedTuple):
     dim: int  # components of the rank; 0: `cycle` has one that is none
     observes: bool  # whether the rank has observations; if not, `cycle` has one that is missing
     given: Any  # the observations that were given
+
+
+@dataclass
+class _Known:
+    """What is known of a rank's observations, and of others near it.
+
+    Attributes
+    ----------
+    key : tuple
+        Of which observations.
+    where, std : ndarray, (m, k) and (m,)
+        Their places and errors.
+    halo : Halo, optional
+    near : Observation, optional
+        Those of the halo.
+    everything : Everything, optional
+        Those of all ranks.
+    """
+
+    key: tuple[Any, ...]
+    where: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+    halo: Halo | None = None
+    near: Observation | None = None
+    everything: tuning.Everything | None = None
+
+
+def _key(checked: _Checked) -> tuple[Any, ...]:
+    return checked.given, checked.dim, checked.cycle.y.shape[-1]
 
 
 class Distributed:
@@ -95,7 +126,7 @@ class Distributed:
     def __init__(self, comm: Any, geometry: Any = None) -> None:
         self.geometry: Grid | None = None if geometry is None else as_grid(geometry)
         self._ranks = Ranks(comm)
-        self._halo: tuple[Any, ...] = ()
+        self._known: _Known | None = None
 
     @property
     def rank(self) -> int:
@@ -197,7 +228,7 @@ class Distributed:
             if filt._evaluations:
                 self._check_places(filt, checked)
             alike, told = _said_alike(filt, checked, rng, previous, noise), _told(checked)
-            told["knows"] = self._knows(filt, checked)
+            told["knows"] = self._knows(checked)
         except Exception as found:
             error = found
         records = self._agree(error, alike, told)
@@ -211,12 +242,9 @@ class Distributed:
             if not near:
                 return filt._run(cycle, checked.target, checked.shape)
             parts = Parts.of([record["dim"] for record in records])
-            anew = not all(record["knows"] for record in records)
-            nearby, operator = self._nearby(filt, checked, cycle, parts, anew)
-            found = filt._run(nearby, checked.target, checked.shape)
-            if operator is not None:
-                operator.answer(cycle.forecast[0])
-            return found
+            if not all(record["knows"] for record in records):
+                self._known = None
+            return self._run_near(filt, checked, cycle, parts)
 
         result: Array = self._together(work)
         if checked.dim == 0:
@@ -239,56 +267,66 @@ class Distributed:
                 "locations is missing: no operator chooses components, so localization needs "
                 "Observation(..., locations=...) of the observations, on the whole geometry"
             )
-        if cycle.given is not None and filt._evaluations > 1:
+        if cycle.given is not None and (filt._evaluations > 1 or tuning.tunes(filt)):
             raise TypeError(
                 f"observed: {type(filt).__name__} moves h(x) along, which no halo takes: expected "
                 f"Observation(operator, ...)"
             )
 
-    def _knows(self, filt: EnsembleFilter, checked: _Checked) -> bool:
-        """Return whether the halo that was made last is that of these observations."""
-        return bool(self._halo) and self._halo[:-1] == self._key(filt, checked)
+    def _knows(self, checked: _Checked) -> bool:
+        """Return whether what is known of observations is known of these."""
+        return self._known is not None and self._known.key == _key(checked)
 
-    @staticmethod
-    def _key(filt: EnsembleFilter, checked: _Checked) -> tuple[Any, ...]:
-        reach = filt._cutoffs_seen * reach_of(filt.localization)  # type: ignore[attr-defined]
-        return checked.given, checked.dim, checked.cycle.y.shape[-1], reach
-
-    def _nearby(
-        self,
-        filt: EnsembleFilter,
-        checked: _Checked,
-        cycle: Cycle,
-        parts: Parts,
-        anew: bool,
-    ) -> tuple[Cycle, Gathered | None]:
-        """Return the cycle with the observations near this part, and their operator."""
+    def _run_near(
+        self, filt: EnsembleFilter, checked: _Checked, cycle: Cycle, parts: Parts
+    ) -> Array:
+        """Run an analysis whose components see the observations near them."""
         assert self.geometry is not None  # it was checked
-        grid = parts.grid(self.geometry, self.rank)
-        y, obs = cycle.y[0], cycle.obs
-        if not checked.observes:
-            y = y[:0]
-        count = len(y)
-        if anew:
-            where, std = grid.coordinates([])[:0], np.zeros(0)
+        ranks, whole = self._ranks, self.geometry
+        count = cycle.y.shape[-1] if checked.observes else 0
+        grid = parts.grid(whole, self.rank)
+        known = self._known
+        if known is None:
+            where, std = grid.coordinates([]), np.zeros(0)
             if count:
                 dim = cycle.forecast.shape[-1]
-                where = places_of(obs, self.geometry, parts.firsts[self.rank], dim)
-                std = np.broadcast_to(obs.r, count).astype(np.float64)
-            key = self._key(filt, checked)
-            self._ranks.ready()
-            found = Halo(self._ranks, parts, self.geometry, where, std, key[-1])
-            self._halo = (*key, (found, observation(found, grid, None)))
-        halo, near = self._halo[-1]
-        operator, given = None, None
+                where = places_of(cycle.obs, whole, parts.firsts[self.rank], dim)
+                std = np.broadcast_to(cycle.obs.r, count).astype(np.float64)
+            known = _Known(_key(checked), where, std)
+        run, facts = filt, None
+        if tuning.tunes(filt):
+            if known.everything is None:
+                ranks.ready()
+                known.everything = tuning.Everything.of(ranks, whole, known.where, known.std)
+            first = parts.firsts[self.rank]
+            run, cycle, facts = tuning.tuned(filt, cycle, count, ranks, known.everything, first)
+        reach = run._cutoffs_seen * reach_of(run.localization)  # type: ignore[attr-defined]
+        halo = known.halo
+        if halo is None or not reach <= halo.reach <= 4 * reach:
+            # a taper from the ensemble is not the same in each cycle
+            far = reach if facts is None else 1.5 * reach
+            ranks.ready()
+            halo = known.halo = Halo(ranks, parts, whole, known.where, known.std, far)
+            known.near = observation(halo, grid, None)
+        self._known = known
+        near, operator, given = known.near, None, None
+        assert near is not None  # beside the halo
+        ranks.ready()
+        y = observed(halo, cycle.y[0][:count])[None]
         if cycle.given is not None:
             given = halo.exchange(cycle.given[0][:, :count])[None]
         else:
-            operator = Gathered(halo, obs, count, filt._evaluations)
+            operator = Gathered(halo, cycle.obs, count, run._evaluations)
             near = near.through(operator)
-        self._ranks.ready()
-        y = observed(halo, y)[None]
-        return dataclasses.replace(cycle, y=y, obs=near, given=given), operator
+        result = run._run(
+            dataclasses.replace(cycle, y=y, obs=near, given=given), checked.target, checked.shape
+        )
+        if operator is not None:
+            operator.answer(cycle.forecast[0])
+        if facts is not None:
+            filt._memory.facts = run._memory.facts | facts
+            filt._memory.flags = run._memory.flags
+        return result
 
     def _agree(
         self, error: Exception | None, alike: dict[str, Any], told: dict[str, Any]
@@ -361,7 +399,8 @@ def _check(
         raise ValueError(f"forecast has shape {shape}: expected (N, D of the rank) beside comm=")
     members, dim = shape
     before, adaptive = obs, filt._inflation
-    if isinstance(adaptive, Adaptive) and adaptive.local is not False and obs.grid is not None:
+    local = isinstance(adaptive, Adaptive) and adaptive.local is not False
+    if local and obs.grid is not None and not filt._evaluations:
         raise TypeError(
             f"inflation={adaptive!r} with places has factors that follow from the innovations of "
             f"all ranks: expected Adaptive(local=False)"
