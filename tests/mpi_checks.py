@@ -176,6 +176,24 @@ def scores_are_those_of_one_process(comm):
         close(np.asarray(a, float), np.asarray(b, float), name)
 
 
+def models_step_as_in_one_process(comm):
+    dist = ef.mpi.Distributed(comm)
+    cases = [
+        (ef.models.Lorenz96(dim=D), np.float32),
+        (ef.models.Lorenz96(dim=40), np.float64),  # parts shorter than a halo
+        (ef.models.NavierStokes2D(n=6, iterations=3), np.float64),
+    ]
+    for model, dtype in cases:
+        x = problem(dtype, model.dim)[0]
+        part = dist.slab(model.dim) if model.dim < D else slabs(dist.size)[dist.rank]
+        wanted = model.step(x, 21)
+        found = dist.step(model, *mine(part, x), 21)
+        close(dist.gather(found), wanted, model)
+        members = dist.by_members(mine(part, x)[0])
+        assert np.array_equal(np.concatenate(comm.allgather(members)), x)
+        assert np.array_equal(dist.by_space(members, part.stop - part.start), mine(part, x)[0])
+
+
 def raised(call):
     try:
         call()
@@ -254,6 +272,7 @@ CHECKS = [
     localized_filters_are_those_of_one_process,
     what_filters_tune_is_that_of_one_process,
     scores_are_those_of_one_process,
+    models_step_as_in_one_process,
     disagreement_is_one_error,
     a_rank_that_fails_ends_the_call_on_all,
     numbers_without_a_seed_are_of_one_state,

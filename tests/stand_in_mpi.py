@@ -76,6 +76,12 @@ class Comm:
     def alltoall(self, values):
         return [row[self.rank] for row in self.allgather(list(values))]
 
+    def Alltoallv(self, sent, got):
+        ends = np.cumsum(sent[1])[:-1]
+        blocks = self.alltoall(np.split(sent[0].ravel().copy(), ends))
+        assert [block.size for block in blocks] == list(got[1])
+        got[0].ravel()[...] = np.concatenate(blocks)
+
     def Isend(self, array, dest):
         self.world.mail[self.rank, dest].put(array.copy())
         return Request(lambda: None)

@@ -19,8 +19,10 @@ from ..filters.cycle import Cycle
 from ..filters.reduced import MAX_ERRORS
 from ..grids import Grid, RegularGrid, as_grid
 from ..inflation import Adaptive
+from ..models import Lorenz96, Model
 from ..observation import Observation
 from ..operators import Subset
+from . import forecast as forecasts
 from . import tuning
 from .backend import PARTS, Agreed
 from .halo import Gathered, Halo, PartOfGrid, Parts, observation, observed, places_of, reach_of
@@ -173,6 +175,129 @@ class Distributed:
         """Return the parts of all ranks put together along the last axis, on each of them."""
         joined: Array = np.concatenate(self._ranks.comm.allgather(np.asarray(part)), axis=-1)
         return joined
+
+    def by_members(self, part: npt.ArrayLike) -> Array:
+        """Return some members whole, (n, D), of an ensemble of which each rank has a part.
+
+        For models that step whole states: members are shared out in order, as evenly as can be,
+        and a rank may get none. All the numbers go through the network once (``Alltoallv``).
+
+        Parameters
+        ----------
+        part : array_like, (N, D of the rank)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no ensemble; RankError where it is another rank's that is none.
+        """
+        x, parts = self._part(part)
+        members: Array = self._together(lambda: forecasts.by_members(self._ranks, parts, x))
+        return members
+
+    def by_space(self, members: npt.ArrayLike, dim: int) -> Array:
+        """Return this rank's part, (N, `dim`), of an ensemble that `by_members` has spread.
+
+        Parameters
+        ----------
+        members : array_like, (n, D)
+            Those of the rank.
+        dim : int
+            How many components the rank has.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit; RankError where it is another rank's.
+        """
+        error, x, told = None, None, {}
+        try:
+            x = _checks.floating("members", members, members=2)
+            if x.ndim != 2:
+                raise ValueError(f"members has shape {x.shape}: expected (n, D)")
+            told = {"n": len(x), "dim": _checks.integer("dim", dim, 0)}
+        except Exception as found:
+            error = found
+        alike = {} if x is None else {"D": x.shape[1], "dtype": str(x.dtype)}
+        records = self._agree(error, alike, told)
+        assert x is not None  # else all have raised
+        rows, parts = x, Parts.of([record["dim"] for record in records])
+        count = sum(record["n"] for record in records)
+        wanted = [r.stop - r.start for r in forecasts.rows_of(count, self.size)]
+        if [record["n"] for record in records] != wanted or parts.whole != rows.shape[1]:
+            raise ValueError(
+                f"members are {[record['n'] for record in records]} of {rows.shape[1]} components, "
+                f"dim adds up to {parts.whole}: expected {wanted}, and as many components"
+            )
+        self._ranks.begin(0)
+        part: Array = self._together(lambda: forecasts.by_space(self._ranks, parts, rows, count))
+        return part
+
+    def step(self, model: Model, part: npt.ArrayLike, steps: int = 1) -> Array:
+        """Return the part of an ensemble after steps of a model.
+
+        `Lorenz96` is stepped where its components are, by halos of 8 and 4 components a step, in
+        messages for up to 16 steps. Any other model steps whole members, shared out to the ranks,
+        so that a rank needs memory for some of them: what a solver of a pressure, or a transform,
+        would send in each of its steps is more.
+
+        Parameters
+        ----------
+        model : Model
+            Without model noise.
+        part : array_like, (N, D of the rank)
+        steps : int
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As ``model.step``; RankError where it is another rank's.
+        """
+        error: Exception | None = None
+        try:
+            _checks.integer("steps", steps, 0)
+            if not isinstance(model, Model):
+                raise TypeError(f"model={model!r}: expected a model of enfilt.models")
+            if model.model_noise:
+                raise ValueError(
+                    f"model_noise={model.model_noise}: expected a model without, on many ranks"
+                )
+        except Exception as found:
+            error = found
+        x, parts = self._part(part, error, {"model": text_of(model), "steps": steps})
+        if parts.whole != model.dim:
+            raise ValueError(
+                f"part has {parts.whole} components on all ranks: expected {model.dim}, as the "
+                f"model has"
+            )
+        ranks = self._ranks
+
+        def work() -> Array:
+            if type(model) is Lorenz96:
+                return forecasts.lorenz96(ranks, parts, model, x, steps)
+            return forecasts.stepped_by_members(ranks, parts, x, lambda a: model.step(a, steps))
+
+        stepped: Array = self._together(work)
+        return stepped
+
+    def _part(
+        self, part: npt.ArrayLike, error: Exception | None = None, said: Any = None
+    ) -> tuple[Array, Parts]:
+        """Return an ensemble's part, checked and agreed on by all ranks, and their parts."""
+        x = None
+        try:
+            x = _checks.floating("part", part, members=2)
+            if x.ndim != 2:
+                raise ValueError(f"part has shape {x.shape}: expected (N, D of the rank)")
+            _checks.finite("part", x)
+        except Exception as found:
+            error = error or found
+        alike = {} if x is None else {"N": len(x), "dtype": str(x.dtype), **(said or {})}
+        dim = None if x is None else x.shape[1]
+        records = self._agree(error, alike, {"dim": dim})
+        assert x is not None  # else all have raised
+        self._ranks.begin(0)
+        return x, Parts.of([record["dim"] for record in records])
 
     def score(self, ensemble: npt.ArrayLike, truth: npt.ArrayLike) -> metrics.Scores:
         """Return the scores of an ensemble, each rank giving its part: `metrics.score` of all.

@@ -97,7 +97,37 @@ def places_of(obs: Observation, grid: Grid, first: int, dim: int) -> npt.NDArray
     return grid.coordinates(first + stand)
 
 
-class Halo:
+class Messages:
+    """What goes from rank to rank: some of the last axis of arrays.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    sends : dict of int to ndarray of int
+        Which of this rank's go to each other rank.
+    """
+
+    def __init__(self, ranks: Ranks, sends: dict[int, npt.NDArray[np.int64]]) -> None:
+        self.ranks = ranks
+        counts = ranks.comm.alltoall([len(sends.get(q, ())) for q in range(ranks.size)])
+        self.sends = {q: chosen for q, chosen in sends.items() if len(chosen)}
+        self.receives = {q: int(n) for q, n in enumerate(counts) if n}
+
+    def exchange(self, own: Array) -> Array:
+        """Return values (..., m) of this rank and those that others send, rank by rank."""
+        comm, rank = self.ranks.comm, self.ranks.rank
+        found = {q: np.empty((*own.shape[:-1], n), own.dtype) for q, n in self.receives.items()}
+        requests = [comm.Irecv(array, source=q) for q, array in found.items()]
+        sent = {q: np.ascontiguousarray(own[..., i]) for q, i in self.sends.items()}
+        requests += [comm.Isend(array, dest=q) for q, array in sent.items()]
+        for request in requests:
+            request.Wait()
+        found[rank] = own
+        joined: Array = np.concatenate([found[q] for q in sorted(found)], axis=-1)
+        return joined
+
+
+class Halo(Messages):
     """Which observations go from rank to rank.
 
     Parameters
@@ -123,12 +153,10 @@ class Halo:
         std: npt.NDArray[np.float64],
         reach: float,
     ) -> None:
-        self.ranks, self.reach = ranks, reach
         others = [rank for rank in range(ranks.size) if rank != ranks.rank]
-        self.sends = {q: np.flatnonzero(_near(grid, parts, q, where, reach)) for q in others}
-        counts = ranks.comm.alltoall([len(self.sends.get(q, ())) for q in range(ranks.size)])
-        self.sends = {q: chosen for q, chosen in self.sends.items() if len(chosen)}
-        self.receives = {q: int(counts[q]) for q in others if counts[q]}
+        near = {q: np.flatnonzero(_near(grid, parts, q, where, reach)) for q in others}
+        super().__init__(ranks, near)
+        self.reach = reach
         self.places = self.exchange(np.ascontiguousarray(where.T)).T
         self.std = self.exchange(std)
 
@@ -136,19 +164,6 @@ class Halo:
     def count(self) -> int:
         """How many observations there are, this rank's own among them."""
         return len(self.std)
-
-    def exchange(self, own: Array) -> Array:
-        """Return values (..., m) of this rank's observations and of those near it, rank by rank."""
-        comm, rank = self.ranks.comm, self.ranks.rank
-        found = {q: np.empty((*own.shape[:-1], n), own.dtype) for q, n in self.receives.items()}
-        requests = [comm.Irecv(array, source=q) for q, array in found.items()]
-        sent = {q: np.ascontiguousarray(own[..., i]) for q, i in self.sends.items()}
-        requests += [comm.Isend(array, dest=q) for q, array in sent.items()]
-        for request in requests:
-            request.Wait()
-        found[rank] = own
-        joined: Array = np.concatenate([found[q] for q in sorted(found)], axis=-1)
-        return joined
 
 
 def _near(grid: Grid, parts: Parts, rank: int, where: Array, reach: float) -> Any:
