@@ -1,6 +1,7 @@
 """The shell commands."""
 
 import dataclasses
+import json
 import logging
 import sys
 from importlib.metadata import entry_points
@@ -10,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 import enfilt as ef
-from enfilt import cli, presets, tables
+from enfilt import cli, json_rows, presets, tables
 from enfilt.cli import main
+from enfilt.experiments import reproduce as reproduction
 
 SMALL = ["--set", "cycles=3", "--set", "spinup=20", "--set", "members=4", "--set", "filter.steps=2"]
 
@@ -239,6 +241,64 @@ def test_info(shell):
         if len(str(value)) < 100:
             assert str(value) in done.output
     assert ef.__version__ in done.output
+
+
+TABLES = {
+    "list": [],
+    "info": [],
+    "run": ["lorenz96", *SMALL, "--no-plot"],
+    "compare": ["lorenz96", "--filters", "enff,etkf", *SMALL[:-2], "--no-plot"],
+}
+
+
+@pytest.mark.parametrize("command", TABLES)
+def test_what_a_table_shows_as_json(command, shell, tmp_path):
+    """To a file beside the table, or alone to standard output."""
+    folder = [] if command in ("list", "info") else ["--out", tmp_path]
+    arguments = [command, *TABLES[command], *folder, "--json"]
+    done = shell(*arguments, tmp_path / "rows.json")
+    assert done.exit_code == 0, done.output
+    assert "wrote" in done.output
+    alone = shell(*arguments, "-")
+    assert alone.exit_code == 0, alone.output
+    rows, again = json.loads((tmp_path / "rows.json").read_text()), json.loads(alone.stdout)
+    if command == "list":
+        assert rows == again
+        assert [row["preset"] for row in rows] == list(presets.PRESETS)
+    elif command == "info":
+        assert rows == again
+        assert rows["enfilt"] == ef.__version__
+    elif command == "run":
+        expected = ef.Result.load(tmp_path / "lorenz96.npz").summary(last=rows["averaged"])
+        assert rows["scores"]["rmse.analysis"] == again["scores"]["rmse.analysis"]
+        assert rows["scores"]["rmse.analysis"] == expected["rmse.analysis"]
+        assert list(rows["beside"]) == ["enff"]
+    else:
+        assert [row["name"] for row in rows] == [row["name"] for row in again]
+        assert {row["name"] for row in rows} == {"enff", "etkf"}
+        assert rows[0]["mean"]["rmse.analysis"] == again[0]["mean"]["rmse.analysis"]
+        assert rows[0]["deviation"]["rmse.analysis"] is None  # of one run there is none
+
+
+def test_json_has_no_nan(tmp_path):
+    content = {"a": np.array([1.0, np.nan]), "b": (np.float32(0.5), -np.inf, None, True), "c": "x"}
+    json_rows.write(content, tmp_path / "rows.json")
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert found == {"a": [1.0, None], "b": [0.5, None, None, True], "c": "x"}
+
+
+def test_a_reproduction_at_80_columns_cuts_no_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    row = reproduction.Row(
+        preset="lorenz96-two-scale", filter="BootstrapPF(jitter=1.0)", dim=396, members=20,
+        published=presets.PRESETS["lorenz63"].published, measured=(0.50117,), spread=0.5,
+        forecast_seconds=0.0123, analysis_seconds=0.0123, seconds=1.0, stopped="",
+    )  # fmt: skip
+    monkeypatch.setattr(cli.reproduction, "reproduce", lambda *_, **__: [row])
+    done = CliRunner().invoke(main, ["reproduce", "--out", str(tmp_path)])
+    assert "lorenz96-two-scale" in done.output
+    assert "BootstrapPF" in done.output
+    assert "0.5012" in done.output
 
 
 def test_help_and_version(shell):

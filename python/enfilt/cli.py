@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from . import tables
+from . import json_rows, tables
 from ._config import config
 from .experiments import compare as comparison
 from .experiments import presets
@@ -33,25 +34,65 @@ def main() -> None:
     """Ensemble filters for data assimilation, on compiled kernels."""
 
 
+_JSON = click.option(
+    "--json",
+    "rows_to",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="Also write what the table shows to this file, as JSON; -: to standard output, in place "
+    "of the table.",
+)
+
+
+def _console(rows_to: Path | None, *, quiet: bool = False) -> Console:
+    """Return where a command prints: nowhere where its rows go to standard output."""
+    return Console(quiet=quiet or rows_to == json_rows.STANDARD_OUTPUT)
+
+
+def _write_rows(console: Console, rows: Any, rows_to: Path | None) -> None:
+    if rows_to is None:
+        return
+    try:
+        json_rows.write(rows, rows_to)
+    except OSError as error:
+        raise click.BadParameter(str(error), param_hint="--json") from None
+    console.print(escape(f"wrote {rows_to}"))
+
+
 @main.command("list")
-def list_presets() -> None:
+@_JSON
+def list_presets(rows_to: Path | None) -> None:
     """List the presets."""
+    console, rows = _console(rows_to), []
     table = Table("preset", "what it is", "N", "cycles", "published RMSE")
     for preset in presets.PRESETS.values():
         figure = "" if preset.published is None else f"{preset.published.rmse:g}"
         table.add_row(
             preset.name, preset.title, str(preset.members), str(preset.twin.cycles), figure
         )
-    Console().print(table)
+        rows.append(
+            {
+                "preset": preset.name,
+                "title": preset.title,
+                "members": preset.members,
+                "cycles": preset.twin.cycles,
+                "published": None if preset.published is None else preset.published.rmse,
+            }
+        )
+    console.print(table)
+    _write_rows(console, rows, rows_to)
 
 
 @main.command()
-def info() -> None:
+@_JSON
+def info(rows_to: Path | None) -> None:
     """Say what this installation is and can do."""
+    console, found = _console(rows_to), config()
     table = Table(show_header=False, box=None)
-    for name, value in config().items():
+    for name, value in found.items():
         table.add_row(f"[bold]{name}[/bold]", escape(str(value)))
-    Console().print(table)
+    console.print(table)
+    _write_rows(console, found, rows_to)
 
 
 _SET = click.option(
@@ -94,6 +135,7 @@ _PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (
     is_flag=True,
     help="Go on from the checkpoint, if there is one; without --every, one every 10 cycles.",
 )
+@_JSON
 def run(
     preset: str,
     changes: tuple[str, ...],
@@ -106,13 +148,14 @@ def run(
     resume: bool,
     quiet: bool,
     log: bool,
+    rows_to: Path | None,
 ) -> None:
     """Run a preset: print its scores, write a picture and a result file.
 
     Ctrl-C ends the run; what is done by then is printed and written. A run that was killed is
     taken up again by --resume, which begins it, too.
     """
-    console = Console(quiet=quiet and not settings)
+    console = _console(rows_to, quiet=quiet and not settings)
     if log:
         logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
         logging.getLogger("enfilt").setLevel(logging.INFO)
@@ -126,6 +169,7 @@ def run(
         raise click.ClickException(str(error)) from None
     if settings:
         _print_settings(console, chosen)
+        _write_rows(console, {k: repr(v) for k, v in chosen.settings().items()}, rows_to)
         return
     _make_folder(out)
     console.print(f"[bold]{chosen.title}[/bold]\n{chosen.filter.describe()}, N = {chosen.members}")
@@ -139,7 +183,7 @@ def run(
             checkpoint=checkpoint,
             every=every or _EVERY,
             resume=resume,
-            progress=False if quiet or log else None,
+            progress=False if console.quiet or log else None,
         )
         if result.stopped != "interrupted":
             for name, filt in chosen.filters(chosen.beside).items():
@@ -150,6 +194,11 @@ def run(
         raise click.ClickException(f"no cycle was completed: {result.stopped}")
     tables.print_result(console, chosen, result, others)
     _write(console, chosen, result, out, plot)
+    last = chosen.averaged
+    rows = {"preset": chosen.name, **result.info, "stopped": result.stopped, "averaged": last}
+    rows["scores"] = result.summary(last=last)
+    rows["beside"] = {name: found.summary(last=last) for name, found in others.items()}
+    _write_rows(console, rows, rows_to)
     if result.stopped:
         raise SystemExit(130 if result.stopped == "interrupted" else 1)
 
@@ -167,8 +216,15 @@ def run(
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K")
 @_OUT
 @_PLOT
+@_JSON
 def compare(
-    preset: str, names: str, changes: tuple[str, ...], seeds: int, out: Path, plot: bool
+    preset: str,
+    names: str,
+    changes: tuple[str, ...],
+    seeds: int,
+    out: Path,
+    plot: bool,
+    rows_to: Path | None,
 ) -> None:
     """Run several filters on a preset's truth and observations, seeds 0 to K - 1.
 
@@ -176,7 +232,7 @@ def compare(
     against cost and a line of JSON a run. A setting of one filter is changed by its name: --set
     letkf.inflation=1.04.
     """
-    console = Console()
+    console = _console(rows_to)
     try:
         wanted = [name.strip() for name in names.split(",") if name.strip()]
         settings = _changes(changes)
@@ -189,7 +245,8 @@ def compare(
                 raise ValueError(f"{key}: {name} is not among --filters {names}")
             filters[name] = named.with_options(filters[name], {option: settings[key]})
         _make_folder(out)
-        runs = comparison.compare(chosen, filters, range(seeds))
+        show = False if console.quiet else None
+        runs = comparison.compare(chosen, filters, range(seeds), show=show)
     except (ImportError, MemoryError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not runs:
@@ -206,6 +263,7 @@ def compare(
         except ImportError as error:
             console.print(escape(f"no picture: {error}"))
     console.print("wrote " + ", ".join(str(p) for p in written))
+    _write_rows(console, [dataclasses.asdict(row) for row in table], rows_to)
 
 
 @main.command()
@@ -279,26 +337,33 @@ def tune(
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, metavar="K")
 @_OUT
-def reproduce(names: tuple[str, ...], quick: bool, seeds: int, out: Path) -> None:
+@_JSON
+def reproduce(
+    names: tuple[str, ...], quick: bool, seeds: int, out: Path, rows_to: Path | None
+) -> None:
     """Run published experiments and print published beside measured.
 
     Without a PRESET: all of them. Writes the table to reproduce.md; the exit status is 1 if a
     figure is outside its tolerance.
     """
-    console = Console()
+    console = _console(rows_to)
     _make_folder(out)
     try:
-        rows = reproduction.reproduce(names, range(seeds), quick=quick)
+        show = False if console.quiet else None
+        rows = reproduction.reproduce(names, range(seeds), quick=quick, show=show)
     except (ImportError, MemoryError, TypeError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     if not rows:
         raise click.ClickException("no run was completed")
-    table = Table(*reproduction.SHORT)
+    table = Table(box=None, pad_edge=False)
+    for name in reproduction.SHORT:
+        table.add_column(name, no_wrap=name in ("preset", "filter"))
     for row in rows:
         table.add_row(*map(escape, reproduction.short_cells(row)))
     console.print(table)
     reproduction.write(rows, out / "reproduce.md", seeds=seeds)
     console.print(escape(f"wrote {out / 'reproduce.md'}"))
+    _write_rows(console, [dataclasses.asdict(row) for row in rows], rows_to)
     if not all(row.inside for row in rows):
         raise SystemExit(1)
 

@@ -316,8 +316,8 @@ class EnsembleFilter(Frozen, ABC):
         Raises
         ------
         TypeError
-            If an array is of another dtype than float32 or float64, or of another than the
-            ensemble's, `obs` is no `Observation`, or the filter needs more of h than `observed`.
+            If an array is neither float32 nor float64, or differs in dtype from the ensemble; if
+            `obs` is no `Observation`; or if the filter needs more of h than `observed`.
         ValueError
             If a shape does not fit, the ensemble has one member, a value is not finite, or masked
             in another argument than `y` (the message gives its index), labels contradict

@@ -30,7 +30,7 @@ class Knob:
     make : callable
         From the number to the option's value.
     log : bool
-        Whether factors of it are alike rather than differences.
+        Whether it is searched on a logarithmic scale.
     others : dict
         Values of the option that need no number, by the names that stand for them among the
         numbers: a search tries which is best.
