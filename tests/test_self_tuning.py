@@ -960,4 +960,5 @@ def test_a_widened_forecast_is_still_that_of_no_time(inflation, rng):
     filt = ef.IEnKF(model, 1, inflation=inflation)
     analysis = filt.analysis(x, np.full(2, 4.0), obs, previous=x)
     assert filt.facts["inflation"] > 1
-    np.testing.assert_allclose(analysis, ef.ETKF().analysis(x, np.full(2, 4.0), obs), atol=1e-12)
+    expected = ef.ETKF(inflation=inflation).analysis(x, np.full(2, 4.0), obs)
+    np.testing.assert_allclose(analysis, expected, atol=1e-12)

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -366,3 +367,55 @@ def test_bad_options():
         ef.IEnKS(model, 2).analysis(x, np.zeros(8), obs, observed=x, previous=x)
     with pytest.raises(ValueError, match="previous is missing"):
         ef.ILEnFF(model, 2).analysis(x, np.zeros(8), obs)
+
+
+@pytest.mark.parametrize("name", ["EnKS", "IEnKS", "ILEnFF"])
+def test_a_twin_scores_what_is_known_later(name, tmp_path):
+    """Each cycle's state against the truth of its time, when it leaves the window; and resumed."""
+    model = ef.models.Lorenz96(dim=14, dt=0.05)
+    obs = ef.Observation(Every(2), 0.5, grid=model.grid)
+    twin = ef.TwinExperiment(model, obs, cycles=8, steps_per_cycle=2, spinup=50)
+    smoother, lag = made(model)[name], made(model)[name].lag
+    result = twin.run(smoother, members=9, seed=3)
+    truth = result.truth[-1 - lag]  # all components are tracked
+    scores = ef.metrics.score(smoother.smoothed[-1], truth)
+    for score in ("rmse", "spread", "crps", "energy_score", "nrmse", "fair_crps"):
+        smoothed = getattr(result, score).smoothed
+        assert smoothed[-1 - lag] == getattr(scores, score)
+        assert np.isnan(smoothed[-lag:]).all()
+        assert np.isfinite(smoothed[:-lag]).all()
+        assert result.summary(last=5)[f"{score}.smoothed"] == smoothed[3:-lag].mean()
+    ranks = result.rank_histogram.smoothed
+    np.testing.assert_array_equal(ranks.sum(axis=1), [14] * (8 - lag) + [0] * lag)
+    np.testing.assert_array_equal(result.ensemble, smoother.smoothed[0])
+    # from a file, and from a checkpoint in the middle of the window
+    read = ef.Result.load(result.save(tmp_path / "run.npz"))
+    np.testing.assert_array_equal(read.rmse.smoothed, result.rmse.smoothed)
+    assert read.ensemble.shape == (0, 0)
+    short = dataclasses.replace(twin, cycles=5)
+    for one in (short, twin):
+        kept = {"checkpoint": tmp_path / "run", "resume": True}
+        resumed = one.run(made(model)[name], members=9, seed=3, **kept)
+    np.testing.assert_array_equal(resumed.crps.smoothed, result.crps.smoothed)
+    assert twin.run(ef.ETKF(), members=9, seed=3).rmse.smoothed is None
+
+
+@pytest.mark.parametrize("name", ["EnKS", "IEnKS", "ILEnFF"])
+def test_memory_counts_what_a_smoother_keeps(name):
+    model = ef.models.Lorenz96(dim=2000, dt=0.05)
+    obs = ef.Observation(Every(2), 0.5, grid=model.grid)
+    twin = ef.TwinExperiment(model, obs, cycles=5, steps_per_cycle=2, spinup=5, track=0)
+    taper = GaspariCohn(4.0)
+    smoother = {
+        "EnKS": ef.EnKS(ef.LETKF(taper), lag=6),
+        "IEnKS": ef.IEnKS(model, 2, lag=6),
+        "ILEnFF": ef.ILEnFF(model, 2, ef.LEnFF(taper, steps=2, inflation=1.0), lag=6),
+    }[name]
+    twin.run(smoother, members=40, seed=0)  # imports and tables
+    tracemalloc.start()
+    twin.run(smoother, members=40, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(peak / twin.memory(40, smoother), peak / (40 * 2000 * 8))
+    assert 0.4 * twin.memory(40, smoother) < peak < twin.memory(40, smoother)
+    assert twin.memory(40, smoother) > 2 * twin.memory(40)

@@ -298,6 +298,12 @@ class Observation(ErrorStatistics, Value):
             raise ValueError(f"grid has {grid.size} points: expected {dim}, one a component")
         return grid
 
+    def tells_places(self, dim: int) -> bool:
+        """Whether `places` has them, for those who can do without."""
+        if self.grid is None:
+            return False
+        return self.locations is not None or self.stands_at(dim) is not None
+
     def places(self, dim: int, m: int | None = None) -> tuple[Grid, npt.NDArray[np.float64]]:
         """Return the grid of the state and the coordinates (m, k) of the observations.
 

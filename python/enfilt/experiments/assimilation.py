@@ -217,7 +217,8 @@ class Assimilation(Value):
         first = _checks.ensemble("ensemble", ensemble, batch=False)
         if seed is not None:
             _checks.integer("seed", seed, 0)
-        needed, hint = int(4.1 * first.nbytes), "choose fewer members or a smaller model"
+        window = 0 if filt is None else filt._ensembles
+        needed, hint = int((4.1 + window) * first.nbytes), "choose fewer members or a smaller model"
         xp = _arrays.namespace(first)
         if xp is np:
             _checks.finite("ensemble", first)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _arrays
 from ..filters import EnsembleFilter
+from ..filters.cycle import Times
 from ..models import Model
 from ..observation import Observation
 from .assimilation_result import AssimilationResult
@@ -118,7 +119,9 @@ class AssimilationCourse(Course):
     def forecast(self, cycle: int, analysis: Array, out: Array) -> Array:
         start, stop = self.now, self.window[0]
         self.now = stop
-        if start is None or (not cycle and self.run.start is None):
+        first = start is None or (not cycle and self.run.start is None)
+        self.between = Times(stop if first else start, stop, isinstance(self.model, Model))
+        if first:
             return analysis
         if isinstance(self.model, Model):
             if out is analysis:
@@ -155,10 +158,10 @@ class AssimilationCourse(Course):
         return Seen(time, y, self.gridded(obs), observed)
 
     def record(
-        self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
+        self, seen: Seen, forecast: Array, analysis: Array, filt: EnsembleFilter | None
     ) -> dict[str, Any]:
         cycle = self.stepping.cycle
-        found = self.innovations.record(cycle, seen, forecast, analysis, flags)
+        found = self.innovations.record(cycle, seen, forecast, analysis, filt)
         track = slice(0, self.run.track)
         return {
             "time": _moment(seen.time),

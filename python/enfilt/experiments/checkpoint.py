@@ -24,7 +24,7 @@ from .. import _checks
 #: The first line of a checkpoint.
 _MAGIC = b"enfilt checkpoint\n"
 #: What the others hold; a checkpoint of another number is not read.
-FORMAT = 1
+FORMAT = 2
 #: Bytes read, or taken into a sum, at a time.
 _BLOCK = 1 << 24
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .. import _arrays, progress
 from ..filters import EnsembleFilter
+from ..filters.cycle import Times
 from ..observation import Observation
 from .checkpoint import Checkpoints
 from .records import Records
@@ -56,12 +57,15 @@ class Course(ABC):
         The score that the progress bar tells.
     kept : int or None
         Of how many last cycles rows are kept; None: of all.
+    between : Times or None
+        Of the last analysis and of the forecast, where models have times.
     """
 
     stepping: Stepping
     total: int | None
     shown: str
     kept: int | None = None
+    between: Times | None = None
 
     @abstractmethod
     def begin(self) -> Array:
@@ -89,9 +93,9 @@ class Course(ABC):
 
     @abstractmethod
     def record(
-        self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
+        self, seen: Seen, forecast: Array, analysis: Array, filt: EnsembleFilter | None
     ) -> dict[str, Any]:
-        """Return what is kept of a cycle; `flags` are those of its observations, if it has any."""
+        """Return what is kept of a cycle, which the filter has done."""
 
 
 class Loop:
@@ -194,8 +198,7 @@ class Loop:
                 alone = analysis is not forecast
                 spare = analysis if alone else course.stepping.xp.empty_like(forecast)
                 analysis = updated
-                flags = None if self.filt is None or seen.y is None else self.filt.flags
-                row = course.record(seen, forecast, analysis, flags)
+                row = course.record(seen, forecast, analysis, self.filt)
             row |= {"seconds": end - start, "seconds_forecast": between - begin}
             self._keep(row, analysis, seen)
             self._tell(bar, row)
@@ -237,11 +240,15 @@ class Loop:
     ) -> Array:
         """Return the analysis, which may be written to `spare`."""
         stepping, filt = self.course.stepping, self.filt
+        between: dict[str, Any]
+        between = {"between": self.course.between} if filt is not None and filt._runs_model else {}
         if filt is None or seen.y is None or seen.obs is None:
+            if filt is not None:
+                filt.skip(forecast, previous=previous, **between)
             spare[...] = forecast
             return spare
         own = type(filt).analysis is EnsembleFilter.analysis  # it looks at its result
-        options: dict[str, Any] = {"previous": previous, "rng": self.rng, "out": spare}
+        options: dict[str, Any] = {"previous": previous, "rng": self.rng, "out": spare, **between}
         analyse: Callable[..., Array] = filt.analysis
         if seen.observed is not None:
             options["observed"] = seen.observed

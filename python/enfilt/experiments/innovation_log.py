@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays, _checks
+from ..filters import EnsembleFilter
 from ..observation import Observation
 from ..quality import Flag
 from .cycle import Seen
@@ -49,11 +50,12 @@ class InnovationLog:
         seen: Seen,
         forecast: Array,
         analysis: Array,
-        flags: npt.NDArray[np.int8] | None,
+        filt: EnsembleFilter | None,
     ) -> Statistics:
         """Keep the departures of a cycle, and return what all of them come to."""
         total = np.zeros(len(SUMS))
         if seen.y is not None and seen.obs is not None:
+            flags = None if filt is None else filt.flags  # those of this cycle
             for row in self._departures(cycle, seen, seen.obs, forecast, analysis, flags):
                 total += row["sums"]
                 self._rows.append(row)

@@ -34,10 +34,14 @@ class Series(Value):
     ----------
     forecast, analysis : ndarray, (cycles,) or (cycles, N + 1) for the rank histogram
         Of the forecast and of the analysis ensemble.
+    smoothed : ndarray, as these, or None
+        Of the ensemble as a smoother has it `lag` cycles later; NaN in the last cycles (0 in the
+        rank histogram), of which it has not told its last. None of other filters.
     """
 
     forecast: Array
     analysis: Array
+    smoothed: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,9 @@ class Result(Value):
     innovations : Innovations, optional
         Statistics against observations (`enfilt.diagnostics`), of ``TwinExperiment(...,
         innovations=True)``.
+    ensemble : ndarray, (N, D)
+        The last analysis; (0, 0) where no cycle was completed, and in a result that was read from a
+        file, which leaves it out.
     """
 
     time: Array
@@ -92,6 +99,7 @@ class Result(Value):
     stopped: str = ""
     facts: dict[str, Array] = dataclasses.field(default_factory=dict)
     innovations: Innovations | None = None
+    ensemble: Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def cycles(self) -> int:
@@ -135,22 +143,25 @@ class Result(Value):
         Returns
         -------
         dict
-            ``"rmse.analysis"``, ``"rmse.forecast"`` and so on for every score but the rank
-            histogram, ``"seconds"``, ``"seconds_forecast"``, and the facts by their names.
+            ``"rmse.analysis"``, ``"rmse.forecast"``, of smoothers ``"rmse.smoothed"``, and so on
+            for every score but the rank histogram, ``"seconds"``, ``"seconds_forecast"``, and the
+            facts by their names.
         """
         count = self.cycles if last is None else _checks.integer("last", last, 1)
         means: dict[str, float] = {}
         for name in SCORES:
             if name != "rank_histogram":
+                series = getattr(self, name)
                 for kind in ("analysis", "forecast"):
-                    values = getattr(getattr(self, name), kind)[-count:]
+                    values = getattr(series, kind)[-count:]
                     means[f"{name}.{kind}"] = float(np.mean(values)) if values.size else np.nan
+                if series.smoothed is not None:
+                    means[f"{name}.smoothed"] = _mean(series.smoothed[-count:])
         for name in ("seconds", "seconds_forecast"):
             values = getattr(self, name)[-count:]
             means[name] = float(np.mean(values)) if values.size else np.nan
         for name, values in self.facts.items():
-            told = values[-count:][~np.isnan(values[-count:])]
-            means[name] = float(np.mean(told)) if told.size else np.nan
+            means[name] = _mean(values[-count:])
         return means
 
     def climate(self, last: int | None = None) -> float:
@@ -223,8 +234,9 @@ class Result(Value):
         flat |= {name: getattr(self, name) for name in ("truth", "mean", "deviation")}
         flat |= {name: getattr(self, name) for name in ("field", "observed")}
         for name in SCORES:
-            for kind in ("forecast", "analysis"):
-                flat[f"{name}_{kind}"] = getattr(getattr(self, name), kind)
+            for kind, values in vars(getattr(self, name)).items():
+                if values is not None:
+                    flat[f"{name}_{kind}"] = values
         return flat | result_files.flat(self.facts, self.innovations)
 
     def to_xarray(self) -> Any:
@@ -284,8 +296,9 @@ class Result(Value):
         arrays, fields = result_files.load(path)
         unknown = np.full(arrays["time"].shape, np.nan)  # files before it have no fair CRPS
         for name in SCORES:
-            of_kinds = (arrays.pop(f"{name}_{kind}", None) for kind in ("forecast", "analysis"))
-            fields[name] = Series(*(unknown if of is None else of for of in of_kinds))
+            kinds = {kind: f"{name}_{kind}" for kind in ("forecast", "analysis", "smoothed")}
+            told = {kind: arrays.pop(flat) for kind, flat in kinds.items() if flat in arrays}
+            fields[name] = Series(**(dict.fromkeys(("forecast", "analysis"), unknown) | told))
         return cls(**(fields | arrays))
 
     def plot(self, path: str | os.PathLike[str] | None = None, *, kind: str = "overview") -> Any:
@@ -321,3 +334,9 @@ class Result(Value):
         if path is not None:
             save_figure(figure, path)
         return figure
+
+
+def _mean(values: Array) -> float:
+    """Return the mean of what is known; NaN of nothing."""
+    told = values[~np.isnan(values)]
+    return float(np.mean(told)) if told.size else float("nan")

@@ -176,23 +176,26 @@ class TwinExperiment(Value):
         result: Observation | None = given
         return result
 
-    def memory(self, members: int) -> int:
+    def memory(self, members: int, filt: EnsembleFilter | None = None) -> int:
         """Return about how many bytes a run takes at its peak.
 
-        Three ensembles take turns, an analysis may need one more and a tenth, and making the
-        first states takes four of them in float64.
+        Three ensembles take turns, an analysis may need one more and a tenth, making the first
+        states takes four of them in float64, and a smoother keeps a window of ensembles.
 
         Parameters
         ----------
         members : int
             N.
+        filt : EnsembleFilter, optional
+            The filter, whose window counts. Default: one that has none.
         """
         if isinstance(self.model, Model):
             dim = self.model.dim
         else:
             dim = np.asarray(self.initial_state).size
         ensemble = members * dim * np.dtype(self.dtype).itemsize
-        return int(4.1 * ensemble) + 4 * 8 * dim
+        window = 0 if filt is None else filt._ensembles
+        return int((4.1 + window) * ensemble) + 4 * 8 * dim
 
     def run(
         self,
@@ -251,10 +254,10 @@ class TwinExperiment(Value):
             _checks.integer("seed", seed, 0)
         hint = "choose fewer members or a smaller model"
         if self.device == "cuda":
-            _memory.check_device(_arrays.cupy(), self.memory(members), hint)
+            _memory.check_device(_arrays.cupy(), self.memory(members, filt), hint)
         else:
-            _memory.check(self.memory(members), hint)
-        course = TwinCourse(self, members, seed, progress)
+            _memory.check(self.memory(members, filt), hint)
+        course = TwinCourse(self, members, seed, progress, filt._depth)
         of = {
             "run": "twin experiment",
             "filter": filt.describe(),

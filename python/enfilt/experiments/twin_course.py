@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from .. import _arrays, _checks, metrics, progress
 from ..filters import EnsembleFilter
+from ..filters.cycle import Times
 from ..grids import axes
 from ..models import Model
 from ..observation import Observation
@@ -33,7 +35,7 @@ class TwinCourse(Course):
     shown = "rmse_analysis"
 
     def __init__(
-        self, twin: TwinExperiment, members: int, seed: int | None, show: bool | None
+        self, twin: TwinExperiment, members: int, seed: int | None, show: bool | None, lag: int
     ) -> None:
         self.twin, self.members, self.show = twin, members, show
         self.stepping = Stepping(_arrays.cupy() if twin.device == "cuda" else np)
@@ -45,6 +47,7 @@ class TwinCourse(Course):
         self.gridded = Gridded(getattr(self.model, "grid", None))
         self.truth: Array | None = None
         self.last: tuple[Array, Array] | None = None  # truth and analysis of the last cycle
+        self.lag, self.truths = lag, deque[Array](maxlen=lag + 1)  # those of a smoother's window
         self.obs: Observation | None = None  # of the last cycle in which there was one
 
     def begin(self) -> Array:
@@ -62,9 +65,12 @@ class TwinCourse(Course):
         return True
 
     def forecast(self, cycle: int, analysis: Array, out: Array) -> Array:
+        steps = self.twin.steps_per_cycle
+        if isinstance(self.model, Model):
+            length = steps * self.model.dt
+            self.between = Times(max(0, cycle - 1) * length, cycle * length)
         if not cycle:
             return analysis
-        steps = self.twin.steps_per_cycle
         return self._step("forecast", analysis, steps, self.streams[2], out=out)
 
     def observe(self, cycle: int, forecast: Array) -> Seen:
@@ -79,6 +85,7 @@ class TwinCourse(Course):
     def state(self) -> dict[str, Any]:
         return {
             "truth": None if self.truth is None else _arrays.to_host(self.truth),
+            "truths": [_arrays.to_host(truth) for truth in self.truths],
             "streams": [rng.bit_generator.state for rng in self.streams],
             "innovations": None if self.innovations is None else self.innovations.state(),
         }
@@ -92,11 +99,12 @@ class TwinCourse(Course):
             return
         self.truth = self.stepping.xp.asarray(state["truth"])
         self.last = self.truth, ensemble
+        self.truths.extend(self.stepping.xp.asarray(truth) for truth in state["truths"])
         given = self.twin.observed_in(cycles - 1)
         self.obs = None if given is None else self.gridded(given)
 
     def record(
-        self, seen: Seen, forecast: Array, analysis: Array, flags: npt.NDArray[np.int8] | None
+        self, seen: Seen, forecast: Array, analysis: Array, filt: EnsembleFilter | None
     ) -> dict[str, Any]:
         truth = self.truth
         assert truth is not None
@@ -110,9 +118,14 @@ class TwinCourse(Course):
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
             scores = metrics.score(ensemble, truth)
             values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
+        self.truths.append(truth)
+        settled = None if filt is None else filt._settled
+        if settled is not None:  # what a smoother says of the first of these for the last time
+            found = metrics.score(settled[0], self.truths[0])._asdict()
+            values |= {f"{name}_smoothed": np.asarray(found[name], float) for name in SCORES}
         if self.innovations is not None:
             cycle = self.stepping.cycle
-            self.innovations.record(cycle, seen, forecast, analysis, flags)
+            self.innovations.record(cycle, seen, forecast, analysis, filt)
         self.last = truth, analysis
         return values
 
@@ -205,6 +218,7 @@ class TwinCourse(Course):
             name: Series(
                 arrays.pop(f"{name}_forecast", np.empty(shapes[name])),
                 arrays.pop(f"{name}_analysis", np.empty(shapes[name])),
+                self._smoothed(arrays.pop(f"{name}_smoothed", np.full(shapes[name], np.nan))),
             )
             for name in SCORES
         }
@@ -232,10 +246,19 @@ class TwinCourse(Course):
             facts=loop.told_facts(),
             info=info,
             stopped=loop.stopped,
+            ensemble=np.empty((0, 0)) if loop.ensemble is None else loop.ensemble,
             innovations=None
             if self.innovations is None
             else self.innovations.result(0, loop.records.count),
         )
+
+    def _smoothed(self, told: Array) -> Array | None:
+        """Return scores that were told `lag` cycles later by the cycles that they are of."""
+        if not self.lag:
+            return None
+        found = np.full(told.shape, np.nan)
+        found[: len(told) - self.lag] = told[self.lag :]
+        return found if found.ndim == 1 else np.nan_to_num(found).astype(np.int64)
 
     def _last_field(self) -> tuple[Array, Array]:
         """Return truth, mean and deviation of the model's field, and the places observed on it."""

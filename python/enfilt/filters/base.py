@@ -19,7 +19,7 @@ from ..inflation import Adaptive, AdaptiveRTPS, FiniteSize, Inflation, as_inflat
 from ..localization import ByKind
 from ..observation import Observation
 from . import parameters, self_tuning
-from .cycle import Array, Cycle, Memory
+from .cycle import Array, Cycle, Memory, Times, times
 from .knobs import Knobs
 
 
@@ -80,6 +80,7 @@ class EnsembleFilter(Frozen, ABC):
     _takes_observed: ClassVar[bool] = False
     _takes_transformed: ClassVar[bool] = True
     _takes_parts: ClassVar[bool] = False
+    _runs_model: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)
@@ -126,6 +127,21 @@ class EnsembleFilter(Frozen, ABC):
         """Whether it draws from `rng` with ``noise=`` too, such as which members are taken."""
         return False
 
+    @property
+    def _depth(self) -> int:
+        """How many cycles back it looks."""
+        return 0
+
+    @property
+    def _settled(self) -> Array | None:
+        """The ensemble (B, N, D) of `_depth` cycles ago, of which it tells no more, if any."""
+        return None
+
+    @property
+    def _ensembles(self) -> int:
+        """How many ensembles it takes memory for at its peak, beside what any filter does."""
+        return 0
+
     def _noise_shape(self, members: int, dim: int) -> tuple[int, ...]:
         """Shape of `noise=` for one ensemble."""
         return (members, dim)
@@ -133,6 +149,23 @@ class EnsembleFilter(Frozen, ABC):
     def _noise_shape_observed(self, members: int, dim: int, observations: int) -> tuple[int, ...]:
         """Shape of `noise=` for one ensemble, where it depends on the number of observations."""
         return self._noise_shape(members, dim)
+
+    def skip(
+        self,
+        forecast: npt.ArrayLike,
+        *,
+        previous: npt.ArrayLike | None = None,
+        between: tuple[Any, Any] | None = None,
+    ) -> None:
+        """Say that nothing is observed in a cycle, whose analysis is the forecast.
+
+        Most filters take no notice. The window of a smoother goes on over such a cycle.
+
+        Parameters
+        ----------
+        forecast, previous, between
+            As of `analysis`.
+        """
 
     @property
     def facts(self) -> dict[str, float]:
@@ -157,7 +190,7 @@ class EnsembleFilter(Frozen, ABC):
     def reset(self) -> None:
         """Forget what earlier cycles left behind; a twin experiment calls it when a run begins."""
         self._memory.facts.clear()
-        self._memory.flags = None
+        self._memory.flags = self._memory.length = None
         self._memory.tuning.clear()
 
     def state(self) -> dict[str, Any]:
@@ -191,6 +224,7 @@ class EnsembleFilter(Frozen, ABC):
             "facts": dict(memory.facts),
             "flags": self.flags,
             "tuning": dict(memory.tuning),  # whose values are never written to
+            "length": memory.length,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -207,7 +241,7 @@ class EnsembleFilter(Frozen, ABC):
             If it is none, or that of another kind of filter.
         """
         name = type(self).__name__
-        known = {"filter", "facts", "flags", "tuning"}
+        known = {"filter", "facts", "flags", "tuning", "length"}
         if not isinstance(state, Mapping) or not known <= state.keys():
             raise TypeError(
                 f"state is of type {type(state).__name__}: expected what {name}.state() gives"
@@ -217,7 +251,7 @@ class EnsembleFilter(Frozen, ABC):
         self.reset()
         self._memory.facts = dict(state["facts"])
         self._memory.flags = None if state["flags"] is None else state["flags"].copy()
-        self._memory.tuning = dict(state["tuning"])
+        self._memory.tuning, self._memory.length = dict(state["tuning"]), state["length"]
 
     def _keeps_off_device(self, obs: Observation) -> str:
         """Say why it does not run on CuPy arrays; "": it does."""
@@ -268,6 +302,7 @@ class EnsembleFilter(Frozen, ABC):
         noise: npt.ArrayLike | None = None,
         out: Array | None = None,
         comm: Spread | None = None,
+        between: tuple[Any, Any] | None = None,
     ) -> Array:
         """Assimilate one set of observations.
 
@@ -307,6 +342,10 @@ class EnsembleFilter(Frozen, ABC):
             Each of its ranks passes a part of the state, (N, D of the rank), the observations of
             that, and the same `rng`, and gets that part of the analysis: the numbers are those of
             one process, to rounding.
+        between : (start, stop), optional
+            The times of `previous` and of `forecast`, for filters that run the model again
+            (`IEnKF`, `IEnKS`, `ILEnFF`): (stop - start) / dt steps of one of `enfilt.models`.
+            Default: `steps_per_cycle` steps, and none where `forecast` equals `previous`.
 
         Returns
         -------
@@ -330,7 +369,8 @@ class EnsembleFilter(Frozen, ABC):
             if not callable(getattr(comm, "analysis", None)):
                 raise TypeError(f"comm={comm!r}: expected an enfilt.mpi.Distributed")
             return comm.analysis(self, forecast, y, obs, observed, previous, rng, noise, out)
-        checked = self._checked(forecast, y, obs, observed, previous, rng, noise, out)
+        given = observed, previous, rng, noise, out
+        checked = self._checked(forecast, y, obs, *given, times("between", between))
         result: Array = _arrays.as_given(self._run(*checked), forecast if out is None else out)
         return result
 
@@ -343,9 +383,12 @@ class EnsembleFilter(Frozen, ABC):
         previous: Array,
         rng: np.random.Generator,
         out: Array,
+        between: tuple[Any, Any] | None = None,
     ) -> Array:
         """As `analysis`, of ensembles that are known to be finite: they are not read for that."""
-        checked = self._checked(forecast, y, obs, None, previous, rng, None, out, finite=True)
+        given = None, previous, rng, None, out
+        known = times("between", between)
+        checked = self._checked(forecast, y, obs, *given, known, finite=True)
         return self._run(*checked)
 
     def _checked(
@@ -358,6 +401,7 @@ class EnsembleFilter(Frozen, ABC):
         rng: RandomState,
         noise: npt.ArrayLike | None,
         out: Array | None,
+        between: Times | None = None,
         *,
         finite: bool = False,
     ) -> tuple[Cycle, Array | None, tuple[int, ...]]:
@@ -440,6 +484,7 @@ class EnsembleFilter(Frozen, ABC):
             rng=_checks.generator("rng", rng),
             backend=backend,
             given=batch(given),
+            between=between,
         ).screened(batched)
         return cycle, target, shape
 

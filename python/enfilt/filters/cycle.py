@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,35 @@ from .kept_lists import KeptLists
 from .tuned import Geometry, Tuning
 
 Array = npt.NDArray[Any]
+
+
+class Times(NamedTuple):
+    """The times of an analysis and of the next, for filters that run the model again.
+
+    Attributes
+    ----------
+    start, stop : float, numpy.datetime64, or what the observations have
+    of_model : bool
+        Whether they are times of a model of `enfilt.models`, whose steps they then tell.
+    """
+
+    start: Any
+    stop: Any
+    of_model: bool = True
+
+
+def times(argument: str, value: Any) -> Times | None:
+    """Check that `value` is a time and a later one, or the same, or None."""
+    if value is None or isinstance(value, Times):
+        return value
+    try:
+        start, stop = value
+        late = bool(stop >= start)
+    except (TypeError, ValueError):
+        late = False
+    if not late:
+        raise ValueError(f"{argument}={value!r}: expected (start, stop), the earlier time first")
+    return Times(start, stop)
 
 
 @dataclass
@@ -36,6 +65,8 @@ class Memory:
         Which observations components see.
     flags : ndarray of int8, (m,) or (B, m), optional
         What became of each observation in the last analysis, where `obs` has a quality control.
+    length : float or timedelta, optional
+        How long the cycles are, of filters that run a model whose steps have no length.
     """
 
     facts: dict[str, float] = field(default_factory=dict)
@@ -43,6 +74,7 @@ class Memory:
     geometry: Geometry | None = None
     lists: KeptLists = field(default_factory=KeptLists)
     flags: npt.NDArray[np.int8] | None = None
+    length: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         # these are made again
@@ -74,6 +106,8 @@ class Cycle:
         What `Memory` keeps of this cycle.
     flags : ndarray of int8, (m,), or (B, m) of a batch, or None
         What became of each observation, where `obs` has a quality control.
+    between : Times or None
+        Of `previous` and `forecast`, where they were told.
     """
 
     forecast: Array
@@ -88,6 +122,7 @@ class Cycle:
     tapers: dict[int, Taper | ByVariable] = field(default_factory=dict)
     tuning: dict[int, Tuning] = field(default_factory=dict)
     flags: npt.NDArray[np.int8] | None = None
+    between: Times | None = None
 
     def screened(self, batched: bool) -> Cycle:
         """Return the cycle without the observations that the quality control of `obs` rejects.

@@ -24,7 +24,7 @@ from .enkf import EnKF
 from .etkf import ETKF
 from .lenff import LEnFF
 from .letkf import LETKF
-from .smoother import Smoother
+from .smoother import Found, Smoother
 
 __all__ = ["EnKS"]
 
@@ -113,6 +113,10 @@ class EnKS(Smoother):
     def _depth(self) -> int:
         return self.lag
 
+    @property
+    def _ensembles(self) -> int:
+        return 4 * (self.lag + 1)  # beside one another as they move
+
     @functools.cached_property
     def _inflation(self) -> Inflation:
         return self.filt._inflation  # which may follow from its other options
@@ -145,7 +149,7 @@ class EnKS(Smoother):
         self.filt._update(cycle, out)
         earlier = self._past.ensembles[: self.lag]
         if not earlier:
-            self._past.found = [], None
+            self._past.found = Found([], [])
             return
         placed = cycle.forecast.shape[-1] - parameters.count(cycle.obs, cycle.forecast.shape[-1])
         moved = _with_past(cycle, earlier, placed)
@@ -160,7 +164,7 @@ class EnKS(Smoother):
             # parameters do not change with time, so that all is known of them now
             smoothed[..., placed:] = out[..., placed:]
             ensembles.append(smoothed)
-        self._past.found = ensembles, None
+        self._past.found = Found(ensembles, [])
 
 
 def _with_past(cycle: Cycle, earlier: list[Array], placed: int) -> Cycle:
@@ -168,7 +172,9 @@ def _with_past(cycle: Cycle, earlier: list[Array], placed: int) -> Cycle:
     xp, dim, obs = _arrays.namespace(cycle.forecast), cycle.forecast.shape[-1], cycle.obs
     grid, where = obs.grid, None
     if grid is not None:
-        grid, where = obs.places(dim, cycle.y.shape[-1])
+        grid = obs.state_grid(dim)
+        if obs.tells_places(dim):  # a filter without localization needs none
+            grid, where = obs.places(dim, cycle.y.shape[-1])
         if isinstance(grid, WithParameters):
             grid = dataclasses.replace(grid, grid=Lagged(grid.placed, 1 + len(earlier)))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,11 +12,11 @@ import numpy as np
 from .. import _arrays, _checks
 from ..kernels import ensemble_space
 from ..observation import Observation
-from . import knobs, rerun
+from . import knobs, parameters, rerun
 from .base import EnsembleFilter
 from .cycle import Array, Cycle
 from .observation_products import observation_products
-from .rerun import Rerun
+from .rerun import Rerun, Span
 
 __all__ = ["IEnKF"]
 
@@ -39,8 +40,11 @@ class IEnKF(EnsembleFilter):
     ----------
     model : Model or callable
         M, from `enfilt.models`, or ``(ensemble, steps) -> ensemble``; without model noise.
-    steps_per_cycle : int
-        Model steps between the previous analysis and the observations.
+    steps_per_cycle : int or None
+        Model steps between the previous analysis and the observations, where nobody tells the
+        times of both. An assimilation does, and then cycles may be of any length for a model of
+        `enfilt.models`; for another model they have to be of one. None: `model` is a function of
+        times, ``(ensemble, start, stop, rng) -> ensemble``, as that of an `Assimilation`.
     iterations : int
         Gauss-Newton steps at most, at least 1. With one, this is the smoothing form of the ETKF.
     wtol : float
@@ -50,8 +54,9 @@ class IEnKF(EnsembleFilter):
         one so narrow that they are derivatives (``bundle``; anomalies scaled by the cube root of
         the working precision's rounding).
     inflation : float or Inflation
-        Widens the analysis about its mean; a number is a factor. One that widens the forecast
-        (`Adaptive`, `FiniteSize`) is of no use here: the iteration starts from `previous`.
+        Widens the analysis about its mean; a number is a factor. One that follows from innovations
+        (`Adaptive`, `FiniteSize`) widens the ensemble that the iteration starts from, by the
+        innovations of what the model makes of it; it costs a run of the model more.
     backend : {"auto", "cpp", "numba", "numpy", "cuda"}
         All give the same.
 
@@ -84,7 +89,7 @@ class IEnKF(EnsembleFilter):
     """
 
     model: Rerun
-    steps_per_cycle: int
+    steps_per_cycle: int | None
     iterations: int = 10
     wtol: float = 1e-5
     method: str = "transform"
@@ -93,6 +98,7 @@ class IEnKF(EnsembleFilter):
     _takes_observed: ClassVar[bool] = True
     _takes_cupy: ClassVar[bool] = True
     _takes_transformed: ClassVar[bool] = False
+    _runs_model: ClassVar[bool] = True
 
     def _check_options(self) -> None:
         rerun.check(self, self.model, self.steps_per_cycle)
@@ -115,23 +121,45 @@ class IEnKF(EnsembleFilter):
         return True  # the model, last of all
 
     def _adapted(self, cycle: Cycle) -> Cycle:
-        # what widens the forecast does not widen the previous analysis, nor what is run from it
-        adapted = super()._adapted(cycle)
-        return dataclasses.replace(adapted, forecast=cycle.forecast, given=cycle.given)
+        # what widens a forecast widens the ensemble that the iteration starts from: `_started`
+        return cycle if self._inflation.is_of_forecast else super()._adapted(cycle)
+
+    def _started(
+        self, cycle: Cycle, start: Array, spans: Sequence[Span]
+    ) -> tuple[Cycle, Array, bool]:
+        """Return an ensemble (B, N, D) so long before the observations as its fit begins with it.
+
+        With the cycle, of which observations may be left out, and whether the ensemble is another.
+        """
+        if not self._inflation.is_of_forecast:
+            return cycle, start, False
+        dim, observations = start.shape[-1], cycle.y.shape[-1]
+        obs = rerun.through(cycle.obs, self.model, spans, dim, observations)
+        seen = dataclasses.replace(cycle, forecast=start, previous=None, obs=obs)
+        apart = parameters.count(cycle.obs, dim)
+        found = parameters.not_widened(seen, super()._adapted(seen), apart)
+        wide = dataclasses.replace(cycle, y=found.y, given=found.given)
+        return wide, found.forecast, found.forecast is not start
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         assert cycle.previous is not None  # `_needs_previous`
-        for b, (forecast, previous) in enumerate(zip(cycle.forecast, cycle.previous, strict=True)):
-            still = bool(np.array_equal(forecast, previous))  # on a GPU the host waits here
-            cycles = 0 if still else 1
-            found = self._fit(cycle, b, previous, cycles, forecast)
-            ensemble_space.combine(previous, found, out[b])
-            out[b] = self._forecast(out[b], cycles)
+        # whether no time has passed; on a GPU the host waits here
+        pairs = zip(cycle.forecast, cycle.previous, strict=True)
+        still = [bool(np.array_equal(*pair)) for pair in pairs]
+        spans = [rerun.spans(self, self._memory, cycle.between, one) for one in still]
+        begun, starts, wider = self._started(cycle, cycle.previous, max(spans, key=len))
+        for b, start in enumerate(starts):
+            forecast = self._run_again(start, spans[b]) if wider else cycle.forecast[b]
+            found = self._fit(begun, b, start, spans[b], forecast)
+            ensemble_space.combine(start, found, out[b])
+            out[b] = self._run_again(out[b], spans[b])
 
-    def _fit(self, cycle: Cycle, b: int, start: Array, cycles: int, forecast: Array) -> Array:
+    def _fit(
+        self, cycle: Cycle, b: int, start: Array, spans: Sequence[Span], forecast: Array
+    ) -> Array:
         """Return the coefficients, (N, N), of an ensemble that fits the observations.
 
-        It starts so many cycles before these; `forecast` is what becomes of it as it is.
+        It starts so long before these; `forecast` is what becomes of it as it is.
         """
         members = len(start)
         xp = _arrays.namespace(start)
@@ -151,7 +179,7 @@ class IEnKF(EnsembleFilter):
                     ensemble_space.combine(given, w + scaling, values)
                 else:
                     ensemble_space.combine(start, w + scaling, trial)
-                    ensemble = self._forecast(trial, cycles)
+                    ensemble = self._run_again(trial, spans)
             gram, innovation, _ = observation_products(cycle, b, ensemble, values=values)
             # sensitivities of the observations to w: anomalies with the scaling taken out
             gram, innovation = inverse @ gram @ inverse, inverse @ innovation
@@ -166,7 +194,5 @@ class IEnKF(EnsembleFilter):
         result: Array = w + transform
         return result
 
-    def _forecast(self, ensemble: Array, cycles: int) -> Array:
-        if not cycles:
-            return ensemble
-        return rerun.run(self.model, cycles * self.steps_per_cycle, ensemble)
+    def _run_again(self, ensemble: Array, spans: Sequence[Span]) -> Array:
+        return rerun.run(self.model, spans, ensemble)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from .. import _arrays, _checks
 from ..kernels import ensemble_space
 from ..observation import Observation
-from .cycle import Array, Cycle
+from .cycle import Array, Cycle, Times
 from .ienkf import IEnKF
-from .smoother import Smoother
+from .smoother import Found, Smoother
 
 __all__ = ["IEnKS"]
 
@@ -74,11 +74,13 @@ class IEnKS(Smoother, IEnKF):
     def _depth(self) -> int:
         return self.lag
 
-    def _unobserved(self, cycle: Cycle) -> tuple[list[Array], Array | None]:
-        known, start = super()._unobserved(cycle)
-        if start is not None and len(known) == self.lag:  # the window moves on
-            start = _arrays.namespace(start).stack([self._forecast(one, 1) for one in start])
-        return known, start
+    def _unobserved(self, forecast: Array, previous: Array | None, between: Times | None) -> Found:
+        found = super()._unobserved(forecast, previous, between)
+        start, spans = found.start, found.spans
+        if start is not None and len(spans) == self.lag:  # the window moves on
+            moved = [self._run_again(one, spans[-1:]) for one in start]
+            found = found._replace(start=_arrays.namespace(start).stack(moved))
+        return found
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         if self.lag > 1 and cycle.given is not None:
@@ -86,19 +88,22 @@ class IEnKS(Smoother, IEnKF):
                 "observed is given, which the runs of a longer window don't move: expected "
                 "lag=1, or an operator"
             )
-        known, start, cycles = self._window(cycle)
+        assert cycle.previous is not None
+        known, start, spans = self._window(cycle.forecast, cycle.previous, cycle.between)
+        whole = spans[::-1]
+        begun, start, wider = self._started(cycle, start, whole)
         xp = _arrays.namespace(start)
         runs = [xp.empty_like(start)]
         for b, ensemble in enumerate(start):
             forecast = cycle.forecast[b]
-            if cycles > 1:  # what the caller's was widened by is not in the window
-                forecast = self._forecast(ensemble, cycles)
-            found = self._fit(cycle, b, ensemble, cycles, forecast)
+            if wider or len(spans) > 1:  # what widens the ensemble is not in the caller's
+                forecast = self._run_again(ensemble, whole)
+            found = self._fit(begun, b, ensemble, whole, forecast)
             ensemble_space.combine(ensemble, found, runs[0][b])
         unobserved = xp.isnan(cycle.y).all(axis=-1)
         cycle.backend.copy_where(unobserved, start, runs[0])
-        for _ in range(cycles):
-            runs.append(xp.stack([self._forecast(one, 1) for one in runs[-1]]))
+        for span in whole:
+            runs.append(xp.stack([self._run_again(one, [span]) for one in runs[-1]]))
         out[...] = runs[-1]
         # the latest first; of those that the next window begins with, the first is widened
         earlier = runs[-2::-1]
@@ -110,4 +115,4 @@ class IEnKS(Smoother, IEnKF):
             self._inflate(dataclasses.replace(cycle, forecast=prior), begin)
             cycle.backend.copy_where(unobserved, earlier[index], begin)
         self._keep_unobserved(cycle, known, earlier)
-        self._past.found = earlier, begin
+        self._past.found = Found(earlier, spans, begin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ import numpy as np
 
 from .. import _checks
 from ..observation import Observation
-from ..operators import Custom
 from . import rerun
 from .cycle import Array, Cycle
 from .lenff import LEnFF
 from .rerun import Rerun
-from .smoother import Smoother
+from .smoother import Found, Smoother
 
 __all__ = ["ILEnFF"]
 
@@ -37,8 +35,8 @@ class ILEnFF(Smoother):
     ----------
     model : Model or callable
         From `enfilt.models`, or ``(ensemble, steps) -> ensemble``; without model noise.
-    steps_per_cycle : int
-        Model steps between two analyses.
+    steps_per_cycle : int or None
+        Model steps between two analyses, as of the `IEnKF`; None: `model` is a function of times.
     filt : LEnFF
         The filter whose taper, inflation and steps these are. Default: ``LEnFF()``, which has
         nothing to tune.
@@ -73,11 +71,12 @@ class ILEnFF(Smoother):
     """
 
     model: Rerun
-    steps_per_cycle: int
+    steps_per_cycle: int | None
     filt: LEnFF = LEnFF()  # noqa: RUF009 - frozen, and replaced by a copy
     lag: int = 1
 
     _name: ClassVar[str] = "ilenff"
+    _runs_model: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.filt, LEnFF):
@@ -126,34 +125,15 @@ class ILEnFF(Smoother):
         self.filt.restore(state["inner"])
 
     def _update(self, cycle: Cycle, out: Array) -> None:
-        known, start, cycles = self._window(cycle)
-        obs = _through_model(self, cycle.obs, start.shape[-1], cycle.y.shape[-1], cycles)
+        assert cycle.previous is not None
+        known, start, spans = self._window(cycle.forecast, cycle.previous, cycle.between)
+        whole, sizes = spans[::-1], (start.shape[-1], cycle.y.shape[-1])
+        obs = rerun.through(cycle.obs, self.model, whole, *sizes)
         runs = [self.filt.analysis(start, cycle.y, obs, rng=cycle.rng)]
-        for _ in range(cycles):
-            runs.append(np.stack([self._forecast(one) for one in runs[-1]]))
+        for span in whole:
+            runs.append(np.stack([rerun.run(self.model, [span], one) for one in runs[-1]]))
         out[...] = runs[-1]
         cycle.facts.update(self.filt.facts)
         earlier = runs[-2::-1]
         self._keep_unobserved(cycle, known, earlier)
-        self._past.found = earlier, None
-
-    def _forecast(self, ensemble: Array) -> Array:
-        return rerun.run(self.model, self.steps_per_cycle, ensemble)
-
-
-def _through_model(filt: ILEnFF, obs: Observation, dim: int, m: int, cycles: int) -> Observation:
-    """Return the observations of a state so many cycles before they are made."""
-    h = obs.h
-
-    def observed(ensemble: Array) -> Array:
-        for _ in range(cycles):
-            ensemble = filt._forecast(np.ascontiguousarray(ensemble))
-        found: Array = h(ensemble)
-        return found
-
-    changed = copy.copy(obs)
-    if obs.grid is not None:
-        changed = changed.at(*obs.places(dim, m))
-    changed = changed.through(Custom(observed))
-    object.__setattr__(changed, "quality", None)  # it has looked at them already
-    return changed
+        self._past.found = Found(earlier, spans)

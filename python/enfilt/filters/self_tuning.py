@@ -28,9 +28,7 @@ LOST = 3
 def geometry(memory: Memory, cycle: Cycle) -> Geometry | None:
     """Return the geometry of what is observed, or None where there is none."""
     obs = cycle.obs
-    if obs.grid is None:
-        return None
-    if obs.locations is None and obs.stands_at(cycle.forecast.shape[-1]) is None:
+    if not obs.tells_places(cycle.forecast.shape[-1]):
         return None
     if memory.geometry is None or memory.geometry.obs is not obs:
         memory.geometry = _geometry(cycle, memory.geometry)

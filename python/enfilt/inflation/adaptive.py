@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,8 @@ class Adaptive(Inflation):
     """
 
     local: bool | None = None
+
+    is_of_forecast: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)

@@ -39,6 +39,8 @@ class Inflation(ABC):
 
     #: Whether a filter evaluates h of the analysis for it, which values of h(x) don't tell.
     needs_h_of_analysis: ClassVar[bool] = False
+    #: Whether it widens the forecast, by its innovations, and not the analysis.
+    is_of_forecast: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,8 @@ class FiniteSize(Inflation):
     >>> bool(filt.facts["inflation"] > 1.5)  # the innovations are three times the spread
     True
     """
+
+    is_of_forecast: ClassVar[bool] = True
 
     @property
     def is_identity(self) -> bool:
