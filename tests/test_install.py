@@ -1,13 +1,18 @@
 """The package as a user gets it: wheels in clean environments, headers from a C++ project."""
 
+import ctypes
+import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
+from libenfilt import STRUCTURES
 
 import enfilt as ef
 
@@ -124,6 +129,79 @@ def test_a_cpp_project_finds_the_headers(environment: Path, tmp_path: Path, open
     assert ("the kernels are serial" in " ".join(said.split())) != openmp
     run("cmake", "--build", build)
     run(build / "consumer")
+
+
+# what the pages of other languages compute, as Python does
+TWIN = """
+import enfilt as ef
+normal = ef.kernels.standard_normal
+run = lambda x: ef.kernels.lorenz96(x, dt=0.01, steps=500, forcing=8.0)
+truth, ensemble = run(normal(1, (1, 1000))), run(normal(2, (20, 1000)))
+y = truth[0, ::2] + 0.5 * normal(3, (1, 500))[0]
+obs = ef.Observation(ef.operators.Every(2), std=0.5, grid=ef.grids.RegularGrid((1000,)))
+filt = ef.LEnFF(ef.localization.GaspariCohn(12.0), inflation=ef.inflation.RTPS(0.3))
+print(*filt.analysis(ensemble, y, obs)[:2, 0])
+"""
+
+
+def build(folder: Path, environment: Path, languages: str, target: str, source: str) -> Path:
+    """Return the program of a project with one file, that links a target of the package."""
+    where = run(environment, "-c", "import enfilt; print(enfilt.cmake_dir())").strip()
+    suffix = {"C": "c", "CXX": "cpp", "C Fortran": "f90"}[languages]
+    (folder / f"main.{suffix}").write_text(source)
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.21)\n"
+        f"project(consumer LANGUAGES {languages})\n"
+        "find_package(enfilt REQUIRED)\n"
+        f"add_executable(consumer main.{suffix})\n"
+        f"target_link_libraries(consumer {target})\n"
+    )
+    run("cmake", "-S", folder, "-B", folder / "build", f"-Denfilt_DIR={where}")
+    run("cmake", "--build", folder / "build")
+    return folder / "build" / "consumer"
+
+
+@pytest.mark.parametrize(
+    ("page", "languages", "target"),
+    [
+        ("c", "C", "enfilt::c"),
+        ("cpp", "CXX", "enfilt::c"),
+        pytest.param(
+            *("fortran", "C Fortran", "enfilt::fortran"),
+            marks=pytest.mark.skipif(not shutil.which("gfortran"), reason="no gfortran here"),
+        ),
+    ],
+)
+def test_the_example_of_a_page_computes_what_python_does(
+    environment: Path, tmp_path: Path, page: str, languages: str, target: str
+) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    examples = re.findall(rf"```{page}\n(.*?)```", text, re.DOTALL)
+    program = build(tmp_path, environment, languages, target, examples[0])
+    numbers = [[float(word) for word in run(program).split()]]
+    numbers.append([float(word) for word in run(environment, "-c", TWIN).split()])
+    assert numbers[0] == numbers[1]
+    if page == "cpp":
+        (tmp_path / "headers").mkdir()
+        run(build(tmp_path / "headers", environment, languages, "enfilt::enfilt", examples[1]))
+
+
+def test_what_binaries_depend_on_is_what_is_recorded(environment: Path, tmp_path: Path) -> None:
+    """Sizes of structures and functions: a change of these breaks what is compiled already."""
+    from elftools.elf.elffile import ELFFile
+
+    recorded = json.loads((ROOT / "tests" / "libenfilt_abi.json").read_text())
+    lines = "".join(f'printf("{name} %zu\\n", sizeof({name}));' for name in STRUCTURES)
+    source = f"#include <enfilt.h>\n#include <stdio.h>\nint main(void) {{ {lines} return 0; }}\n"
+    words = run(build(tmp_path, environment, "C", "enfilt::c", source)).split()
+    sizes = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    assert sizes == recorded["sizes"]
+    assert sizes == {name: ctypes.sizeof(kind) for name, kind in STRUCTURES.items()}
+    where = run(environment, "-c", "import enfilt; print(enfilt.get_include())").strip()
+    with (Path(where).with_name("lib") / "libenfilt.so").open("rb") as file:
+        symbols = ELFFile(file).get_section_by_name(".dynsym").iter_symbols()
+        defined = [s.name for s in symbols if s.name and s["st_shndx"] != "SHN_UNDEF"]
+    assert sorted(defined) == recorded["functions"]
 
 
 def test_without_a_compiler_an_install_is_pure_says_so_and_uses_numba(tmp_path: Path) -> None:

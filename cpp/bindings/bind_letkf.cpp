@@ -40,20 +40,55 @@ void add_letkf(py::module_& m) {
         py::arg("rotation").noconvert(), py::arg("out").noconvert());
     m.def(
         "letkf_lists",
-        [](const array<T>& x, py::handle lists, py::handle observations,
+        [](const array<T>& x, py::handle lists, const array<T>& rows, const array<double>& power,
            const optional_array<double>& rotation, array<T>& out) {
-            const Fields o(observations);
-            const array<T> rows = o.of<T>("rows");
             LetkfLists<T> p;
             set_ensemble<T>(p, x, out, rotation);
             static_cast<PlaceLists&>(p) = view_of(lists);
             p.observations = rows.shape(0);
             p.rows = rows.data();
-            p.power = o.data<double>("power");
+            p.power = power.data();
             released([&] { kernels<T>().letkf_lists(p); });
         },
-        py::arg("x").noconvert(), py::arg("lists"), py::arg("observations"),
-        py::arg("rotation").noconvert(), py::arg("out").noconvert());
+        py::arg("x").noconvert(), py::arg("lists"), py::arg("rows").noconvert(),
+        py::arg("power").noconvert(), py::arg("rotation").noconvert(), py::arg("out").noconvert());
+    m.def(
+        "letkf_rows",
+        [](const array<T>& values, const array<T>& y, const array<T>& precision, array<T>& rows,
+           array<double>& power) {
+            std::vector<std::int64_t> chosen(static_cast<std::size_t>(y.size()));
+            for (std::size_t k = 0; k < chosen.size(); ++k) chosen[k] = static_cast<std::int64_t>(k);
+            LetkfRows<T> p;
+            p.members = values.shape(0);
+            p.observations = p.count = values.shape(1);
+            p.chosen = chosen.data();
+            p.values = values.data();
+            p.y = y.data();
+            p.precision = precision.data();
+            p.precision_varies = true;
+            p.rows = rows.mutable_data();
+            p.power = power.mutable_data();
+            released([&] { kernels<T>().letkf_rows(p); });
+        },
+        py::arg("values").noconvert(), py::arg("y").noconvert(), py::arg("precision").noconvert(),
+        py::arg("rows").noconvert(), py::arg("power").noconvert());
+    m.def(
+        "etkf",
+        [](const array<T>& x, const array<T>& values, const array<T>& y,
+           const array<double>& precision, array<T>& out) {
+            EtkfProblem<T> p;
+            p.members = x.shape(0);
+            p.dim = x.shape(1);
+            p.observations = values.shape(1);
+            p.x = x.data();
+            p.out = out.mutable_data();
+            p.values = values.data();
+            p.y = y.data();
+            p.precision = precision.data();
+            released([&] { kernels<T>().etkf(p); });
+        },
+        py::arg("x").noconvert(), py::arg("values").noconvert(), py::arg("y").noconvert(),
+        py::arg("precision").noconvert(), py::arg("out").noconvert());
 }
 
 }  // namespace

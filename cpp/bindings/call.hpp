@@ -4,7 +4,7 @@
 #include <enfilt/problem.hpp>
 #include <pybind11/pybind11.h>
 
-#include "dispatch.hpp"
+#include "../kernels/dispatch.hpp"
 
 namespace enfilt::bindings {
 

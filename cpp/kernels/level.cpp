@@ -36,9 +36,13 @@ void lorenz96(const Lorenz96Problem<T>&);
 template <class T>
 void navier_stokes(const NavierStokesProblem<T>&);
 template <class T>
+void etkf(const EtkfProblem<T>&);
+template <class T>
 void letkf_window(const LetkfWindow<T>&);
 template <class T>
 void letkf_lists(const LetkfLists<T>&);
+template <class T>
+void letkf_rows(const LetkfRows<T>&);
 template <class T>
 void lenff_window(const LenffWindow<T>&);
 template <class T>
@@ -62,8 +66,8 @@ constexpr Kernels<T> kernels = {
     diffusion_analysis<T>, reduced_analysis<T>,
     misfit<T>,             anomaly_grams<T>,  inflate<T>,       innovations<T>,
     ensemble_scores<T>,    lorenz96<T>,       navier_stokes<T>,
-    letkf_window<T>,       letkf_lists<T>,    lenff_window<T>,
-    lenff_lists<T>,        normals<T>,        all_finite<T>,
+    etkf<T>,               letkf_window<T>,   letkf_lists<T>,   letkf_rows<T>,
+    lenff_window<T>,       lenff_lists<T>,    normals<T>,       all_finite<T>,
     triad<T>,              elementary<T>};
 
 inline void interruptible(Interrupt* interrupt, const Share* share, void (*body)(void*),

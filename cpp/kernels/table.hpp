@@ -20,8 +20,10 @@ struct Kernels {
     void (*ensemble_scores)(const ScoreProblem<T>&);
     void (*lorenz96)(const Lorenz96Problem<T>&);
     void (*navier_stokes)(const NavierStokesProblem<T>&);
+    void (*etkf)(const EtkfProblem<T>&);
     void (*letkf_window)(const LetkfWindow<T>&);
     void (*letkf_lists)(const LetkfLists<T>&);
+    void (*letkf_rows)(const LetkfRows<T>&);
     void (*lenff_window)(const LenffWindow<T>&);
     void (*lenff_lists)(const LenffLists<T>&);
     void (*normals)(std::uint64_t key, std::uint32_t batch, std::uint32_t step, index_t members,

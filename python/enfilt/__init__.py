@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from . import transforms as transforms
     from ._config import cmake_dir as cmake_dir
     from ._config import config as config
+    from ._config import get_include as get_include
     from ._config import show_config as show_config
     from .experiments import diagnostics as diagnostics
     from .experiments import presets as presets
@@ -60,6 +61,7 @@ _HOMES = {
     "Tuning": "experiments.tuning",
     "TwinExperiment": "experiments.twin",
     "cmake_dir": "_config",
+    "get_include": "_config",
     "compare": "experiments.compare",
     "config": "_config",
     "show_config": "_config",

@@ -69,6 +69,18 @@ def cmake_dir() -> str:
     return str(Path(__file__).parent / "cmake")
 
 
+def get_include() -> str:
+    """Return the directory of ``enfilt.h``, ``enfilt.f90`` and the C++ headers: ``-I$(...)``.
+
+    Examples
+    --------
+    >>> import enfilt as ef
+    >>> ef.get_include().endswith("include")
+    True
+    """
+    return str(Path(__file__).parent / "include")
+
+
 def show_config() -> None:
     """Print what this installation is and can do: build, SIMD level, threads, backends.
 

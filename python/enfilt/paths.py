@@ -83,7 +83,7 @@ class AffinePath:
         return Stage(
             a1=a1,
             a0=a0,
-            half_precision=0.5 / s**2,
+            half_precision=0.5 / (s * s),
             ratio=ratio,
             b1=da1 - ratio * a1,
             b0=da0 - ratio * a0,
@@ -132,7 +132,7 @@ class _ExplodingSlope:
 
     def __call__(self, t: float) -> float:
         s = self.s
-        return -0.5 * s.low**2 * s.rate * s.growth(t) / s(t)
+        return -0.5 * (s.low * s.low) * s.rate * s.growth(t) / s(t)
 
 
 def optimal_transport(sigma_min: float = 0.01) -> AffinePath:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "diffusion.hpp"
+#include "etkf.hpp"
 #include "field.hpp"
 #include "finite.hpp"
 #include "flow.hpp"
@@ -10,9 +11,11 @@
 #include "lenff.hpp"
 #include "lenff_lists.hpp"
 #include "letkf.hpp"
+#include "letkf_rows.hpp"
 #include "lorenz96.hpp"
 #include "navier_stokes.hpp"
 #include "neighbours.hpp"
 #include "reduced.hpp"
+#include "schedules.hpp"
 #include "scores.hpp"
 #include "triad.hpp"

@@ -25,8 +25,8 @@ ENFILT_OPEN
 namespace lenff_detail {
 
 // Rows, and members, that they are multiplied with at a time.
-constexpr index_t tile_places = ENFILT_VECTOR_BYTES == 64 ? 8 : 4;
-constexpr index_t tile_members = ENFILT_VECTOR_BYTES == 64 ? 10 : 4;
+constexpr index_t tile_places = ENFILT_REGISTERS == 32 ? 8 : 4;
+constexpr index_t tile_members = ENFILT_REGISTERS == 32 ? 10 : 4;
 
 // Calls body with `size` (1 .. Most) as a constant.
 template <index_t Most, class Body>

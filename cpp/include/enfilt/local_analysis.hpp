@@ -70,7 +70,7 @@ class LocalAnalysis {
     // S += Y Y^T and pull += Y d
     void add(const LocalView<T>& view) const {
         // 25 accumulators where there are 32 registers and no row is computed in vain
-        if (ENFILT_VECTOR_BYTES == 64 && n_ % 5 == 0)
+        if (ENFILT_REGISTERS == 32 && n_ % 5 == 0)
             add_tiles<5, 5>(view);
         else
             add_tiles<tile_rows, tile_columns>(view);

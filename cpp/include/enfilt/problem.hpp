@@ -190,6 +190,18 @@ struct ReducedProblem {
     const Observed<T>* observed = nullptr;  // null: a single group
 };
 
+// The ensemble transform Kalman filter, from h(x) of the members.
+template <class T>
+struct EtkfProblem {
+    index_t members = 0, dim = 0, observations = 0;
+    const T* x = nullptr;               // (N, D) forecast
+    T* out = nullptr;                   // (N, D); does not overlap it
+    const T* values = nullptr;          // (N, m): h(x)
+    const T* y = nullptr;               // (m,); NaN: not observed
+    const double* precision = nullptr;  // (m,): 1/r^2
+    const double* rotation = nullptr;   // (N, N), orthogonal, keeps the mean; or null
+};
+
 // What every form of the local ensemble transform Kalman filter works on.
 template <class T>
 struct LetkfEnsemble {
@@ -228,6 +240,19 @@ struct LetkfLists : LetkfEnsemble<T>, PlaceLists {
     // (m, N + 1): anomalies of h, then the innovation, each over r sqrt(N - 1); no missing ones
     const T* rows = nullptr;
     const double* power = nullptr;  // (m,): sum of squares of a row's anomalies
+};
+
+// The rows of LetkfLists from h(x) of the members.
+template <class T>
+struct LetkfRows {
+    index_t members = 0, observations = 0, count = 0;
+    const std::int64_t* chosen = nullptr;  // (count,), which observations are seen
+    const T* values = nullptr;             // (N, m): h(x)
+    const T* y = nullptr;                  // (m,)
+    const T* precision = nullptr;          // 1/r^2: (m,), or one number
+    bool precision_varies = false;
+    T* rows = nullptr;        // (count, N + 1)
+    double* power = nullptr;  // (count,)
 };
 
 // Which observations are less than a distance from places. Euclidean, with axes whose ends may be

@@ -42,6 +42,13 @@
 #define ENFILT_VECTOR_BYTES 16
 #endif
 
+// How many vector registers there are; tiles are made for them.
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define ENFILT_REGISTERS 32
+#else
+#define ENFILT_REGISTERS 16
+#endif
+
 #define ENFILT_INLINE inline __attribute__((always_inline))
 // Sums in the order in which they are written, whatever the caller's options say.
 #if defined(__clang__)

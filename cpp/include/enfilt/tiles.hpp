@@ -11,7 +11,7 @@ ENFILT_OPEN
 
 // A register tile: 4 x 4 accumulators where there are 32 registers, 4 x 2 where there are 16.
 constexpr index_t tile_rows = 4;
-constexpr index_t tile_columns = ENFILT_VECTOR_BYTES == 64 ? 4 : 2;
+constexpr index_t tile_columns = ENFILT_REGISTERS == 32 ? 4 : 2;
 
 inline index_t tiled(index_t rows) { return round_up(rows, 4); }
 

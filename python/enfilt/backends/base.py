@@ -132,6 +132,13 @@ class Backend(ABC):
         """Write the LETKF's analysis of the components of `lists` to their columns of `out`."""
         letkf.analyse_lists(x, lists, observations, rotation, out)
 
+    def etkf(self, x: Array, values: Array, y: Array, precision: Array, out: Array) -> None:
+        """Write the ETKF's analysis of (N, D) from h(x), (N, m), to `out`.
+
+        `y`, (m,), holds NaN where nothing is observed, `precision` 1/r^2 in float64, (m,).
+        """
+        raise self._lacks("transform of an ensemble")
+
     @abstractmethod
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         """Return J(x_i), (N,) in float64."""

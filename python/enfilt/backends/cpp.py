@@ -139,7 +139,23 @@ class CppBackend(Backend):
         rotation: Array | None,
         out: Array,
     ) -> None:
-        self.core.letkf_lists(x, lists, observations, rotation, out)
+        made = observations.made  # for other lists of the same analysis, too
+        if not made:
+            made.append(self._rows(observations))
+        self.core.letkf_lists(x, lists, *made[0], rotation, out)
+
+    def _rows(self, observations: LocalObservations) -> tuple[Array, Array]:
+        values, y, precision = observations.values, observations.y, observations.precision
+        if not values.dtype == y.dtype == precision.dtype:  # decorrelated
+            return observations.rows, observations.power
+        rows = np.empty((values.shape[1], len(values) + 1), precision.dtype)
+        power = np.empty(len(rows))
+        values, y = np.ascontiguousarray(values), np.ascontiguousarray(y)
+        self.core.letkf_rows(values, y, precision, rows, power)
+        return rows, power
+
+    def etkf(self, x: Array, values: Array, y: Array, precision: Array, out: Array) -> None:
+        self.core.etkf(x, values, y, np.ascontiguousarray(precision), out)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         out = np.empty(x.shape[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -451,17 +451,41 @@ class LocalObservations:
 
     Attributes
     ----------
-    anomalies : ndarray, (m, N)
-        Of h(x), an observation a row.
-    innovation : ndarray, (m,)
-        y - mean h(x).
+    values : ndarray, (N, m)
+        h(x); float64 of decorrelated values.
+    y : ndarray, (m,)
     precision : ndarray, (m,)
-        1/r^2.
+        1/r^2, in the dtype of the ensemble.
+    made : list
+        What a backend has made of them.
     """
 
-    anomalies: Array
-    innovation: Array
+    values: Array
+    y: Array
     precision: Array
+    made: list[Any] = field(default_factory=list)
+
+    @functools.cached_property
+    def mean(self) -> Matrix:
+        """Mean h(x), (m,)."""
+        result: Matrix = self.values.mean(axis=0, dtype=np.float64)
+        return result
+
+    @functools.cached_property
+    def anomalies(self) -> Array:
+        """Of h(x), an observation a row: (m, N)."""
+        xp = _arrays.namespace(self.values)
+        result: Array = xp.ascontiguousarray(
+            self.values.T - self.mean[:, None], self.precision.dtype
+        )
+        return result
+
+    @functools.cached_property
+    def innovation(self) -> Array:
+        """Of the observations, y - mean h(x): (m,)."""
+        xp = _arrays.namespace(self.values)
+        result: Array = xp.ascontiguousarray(self.y - self.mean, self.precision.dtype)
+        return result
 
     @functools.cached_property
     def rows(self) -> Array:

@@ -150,7 +150,7 @@ class CovarianceGuidance(Guidance):
         xp = _arrays.namespace(x1)
         eye = xp.eye(members)
         stack = [
-            (members - 1) * eye + 2 * s.half_precision * s.a1**2 * states + observed
+            (members - 1) * eye + 2 * s.half_precision * (s.a1 * s.a1) * states + observed
             for s in context.stages
         ]
         return _inverses(xp.stack(stack))

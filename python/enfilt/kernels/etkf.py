@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy.typing as npt
 
+from .. import _checks
 from . import ensemble_space
 from ._analysis import checked
 from .ensemble_space import Matrix, Products
 
 Array = npt.NDArray[Any]
+
+#: Of more members LAPACK's eigenvectors are found sooner than the kernel's roots.
+MOST_MEMBERS = 256
 
 
 def etkf(
@@ -70,6 +74,11 @@ def etkf(
     given = checked(forecast, y, observed, std, out, backend)
 
     def write(result: Array) -> None:
+        kernels = given.backend
+        if kernels.has(kernels.etkf) and len(given.forecast) <= MOST_MEMBERS:
+            observed = _checks.contiguous(given.observed)
+            kernels.etkf(given.forecast, observed, given.y, given.precision, result)
+            return
         parts = ensemble_space.in_parts(given.observed)
         products = ensemble_space.products(parts, given.y, given.precision, len(given.forecast))
         ensemble_space.combine(given.forecast, coefficients(products, None), result)

@@ -119,6 +119,7 @@ def lenff(
 
 def pseudo_times(steps: int, growth: float) -> npt.NDArray[np.float64]:
     """Return w_k, (steps,): growth^(k/(steps - 1)), made to sum to 1."""
-    weights = growth ** (np.arange(steps) / max(1, steps - 1))
-    result: npt.NDArray[np.float64] = weights / weights.sum()
+    growth, last = float(growth), max(1, steps - 1)
+    weights = np.array([growth ** (k / last) for k in range(steps)])
+    result: npt.NDArray[np.float64] = weights / weights.cumsum()[-1]  # added up one by one, as in C
     return result

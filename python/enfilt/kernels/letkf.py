@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
@@ -124,16 +123,11 @@ def letkf(
 def said(values: Array, y: Array, precision: Array, dtype: Any) -> LocalObservations:
     """Return what observations y (m,) say to an ensemble with these h(x), (N, m).
 
-    In the dtype of the ensemble, which that of decorrelated values is not. On a GPU some may be
+    `dtype` is that of the ensemble, which that of decorrelated values is not. On a GPU some may be
     NaN; elsewhere none.
     """
-    xp, rows = _arrays.namespace(values), values.T
-    mean = rows.mean(axis=1, dtype=np.float64)
-    return LocalObservations(
-        anomalies=xp.ascontiguousarray(rows - mean[:, None], dtype),
-        innovation=xp.ascontiguousarray(y - mean, dtype),
-        precision=xp.ascontiguousarray(precision, dtype),
-    )
+    xp = _arrays.namespace(values)
+    return LocalObservations(values, y, xp.ascontiguousarray(precision, dtype))
 
 
 def analyse(

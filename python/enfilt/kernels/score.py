@@ -125,9 +125,9 @@ def _mixture(scale: float, std: float) -> Stage:
     return Stage(
         a1=a,
         a0=0.0,
-        half_precision=0.5 / s**2,
-        ratio=-1 / s**2,
-        b1=a / s**2,
+        half_precision=0.5 / (s * s),
+        ratio=-1 / (s * s),
+        b1=a / (s * s),
         b0=0.0,
         remaining=0.0,
         strength=0.0,

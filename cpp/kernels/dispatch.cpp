@@ -3,9 +3,9 @@
 #include <atomic>
 #include <stdexcept>
 
-#include "../kernels/processor.hpp"
+#include "processor.hpp"
 
-namespace enfilt::bindings {
+namespace enfilt {
 
 namespace {
 
@@ -66,4 +66,4 @@ bool use_level(const std::string& name) {
 
 const Level& level() { return *chosen.load(std::memory_order_relaxed); }
 
-}  // namespace enfilt::bindings
+}  // namespace enfilt
