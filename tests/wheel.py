@@ -1,4 +1,4 @@
-"""What an installed wheel has to do anywhere, with nothing but its own dependencies: run by itself."""
+"""What an installed wheel does anywhere, with nothing but its own dependencies: run by itself."""
 
 import ctypes
 from pathlib import Path

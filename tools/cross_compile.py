@@ -1,10 +1,10 @@
-"""Compile libenfilt for another machine with Zig's compiler (ziglang from PyPI), which has all systems'.
+"""Compile libenfilt for another machine with Zig's compiler (ziglang from PyPI).
 
     python tools/cross_compile.py aarch64-linux-musl FOLDER
     python tools/cross_compile.py aarch64-macos FOLDER
 
-writes the library and the programs given with --program, which link it statically, to FOLDER: those for
-Linux run in qemu-aarch64. Kernels are serial, as Zig brings no OpenMP.
+writes the library, and programs given with --program that link it statically, to FOLDER: those
+for Linux run in qemu-aarch64. Kernels are serial, as Zig brings no OpenMP.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Compile what the command line names."""
+    parser = argparse.ArgumentParser(description="Compile libenfilt for another machine with Zig.")
     parser.add_argument("target")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--program", type=Path, action="append", default=[], help="a C++ file")
