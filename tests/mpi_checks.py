@@ -5,6 +5,7 @@ tests/test_mpi.py calls them on threads; ``mpiexec -n 4 python tests/mpi_checks.
 
 import dataclasses
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -194,6 +195,35 @@ def models_step_as_in_one_process(comm):
         assert np.array_equal(dist.by_space(members, part.stop - part.start), mine(part, x)[0])
 
 
+def twin_experiments_are_those_of_one_process(comm):
+    twin = ef.TwinExperiment(
+        ef.models.Lorenz96(dim=200),
+        ef.Observation(ef.operators.Arctan(), std=0.2),
+        cycles=4,
+        steps_per_cycle=3,
+        spinup=20,
+    )
+    longer, filt = dataclasses.replace(twin, cycles=6), ef.EnFF(steps=4)
+    wanted = longer.run(filt, members=5, seed=3)
+    with tempfile.TemporaryDirectory() as folder:
+        path = comm.bcast(f"{folder}/run")
+        found = ef.mpi.twin.run(twin, filt, comm, members=5, seed=3, checkpoint=path)
+        for name in ("rmse", "spread", "crps"):
+            close(getattr(found, name).analysis, getattr(wanted, name).analysis[:4], name)
+        close(found.mean, wanted.mean[:4], "mean")
+        # what ranks have written goes on on another number of them, here one, and the other way
+        if comm.Get_rank() == 0:
+            resumed = longer.run(filt, members=5, seed=3, checkpoint=path, resume=True)
+            close(resumed.rmse.analysis, wanted.rmse.analysis, "resumed")
+            twin.run(filt, members=5, seed=3, checkpoint=f"{folder}/alone")
+        other = comm.bcast(f"{folder}/alone")
+        resumed = ef.mpi.twin.run(
+            longer, filt, comm, members=5, seed=3, checkpoint=other, resume=True
+        )
+        close(resumed.rmse.analysis, wanted.rmse.analysis, "resumed on ranks")
+        comm.Barrier()
+
+
 def raised(call):
     try:
         call()
@@ -273,6 +303,7 @@ CHECKS = [
     what_filters_tune_is_that_of_one_process,
     scores_are_those_of_one_process,
     models_step_as_in_one_process,
+    twin_experiments_are_those_of_one_process,
     disagreement_is_one_error,
     a_rank_that_fails_ends_the_call_on_all,
     numbers_without_a_seed_are_of_one_state,

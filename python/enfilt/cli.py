@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 import math
 from pathlib import Path
@@ -22,6 +23,7 @@ from .experiments import settings as named
 from .experiments import tune as search
 from .experiments.preset import Preset
 from .experiments.result import Result
+from .experiments.twin import TwinExperiment
 from .filters import registry
 
 #: Cycles between two checkpoints, where nobody says.
@@ -136,6 +138,12 @@ _PLOT = click.option("--plot/--no-plot", default=True, help="Write the picture (
     help="Go on from the checkpoint, if there is one; without --every, one every 10 cycles.",
 )
 @_JSON
+@click.option(
+    "--mpi",
+    "on_ranks",
+    is_flag=True,
+    help="On the ranks of mpiexec, each with a part of the state; the preset's filter alone.",
+)
 def run(
     preset: str,
     changes: tuple[str, ...],
@@ -149,14 +157,22 @@ def run(
     quiet: bool,
     log: bool,
     rows_to: Path | None,
+    on_ranks: bool,
 ) -> None:
     """Run a preset: print its scores, write a picture and a result file.
 
     Ctrl-C ends the run; what is done by then is printed and written. A run that was killed is
     taken up again by --resume, which begins it, too.
     """
-    console = _console(rows_to, quiet=quiet and not settings)
-    if log:
+    runs, writes = TwinExperiment.run, True
+    if on_ranks:
+        try:
+            spread = importlib.import_module(".mpi.twin", __package__)
+            runs, writes = spread.run, spread.is_first()
+        except ImportError as error:
+            raise click.ClickException(str(error)) from None
+    console = _console(rows_to, quiet=(quiet and not settings) or not writes)
+    if log and writes:
         logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
         logging.getLogger("enfilt").setLevel(logging.INFO)
     try:
@@ -176,7 +192,8 @@ def run(
     others = {}
     try:
         checkpoint = out / f"{chosen.name}.checkpoint" if resume or every else None
-        result = twin.run(
+        result = runs(
+            twin,
             chosen.filter,
             members=chosen.members,
             seed=seed,
@@ -185,7 +202,7 @@ def run(
             resume=resume,
             progress=False if console.quiet or log else None,
         )
-        if result.stopped != "interrupted":
+        if result.stopped != "interrupted" and not on_ranks:
             for name, filt in chosen.filters(chosen.beside).items():
                 others[name] = comparison.run_quietly(twin, name, filt, chosen.members, seed)
     except (MemoryError, OSError, TypeError, ValueError) as error:
@@ -193,12 +210,13 @@ def run(
     if result.cycles == 0:
         raise click.ClickException(f"no cycle was completed: {result.stopped}")
     tables.print_result(console, chosen, result, others)
-    _write(console, chosen, result, out, plot)
+    if writes:
+        _write(console, chosen, result, out, plot)
     last = chosen.averaged
     rows = {"preset": chosen.name, **result.info, "stopped": result.stopped, "averaged": last}
     rows["scores"] = result.summary(last=last)
     rows["beside"] = {name: found.summary(last=last) for name, found in others.items()}
-    _write_rows(console, rows, rows_to)
+    _write_rows(console, rows, rows_to if writes else None)
     if result.stopped:
         raise SystemExit(130 if result.stopped == "interrupted" else 1)
 

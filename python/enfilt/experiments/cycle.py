@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 import warnings
@@ -59,6 +60,8 @@ class Course(ABC):
         Of how many last cycles rows are kept; None: of all.
     between : Times or None
         Of the last analysis and of the forecast, where models have times.
+    comm : enfilt.mpi.Distributed, optional
+        Ranks that have a part of the state each; None: all of it is here.
     """
 
     stepping: Stepping
@@ -66,6 +69,19 @@ class Course(ABC):
     shown: str
     kept: int | None = None
     between: Times | None = None
+    comm: Any = None
+
+    def own(self, whole: Array) -> Array:
+        """Return what is here of states (..., D)."""
+        return whole
+
+    def whole(self, part: Array) -> Array:
+        """Return the states (..., D) of which this part is here."""
+        return part
+
+    def write(self, file: Callable[[], None]) -> None:
+        """Write a file, where this process does."""
+        file()
 
     @abstractmethod
     def begin(self) -> Array:
@@ -206,15 +222,23 @@ class Loop:
             cycle += 1
             course.stepping.cycle = cycle
             if self.checkpoints is not None and self.checkpoints.is_due(cycle):
-                self.checkpoints.write(cycle, self._state())
+                self._write_checkpoint(cycle)
         if self.checkpoints is not None and self.checkpoints.known != cycle > 0:
-            self.checkpoints.write(cycle, self._state())
+            self._write_checkpoint(cycle)
+
+    def _write_checkpoint(self, cycle: int) -> None:
+        assert self.checkpoints is not None  # else none is due
+        state = self._state()  # to which all ranks add their part
+        self.course.write(functools.partial(self.checkpoints.write, cycle, state))
+        self.checkpoints.known = cycle
 
     def _state(self) -> dict[str, Any]:
         """Return all that another run needs to go on where this one is, between two cycles."""
         return {
             "cycles": self.records.count,
-            "ensemble": None if self.ensemble is None else _arrays.to_host(self.ensemble),
+            "ensemble": None
+            if self.ensemble is None
+            else _arrays.to_host(self.course.whole(self.ensemble)),
             "filter": None if self.filt is None else self.filt.state(),
             "rng": self.rng.bit_generator.state,
             "records": self.records.state(),
@@ -231,7 +255,8 @@ class Loop:
         self.records.restore(state["records"])
         self.facts.restore(state["facts"])
         if state["ensemble"] is not None:
-            self.ensemble = self.course.stepping.xp.asarray(state["ensemble"])
+            ensemble = self.course.stepping.xp.asarray(state["ensemble"])
+            self.ensemble = self.course.own(ensemble)
         self.course.stepping.cycle = cycles
         self.course.restore(state["course"], cycles, self.ensemble)
 
@@ -252,7 +277,9 @@ class Loop:
         analyse: Callable[..., Array] = filt.analysis
         if seen.observed is not None:
             options["observed"] = seen.observed
-        elif own and cycle > 0:
+        if self.course.comm is not None:
+            options["comm"] = self.course.comm
+        elif own and cycle > 0 and seen.observed is None:
             # what the model and the last analysis have made was looked at then
             analyse = filt._analysis_of_finite
         updated = analyse(forecast, seen.y, seen.obs, **options)

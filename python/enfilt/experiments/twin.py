@@ -258,6 +258,19 @@ class TwinExperiment(Value):
         else:
             _memory.check(self.memory(members, filt), hint)
         course = TwinCourse(self, members, seed, progress, filt._depth)
+        return self._through(course, filt, members, seed, checkpoint, every, resume)
+
+    def _through(
+        self,
+        course: TwinCourse,
+        filt: EnsembleFilter,
+        members: int,
+        seed: int | None,
+        checkpoint: str | os.PathLike[str] | None,
+        every: int,
+        resume: bool,
+    ) -> Result:
+        """Run a filter through a course of this experiment."""
         of = {
             "run": "twin experiment",
             "filter": filt.describe(),
@@ -270,7 +283,7 @@ class TwinExperiment(Value):
             "seed": None if seed is None else int(seed),
         }
         checkpoints = checked(checkpoint, every, resume, of)
-        loop = Loop(course, filt, course.streams[3], progress, checkpoints, resume)
+        loop = Loop(course, filt, course.streams[3], course.show, checkpoints, resume)
         loop.run()
         return course.result(loop, filt, seed)
 

@@ -53,7 +53,7 @@ class TwinCourse(Course):
     def begin(self) -> Array:
         truth_rng, _, ensemble_rng, _ = self.streams
         self.truth = self._spin_up(truth_rng)
-        return self._initial_ensemble(self.truth, ensemble_rng)
+        return self._initial_ensemble(self.whole(self.truth), ensemble_rng)
 
     def advance(self, cycle: int) -> bool:
         if cycle == self.twin.cycles:
@@ -80,12 +80,12 @@ class TwinCourse(Course):
             return Seen(now, None, None)
         assert self.truth is not None
         self.obs = self.gridded(given)
-        return Seen(now, self.obs.simulate(self.truth, self.streams[1]), self.obs)
+        return Seen(now, self.obs.simulate(self.whole(self.truth), self.streams[1]), self.obs)
 
     def state(self) -> dict[str, Any]:
         return {
-            "truth": None if self.truth is None else _arrays.to_host(self.truth),
-            "truths": [_arrays.to_host(truth) for truth in self.truths],
+            "truth": None if self.truth is None else _arrays.to_host(self.whole(self.truth)),
+            "truths": [_arrays.to_host(self.whole(truth)) for truth in self.truths],
             "streams": [rng.bit_generator.state for rng in self.streams],
             "innovations": None if self.innovations is None else self.innovations.state(),
         }
@@ -97,9 +97,10 @@ class TwinCourse(Course):
             self.innovations.restore(state["innovations"])
         if state["truth"] is None or ensemble is None:
             return
-        self.truth = self.stepping.xp.asarray(state["truth"])
+        self.truth = self.own(self.stepping.xp.asarray(state["truth"]))
         self.last = self.truth, ensemble
-        self.truths.extend(self.stepping.xp.asarray(truth) for truth in state["truths"])
+        truths = (self.stepping.xp.asarray(truth) for truth in state["truths"])
+        self.truths.extend(self.own(truth) for truth in truths)
         given = self.twin.observed_in(cycles - 1)
         self.obs = None if given is None else self.gridded(given)
 
@@ -108,15 +109,17 @@ class TwinCourse(Course):
     ) -> dict[str, Any]:
         truth = self.truth
         assert truth is not None
-        track = slice(0, min(self.twin.track, truth.size))
+        whole = self.whole(truth)
+        track = slice(0, min(self.twin.track, whole.size))
+        tracked = self._tracked(analysis, track)
         values: dict[str, Any] = {
             "time": seen.time,
-            "truth": _arrays.to_host(truth[track].copy()),
-            "mean": _arrays.to_host(analysis[:, track].mean(axis=0)),
-            "deviation": _arrays.to_host(analysis[:, track].std(axis=0, ddof=1)),
+            "truth": _arrays.to_host(whole[track].copy()),
+            "mean": _arrays.to_host(tracked.mean(axis=0)),
+            "deviation": _arrays.to_host(tracked.std(axis=0, ddof=1)),
         }
         for kind, ensemble in (("forecast", forecast), ("analysis", analysis)):
-            scores = metrics.score(ensemble, truth)
+            scores = self._score(ensemble, truth)
             values |= {f"{name}_{kind}": getattr(scores, name) for name in SCORES}
         self.truths.append(truth)
         settled = None if filt is None else filt._settled
@@ -128,6 +131,13 @@ class TwinCourse(Course):
             self.innovations.record(cycle, seen, forecast, analysis, filt)
         self.last = truth, analysis
         return values
+
+    def _tracked(self, analysis: Array, track: slice) -> Array:
+        """Return the components (N, n) whose course is kept."""
+        return analysis[:, track]
+
+    def _score(self, ensemble: Array, truth: Array) -> metrics.Scores:
+        return metrics.score(ensemble, truth)
 
     def _spin_up(self, rng: np.random.Generator) -> Array:
         twin = self.twin
@@ -141,7 +151,7 @@ class TwinCourse(Course):
         first = twin.observed_in(0)
         if first is not None:
             first.told_size(start.size)
-        state: Array = self.stepping.xp.asarray(start.astype(twin.dtype)[None])
+        state: Array = self.own(self.stepping.xp.asarray(start.astype(twin.dtype)[None]))
         with progress.bar(twin.spinup, "spin-up", self.show) as bar:
             done = 0
             while done < twin.spinup:
@@ -164,7 +174,7 @@ class TwinCourse(Course):
                 )
             given = given.astype(truth.dtype)
             _checks.finite("initial_ensemble", given)
-            ensemble: Array = self.stepping.xp.array(given)
+            ensemble: Array = self.own(self.stepping.xp.array(given))
             return ensemble
         mean: Array
         if isinstance(twin.initial_mean, str):
@@ -182,10 +192,10 @@ class TwinCourse(Course):
             raise ValueError(
                 f"initial_std has shape {std.shape}: expected one number or {truth.shape}"
             )
-        ensemble = self.stepping.xp.empty((self.members, truth.size), truth.dtype)
+        ensemble = self.stepping.xp.empty((self.members, self.own(truth).size), truth.dtype)
         for row in ensemble:  # a member at a time: the draws stay small beside the ensemble
             draws = (std * rng.standard_normal(truth.size)).astype(row.dtype)
-            row[:] = mean + self.stepping.xp.asarray(draws)
+            row[:] = self.own(mean + self.stepping.xp.asarray(draws))
             if not self.stepping.xp.isfinite(row).all():
                 raise ValueError(
                     f"initial_mean and initial_std={twin.initial_std} make members that are not "

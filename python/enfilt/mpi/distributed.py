@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import pickle
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -175,6 +176,16 @@ class Distributed:
         """Return the parts of all ranks put together along the last axis, on each of them."""
         joined: Array = np.concatenate(self._ranks.comm.allgather(np.asarray(part)), axis=-1)
         return joined
+
+    def on_first(self, work: Callable[[], None]) -> None:
+        """Do something on the first rank, which others wait for.
+
+        Raises
+        ------
+        Exception
+            What it raises; RankError on the others.
+        """
+        self._together(work if self.rank == 0 else lambda: None)
 
     def by_members(self, part: npt.ArrayLike) -> Array:
         """Return some members whole, (n, D), of an ensemble of which each rank has a part.
