@@ -195,6 +195,52 @@ def models_step_as_in_one_process(comm):
         assert np.array_equal(dist.by_space(members, part.stop - part.start), mine(part, x)[0])
 
 
+class Counting:
+    """A communicator that counts what its sums and messages send."""
+
+    def __init__(self, comm):
+        self.comm, self.sums, self.sent = comm, [], 0
+
+    def __getattr__(self, name):
+        return getattr(self.comm, name)
+
+    def Dup(self):
+        return self
+
+    def Allreduce(self, sent, got, op):
+        self.sums.append(sent[0].nbytes)
+        self.comm.Allreduce(sent, got, op=op)
+
+    def Isend(self, array, dest):
+        self.sent += array.nbytes
+        return self.comm.Isend(array, dest=dest)
+
+
+def bytes_are_those_of_the_page(comm):
+    counting = Counting(comm)
+    dim = 100 * comm.Get_size()
+    dist = ef.mpi.Distributed(counting, ef.grids.RegularGrid((dim,)))
+    frame, taper = 16 * (N**2 + N + 1), ef.localization.GaspariCohn(5.0)
+    obs = ef.Observation(ef.operators.Arctan(), std=0.5)
+    x, y = np.random.default_rng(dist.rank).standard_normal((N, 100)), np.zeros(100)
+    neighbours = 0 if dist.size == 1 else 2
+    cases = [
+        (ef.EnFF("ot", steps=7), [frame] * 8, 0),
+        (ef.EnFF("ot", steps=7, sampler="heun"), [frame] * 15, 0),
+        (ef.EnSF(steps=7, score="paired"), [frame], 0),
+        (ef.ETKF(), [frame] * 2, 0),
+        (ef.BootstrapPF(), [frame] * 2, 0),
+        (ef.LETKF(taper), [16] * 3, (N + 1) * 4),
+        (ef.LEnFF(taper, steps=3), [16] * 5, (3 * N + 1) * 9),
+    ]
+    for filt, sums, numbers in cases:
+        for _ in range(2):  # in the first, places are found
+            counting.sums, counting.sent = [], 0
+            filt.analysis(x, y, obs, rng=1, comm=dist)
+        assert counting.sums == sums, (filt, counting.sums)
+        assert counting.sent == 8 * neighbours * numbers, (filt, counting.sent)
+
+
 def twin_experiments_are_those_of_one_process(comm):
     twin = ef.TwinExperiment(
         ef.models.Lorenz96(dim=200),
@@ -303,6 +349,7 @@ CHECKS = [
     what_filters_tune_is_that_of_one_process,
     scores_are_those_of_one_process,
     models_step_as_in_one_process,
+    bytes_are_those_of_the_page,
     twin_experiments_are_those_of_one_process,
     disagreement_is_one_error,
     a_rank_that_fails_ends_the_call_on_all,
