@@ -17,8 +17,9 @@ import enfilt as ef
 #: Cmax (mm), bexp, alpha, Ks, Kq: the least and largest that there may be.
 LEAST, MOST = np.array([[1.0, 0.1, 0.1, 0.001, 0.1], [500.0, 2.0, 0.99, 0.1, 0.99]])
 LITRES = 1.783e6 / 86400  # a mm a day from 1.783 km2, in litres a second
-NAMES = ("soil", "slow", "quick1", "quick2", "quick3", "cmax", "bexp", "alpha", "ks", "kq")
-RAIN, STORAGE, DRIFT = 0.3, 0.05, 0.005  # what the model does not know, each day
+NAMES = ("soil", "slow", "quick1", "quick2", "quick3", "cmax", "bexp", "alpha", "ks", "kq", "wet")
+STORAGE, DRIFT = 0.1, 0.005  # what the model does not know of storages and parameters, each day
+RAIN, STAYS = 1.2, 0.7  # how far the logarithm of the rain is off, and how much of that stays
 
 
 def measured():
@@ -34,7 +35,7 @@ def measured():
 
 def made(days=300):
     """Return the same of a catchment that there is not."""
-    rng, x = np.random.default_rng(1), np.array([[60.0, 9, 1, 1, 1, 300, 0.4, 0.7, 0.03, 0.5]])
+    rng, x = np.random.default_rng(1), np.array([[60.0, 9, 1, 1, 1, 300, 0.4, 0.7, 0.03, 0.5, 0]])
     rain = rng.exponential(8.0, days) * (rng.random(days) < 0.4)
     dry = 1.5 + np.sin(np.arange(days) / 58)
     flow = np.full(days, np.nan)
@@ -46,7 +47,7 @@ def made(days=300):
 
 def discharge(x):
     """Return that of each member, (N, 1), in l/s."""
-    _, slow, _, _, quick, _, _, _, ks, kq = x.T
+    _, slow, _, _, quick, _, _, _, ks, kq, _ = x.T
     return LITRES * (ks / (1 - ks) * slow + kq / (1 - kq) * quick)[:, None]
 
 
@@ -62,8 +63,9 @@ class Hymod:
         return x
 
     def day(self, x, day, noise):
-        soil, slow, *quick, cmax, bexp, alpha, ks, kq = x.T
-        rain = self.rain[day] * np.exp(RAIN * noise[0])
+        soil, slow, *quick, cmax, bexp, alpha, ks, kq, wet = x.T
+        wet = STAYS * wet + RAIN * np.sqrt(1 - STAYS**2) * noise[0]
+        rain = self.rain[day] * np.exp(wet)
         full = cmax / (1 + bexp)  # all that the soil holds
         level = cmax * (1 - (1 - np.minimum(soil / full, 1)) ** (1 / (1 + bexp)))
         over = np.maximum(rain + level - cmax, 0)
@@ -77,18 +79,19 @@ class Hymod:
             storages.append((1 - kq) * (storage + inflow))
             inflow = kq / (1 - kq) * storages[-1]
         storages = np.maximum(storages, 1e-6) * np.exp(STORAGE * noise[1:6])
-        z = np.log(x[:, 5:] - LEAST) - np.log(MOST - x[:, 5:]) + DRIFT * noise[6:].T
+        z = np.log(x[:, 5:10] - LEAST) - np.log(MOST - x[:, 5:10]) + DRIFT * noise[6:].T
         parameters = LEAST + (MOST - LEAST) / (1 + np.exp(-np.clip(z, -9, 9)))
-        return np.hstack([storages.T, parameters])
+        return np.hstack([storages.T, parameters, wet[:, None]])
 
 
 def first(members, rng):
     """Return an ensemble that knows nothing."""
     storages = np.array([50.0, 1, 1, 1, 1]) * np.exp(rng.standard_normal((members, 5)))
-    return np.hstack([storages, LEAST + (MOST - LEAST) * rng.beta(2, 2, (members, 5))])
+    parameters = LEAST + (MOST - LEAST) * rng.beta(2, 2, (members, 5))
+    return np.hstack([storages, parameters, RAIN * rng.standard_normal((members, 1))])
 
 
-def windows(flow, relative=0.1, least=0.1):
+def windows(flow, relative=0.15, least=0.1):
     """Yield the discharge of each day, whose error is in proportion to it."""
     h = ef.operators.Custom(discharge)
     for day, value in enumerate(flow):
@@ -97,8 +100,8 @@ def windows(flow, relative=0.1, least=0.1):
 
 
 def positive(filt):
-    """Return a filter of logarithms, and of parameters within their bounds."""
-    bounds = zip(NAMES[5:], LEAST, MOST, strict=True)
+    """Return a filter of logarithms, and of parameters in their bounds."""
+    bounds = zip(NAMES[5:10], LEAST, MOST, strict=True)
     transforms = dict.fromkeys(NAMES[:5], ef.transforms.Log())
     transforms |= {name: ef.transforms.Logit(*ends) for name, *ends in bounds}
     return ef.Transformed(filt, transforms, {name: slice(k, k + 1) for k, name in enumerate(NAMES)})

@@ -71,7 +71,7 @@ def test_the_water_of_a_catchment_is_all_there(monkeypatch):
     rng = np.random.default_rng(0)
     rain, dry = rng.exponential(20.0, 40), np.zeros(40)
     model, x = discharge.Hymod(rain, dry, noise=0), discharge.first(8, rng)
-    x[:, 0] = 0.5 * x[:, 5] / (1 + x[:, 6])
+    x[:, 0], x[:, 10] = 0.5 * x[:, 5] / (1 + x[:, 6]), 0.0
     before, off = x[:, :5].sum(axis=1), np.zeros(8)
     for day in range(1, 40):
         x = model(x, day - 1, day, rng)

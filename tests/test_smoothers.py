@@ -419,3 +419,14 @@ def test_memory_counts_what_a_smoother_keeps(name):
     print(peak / twin.memory(40, smoother), peak / (40 * 2000 * 8))
     assert 0.4 * twin.memory(40, smoother) < peak < twin.memory(40, smoother)
     assert twin.memory(40, smoother) > 2 * twin.memory(40)
+
+
+def test_a_window_has_a_wider_taper(rng):
+    """Where the bound of degrees of freedom rules, it is twice that of the filter."""
+    model = ef.models.Lorenz96(dim=40, dt=0.05)
+    x = model.step(3 + rng.standard_normal((10, 40)), 400)
+    obs, y = ef.Observation(Identity(), 0.1, grid=model.grid), x.mean(axis=0)
+    filt, smoother = ef.LEnFF(), ef.ILEnFF(model, 1)
+    filt.analysis(x, y, obs)
+    smoother.analysis(x, y, obs, previous=x)
+    assert 1.5 < smoother.facts["cutoff"] / filt.facts["cutoff"] < 2.5

@@ -18,7 +18,7 @@ from ..backends import Backend
 from ..inflation import Adaptive, AdaptiveRTPS, FiniteSize, Inflation, as_inflation
 from ..localization import ByKind
 from ..observation import Observation
-from . import parameters, self_tuning
+from . import parameters, self_tuning, taper_range
 from .cycle import Array, Cycle, Memory, Times, times
 from .knobs import Knobs
 
@@ -81,6 +81,7 @@ class EnsembleFilter(Frozen, ABC):
     _takes_transformed: ClassVar[bool] = True
     _takes_parts: ClassVar[bool] = False
     _runs_model: ClassVar[bool] = False
+    _freedom: ClassVar[float] = taper_range.FREEDOM  # of tapers from the ensemble
 
     def __post_init__(self) -> None:
         _checks.python_numbers(self)
@@ -607,7 +608,8 @@ class EnsembleFilter(Frozen, ABC):
         localization = getattr(self, "localization", None)
         if isinstance(localization, ByKind):  # it bounds the noise of a gain
             localization = localization.longest
-        return self_tuning.adapted(self._inflation, localization, self._memory, cycle)
+        inflation, memory = self._inflation, self._memory
+        return self_tuning.adapted(inflation, localization, memory, cycle, self._freedom)
 
     def _inflate(self, cycle: Cycle, analysis: Array) -> None:
         """Widen an analysis (B, N, D) in place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,8 +16,20 @@ from .cycle import Array, Cycle
 from .lenff import LEnFF
 from .rerun import Rerun
 from .smoother import Found, Smoother
+from .taper_range import FREEDOM
 
 __all__ = ["ILEnFF"]
+
+
+@dataclass(frozen=True)
+class _OfWindow(LEnFF):
+    """A flow filter of observations at the end of a window.
+
+    What they see has grown within it, in few directions: as they repeat each other, more of them
+    than of a forecast's may count.
+    """
+
+    _freedom: ClassVar[float] = 2 * FREEDOM
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ class ILEnFF(Smoother):
     filt: LEnFF = LEnFF()  # noqa: RUF009 - frozen, and replaced by a copy
     lag: int = 1
 
+    _flow: _OfWindow = field(init=False, repr=False, compare=False)
+
     _name: ClassVar[str] = "ilenff"
     _runs_model: ClassVar[bool] = True
 
@@ -87,8 +101,9 @@ class ILEnFF(Smoother):
                     f"{name}={getattr(self, name)!r}: expected it to be given to the filter"
                 )
         backend = self.filt.backend if self.backend == "auto" else self.backend
-        # with a memory of its own
         object.__setattr__(self, "filt", dataclasses.replace(self.filt, backend=backend))
+        options = {f.name: getattr(self.filt, f.name) for f in fields(LEnFF) if f.init}
+        object.__setattr__(self, "_flow", _OfWindow(**options))
         super().__post_init__()
 
     def _check_options(self) -> None:
@@ -115,25 +130,25 @@ class ILEnFF(Smoother):
 
     def reset(self) -> None:
         super().reset()
-        self.filt.reset()
+        self._flow.reset()
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"inner": self.filt.state()}
+        return super().state() | {"inner": self._flow.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
-        self.filt.restore(state["inner"])
+        self._flow.restore(state["inner"])
 
     def _update(self, cycle: Cycle, out: Array) -> None:
         assert cycle.previous is not None
         known, start, spans = self._window(cycle.forecast, cycle.previous, cycle.between)
         whole, sizes = spans[::-1], (start.shape[-1], cycle.y.shape[-1])
         obs = rerun.through(cycle.obs, self.model, whole, *sizes)
-        runs = [self.filt.analysis(start, cycle.y, obs, rng=cycle.rng)]
+        runs = [self._flow.analysis(start, cycle.y, obs, rng=cycle.rng)]
         for span in whole:
             runs.append(np.stack([rerun.run(self.model, [span], one) for one in runs[-1]]))
         out[...] = runs[-1]
-        cycle.facts.update(self.filt.facts)
+        cycle.facts.update(self._flow.facts)
         earlier = runs[-2::-1]
         self._keep_unobserved(cycle, known, earlier)
         self._past.found = Found(earlier, spans)

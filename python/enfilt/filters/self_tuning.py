@@ -39,8 +39,13 @@ def _geometry(cycle: Cycle, before: Geometry | None = None) -> Geometry:
     return Geometry(cycle.obs, cycle.forecast.shape[-1], cycle.y.shape[-1], before)
 
 
-def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycle) -> Cycle:
-    """Return the cycle with tapers from the ensembles, and the forecast widened by innovations."""
+def adapted(
+    inflation: Inflation, localization: Any, memory: Memory, cycle: Cycle, freedom: float
+) -> Cycle:
+    """Return the cycle with tapers from the ensembles, and the forecast widened by innovations.
+
+    `freedom` is how many degrees of freedom for signal places may get per member.
+    """
     from_ensemble = isinstance(localization, FromEnsemble)
     adaptive = inflation if isinstance(inflation, Adaptive) else None
     if adaptive is not None and (adaptive.local is False or adaptive.is_changed):
@@ -51,7 +56,7 @@ def adapted(inflation: Inflation, localization: Any, memory: Memory, cycle: Cycl
     if known is None and (from_ensemble or (adaptive is not None and adaptive.local)):
         known = _geometry(cycle)  # the error that it raises says what is missing
     if known is not None:
-        cycle = _Tuned(known, localization, adaptive, memory, cycle).cycle()
+        cycle = _Tuned(known, localization, adaptive, memory, cycle, freedom).cycle()
         if adaptive is not None:
             return cycle
     if not isinstance(inflation, one_factor.OneFactor):
@@ -71,7 +76,8 @@ def in_geometry(
     cycle: Cycle,
 ) -> tuple[Cycle, list[Vector]]:
     """Return the cycle with tapers and without outliers, and the factors (D,) of its ensembles."""
-    return _Tuned(known, localization, inflation, memory, cycle).found()
+    freedom = taper_range.FREEDOM
+    return _Tuned(known, localization, inflation, memory, cycle, freedom).found()
 
 
 def _one_factor(inflation: OneFactor, memory: Memory, cycle: Cycle, b: int) -> float:
@@ -108,7 +114,9 @@ class _Tuned:
         inflation: Adaptive | None,
         memory: Memory,
         cycle: Cycle,
+        freedom: float,
     ) -> None:
+        self._freedom = freedom
         self._known, self._localization, self._inflation = known, localization, inflation
         self._memory, self._cycle = memory, cycle
         self._members, self._y = cycle.forecast.shape[1], cycle.y.copy()
@@ -228,7 +236,7 @@ class _Tuned:
             return total.reshape(variables, places.size)
 
         wider = candidates.wider(best, taper_range.stretch(members))
-        signal, most = placed(found.ratio / (found.ratio + 1)), taper_range.FREEDOM * members
+        signal, most = placed(found.ratio / (found.ratio + 1)), self._freedom * members
         chosen = candidates.bounded(signal, most, wider, amplitude)
         tapers: list[list[Taper]] = [[candidates.tapers[i] for i in row] for row in chosen]
         if variables == 1:
