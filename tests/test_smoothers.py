@@ -424,7 +424,8 @@ def test_memory_counts_what_a_smoother_keeps(name):
 def test_a_window_has_a_wider_taper(rng):
     """Where the bound of degrees of freedom rules, it is twice that of the filter."""
     model = ef.models.Lorenz96(dim=40, dt=0.05)
-    x = model.step(3 + rng.standard_normal((10, 40)), 400)
+    x = model.step(3 + rng.standard_normal(40)[None], 400)
+    x = model.step(x + 0.1 * rng.standard_normal((10, 40)), 40)  # what has grown is wide
     obs, y = ef.Observation(Identity(), 0.1, grid=model.grid), x.mean(axis=0)
     filt, smoother = ef.LEnFF(), ef.ILEnFF(model, 1)
     filt.analysis(x, y, obs)
