@@ -100,6 +100,25 @@ def test_arrows_point_down(folder, never):
     assert not used & never
 
 
+def test_both_sides_share_their_mathematics():
+    """A formula of cpp/include/enfilt/math is what both compile, and stands there alone."""
+    top = Path(__file__).parents[1]
+    shared = top / "cpp/include/enfilt/math"
+    sides = {
+        "math/": list((top / "cpp/include/enfilt").glob("*.hpp")),
+        "enfilt/math/": list((top / "cuda/include").rglob("*.hpp")),
+    }
+    formulas = {path.name for path in shared.glob("*.hpp")} - {"portable.hpp", "vectors.hpp"}
+    assert len(formulas) > 6
+    for prefix, headers in sides.items():
+        text = "".join(path.read_text() for path in headers)
+        for name in formulas:
+            assert re.search(rf'#include ["<]{prefix}{name}[">]', text), f"{prefix}{name}"
+        # multipliers of Philox, a tendency, a clipped score, the slope of atan
+        for written in ("D2511F53", "CD9E8D57", "- here +", "score >", "1) + x * x"):
+            assert written not in text.replace("0x", ""), written
+
+
 @pytest.mark.parametrize(
     ("folder", "catalogue", "base"),
     [

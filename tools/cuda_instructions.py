@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _FUNCTION = re.compile(r"^\s*Function : (\S+)")
-_ARCH = re.compile(r"^arch = (sm_\w+)")
+_ARCH = re.compile(r"^(?:arch = |\s*code for )(sm_\w+)")
 _LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)([^;]*);")
 _TARGET = re.compile(r"0x([0-9a-f]+)\s*$")
 

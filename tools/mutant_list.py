@@ -36,6 +36,12 @@ def _cpp(name: str, file: str, old: str, new: str, tests: str) -> Mutant:
     return Mutant(f"cpp: {name}", f"cpp/include/enfilt/{file}", old, new, _tests(tests, "cpp"))
 
 
+def _math(name: str, file: str, old: str, new: str, tests: str) -> Mutant:
+    path = f"cpp/include/enfilt/math/{file}"
+    files = _tests(f"{tests} cuda_kernels", "cpp or ascending")
+    return Mutant(f"math: {name}", path, old, new, files)
+
+
 def _numba(name: str, file: str, old: str, new: str, tests: str) -> Mutant:
     path = f"python/enfilt/backends/numba/{file}"
     return Mutant(f"numba: {name}", path, old, new, _tests(tests, "numba"))
@@ -63,18 +69,18 @@ _CPP = [
         "for (index_t c = 0; c < chunks_ - (chunks_ > 2); ++c)\n",
         "kernels_pairwise enff_backends metrics",
     ),
-    _cpp(
+    _math(
         "the errors of all observations are that of the first",
         "observed.hpp",
-        "obs.precision[obs.precision_varies ? k : 0] : T(0);",
-        "obs.precision[0] : T(0);",
+        "obs.precision[obs.precision_varies ? k : 0] : T(0)};",
+        "obs.precision[0] : T(0)};",
         "enff_backends ensf letkf lenff_backends",
     ),
-    _cpp(
+    _math(
         "an index at the beginning of a block is passed over",
         "observed.hpp",
-        "if (obs.indices[middle] < first)",
-        "if (obs.indices[middle] <= first)",
+        "if (obs.indices[middle] < d)",
+        "if (obs.indices[middle] <= d)",
         "enff_backends ensf letkf lenff_backends",
     ),
     _cpp(
@@ -126,10 +132,10 @@ _CPP = [
         "for (index_t j = 0; j < n_; ++j) w[j] -= 0 * mean;",
         "enff_backends enff_limits",
     ),
-    _cpp(
+    _math(
         "what is not observed pulls where h overflows",
         "guidance.hpp",
-        "return select<T>(w > T(0), pull, vec_t<T>{});",
+        "return A::select(weight > T(0), pull, A::broadcast(T(0)));",
         "return pull;",
         "filter_backends enff_backends ensf",
     ),
@@ -168,11 +174,11 @@ _CPP = [
         "freedom = static_cast<T>(members);",
         "ensf reduced",
     ),
-    _cpp(
+    _math(
         "a score is clipped from above alone",
         "reverse_update.hpp",
-        "score = select<T>(score < low, low, score);",
-        "score = select<T>(score < T(4) * low, low, score);",
+        "score = A::select(score < low, low, score);",
+        "score = A::select(score < T(4) * low, low, score);",
         "ensf",
     ),
     _cpp(
@@ -273,11 +279,11 @@ _CPP = [
         "const index_t count = find(first - reach, first + 1 + reach);",
         "lenff_backends lenff",
     ),
-    _cpp(
+    _math(
         "what is zero to rounding moves members",
-        "lenff_sweep.hpp",
-        "store(to.gain + c, select<T>(b > least, q, vec_t<T>{}));",
-        "store(to.gain + c, select<T>(b >= T(0) * least, q, vec_t<T>{}));",
+        "lenff.hpp",
+        "A::select(b > lenff_least<T>,",
+        "A::select(b >= T(0) * lenff_least<T>,",
         "lenff_backends lenff lenff_options",
     ),
     _cpp(
@@ -444,12 +450,6 @@ _CUDA = [
         "return euler(what, i, d, T(0.5) * (z[i * dim + d] + ahead), pull);",
     ),
     _cuda(
-        "a score is clipped from above alone",
-        "advance.hpp",
-        "score = score < -limit ? -limit : score;",
-        "score = score < -4 * limit ? -limit : score;",
-    ),
-    _cuda(
         "the third of four normals has the other angle",
         "random.hpp",
         "return place / philox_lanes % 2 == 0 ? first : second;",
@@ -464,14 +464,8 @@ _CUDA = [
     _cuda(
         "long schedules repeat the normals of their first pass",
         "paired.hpp",
-        "if (step.spread != 0) normals(first_step + k + 1).quad(i, quad, xi);",
-        "if (step.spread != 0) normals(k + 1).quad(i, quad, xi);",
-    ),
-    _cuda(
-        "the errors of all observations are that of the first",
-        "observed.hpp",
-        "return {y, obs.precision[obs.precision_varies ? k : 0]};",
-        "return {y, obs.precision[0]};",
+        "if (step.update.spread != 0) normals(first_step + k + 1).quad(i, quad, xi);",
+        "if (step.update.spread != 0) normals(k + 1).quad(i, quad, xi);",
     ),
     _cuda(
         "a block's tile is written too far",

@@ -1,6 +1,7 @@
 // The pull of the observations on a member, component by component.
 #pragma once
 
+#include "math/guidance.hpp"
 #include "observed.hpp"
 #include "operators.hpp"
 
@@ -31,14 +32,13 @@ struct LocalGuidance {
 
     // -strength grad J at x_hat for the vector at component d of the block
     ENFILT_INLINE vec_t<T> operator()(index_t d, vec_t<T> x_hat, T strength) const {
-        Linearized<T> at;
+        math::Linearized<math::Vectors<T>> at;
         if constexpr (by_blocks)
             at = {load(rows.value + d), load(rows.slope + d)};
         else
             at = h.linearize(x_hat);
-        const vec_t<T> w = load(rows.weight + d);
-        const vec_t<T> pull = strength * w * at.slope * (load(rows.y + d) - at.value);
-        return select<T>(w > T(0), pull, vec_t<T>{});
+        return math::observed_pull<math::Vectors<T>>(strength, load(rows.weight + d), at,
+                                                     load(rows.y + d));
     }
 };
 

@@ -153,8 +153,7 @@ class ListedFlow {
 
     T gain(index_t l, double w) const {
         // where b is no normal number, Y is zero to rounding, and nothing moves
-        constexpr double least = 4 * static_cast<double>(std::numeric_limits<T>::min());
-        if (!(bound_[at(l)] > least)) return T(0);
+        if (!(bound_[at(l)] > static_cast<double>(math::lenff_least<T>))) return T(0);
         return static_cast<T>(1 / (bound_[at(l)] + 1 / (p_.precision[l] * w)));
     }
 

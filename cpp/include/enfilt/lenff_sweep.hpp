@@ -12,12 +12,12 @@
 // what lies beyond a piece's end is its neighbour's beginning, a turn of the lanes away.
 #pragma once
 
-#include <limits>
 #include <new>
 #include <type_traits>
 
 #include "blocks.hpp"
 #include "lenff_taps.hpp"
+#include "math/lenff.hpp"
 #include "operators.hpp"
 
 ENFILT_OPEN
@@ -258,12 +258,10 @@ class Sweep {
     }
 
     void set_gain(Row& to, T w) const {
-        // where b is no normal number, Y is zero to rounding, and nothing moves
-        constexpr T least = 4 * std::numeric_limits<T>::min();
+        using Numbers = math::Vectors<T>;
         for (index_t c = 0; c < stride(); c += lanes) {
-            const vec_t<T> b = load(to.bound + c);
-            const vec_t<T> q = T(1) / (b + T(1) / (w * load(to.weight + c)));
-            store(to.gain + c, select<T>(b > least, q, vec_t<T>{}));
+            const vec_t<T> variance = math::lenff_variance(w, load(to.weight + c));
+            store(to.gain + c, math::lenff_gain<Numbers>(load(to.bound + c), variance));
         }
     }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "blocks.hpp"
+#include "math/lorenz96.hpp"
 
 ENFILT_OPEN
 
@@ -42,7 +43,7 @@ ENFILT_INLINE void for_each_tendency(const T* x, index_t low, index_t high, T fo
         const vec_t<T> back = last_then<T>(behind, here);
         const vec_t<T> two_back = last_then<T>(one_behind, back);
         const vec_t<T> ahead = then_first<T>(here, next);
-        body(d, (ahead - two_back) * back - here + forcing, here);
+        body(d, math::lorenz96_tendency(two_back, back, here, ahead, forcing), here);
         behind = here, here = next, one_behind = back;
     }
 }
@@ -54,7 +55,8 @@ template <class T, class Mend>
 ENFILT_INLINE void step(Workspace<T>& w, index_t low, index_t high, index_t shrink, T dt, T forcing,
                         Mend&& mend) {
     constexpr index_t lanes = Blocks<T>::lanes;
-    const T half = dt / T(2), sixth = dt / T(6), third = dt / T(3);
+    const math::RungeKutta<T> weights(dt);
+    const T half = weights.half, sixth = weights.sixth, third = weights.third;
     const auto evaluate = [&](const T* x, auto&& body) {
         low += 2 * shrink, high -= shrink;
         for_each_tendency(x, low / lanes * lanes, high, forcing, body);
@@ -96,7 +98,7 @@ void copy_ring(const T* row, index_t dim, index_t first, index_t n, T* to) {
 template <class T>
 struct RowCut {
     static constexpr index_t capacity = 8192 / static_cast<index_t>(sizeof(T));
-    static constexpr index_t below = 8, above = 4;  // what one step reaches
+    static constexpr index_t below = math::lorenz96_below, above = math::lorenz96_above;
     static constexpr index_t steps_a_pass = 16;
 
     index_t together;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "blocks.hpp"
+#include "math/observed.hpp"
 
 ENFILT_OPEN
 
@@ -16,15 +17,7 @@ ENFILT_INLINE void for_each_observation(const Observed<T>& obs, index_t first, i
             body(obs.offset + k * obs.stride - first, k);
         return;
     }
-    index_t low = 0, high = obs.size;  // the first k with indices[k] >= first
-    while (low < high) {
-        const index_t middle = low + (high - low) / 2;
-        if (obs.indices[middle] < first)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (index_t k = low; k < obs.size && obs.indices[k] < first + n; ++k)
+    for (index_t k = math::first_from(obs, first); k < obs.size && obs.indices[k] < first + n; ++k)
         body(static_cast<index_t>(obs.indices[k]) - first, k);
 }
 
@@ -36,11 +29,10 @@ index_t spread_observations(const Observed<T>& obs, index_t first, index_t n, T*
     const index_t padded = round_up(n, Blocks<T>::lanes);
     index_t count = 0;
     const auto put = [&](index_t d, index_t k) {
-        const T value = obs.y[k];
-        const bool seen = value == value;
-        y[d] = seen ? value : T(0);
-        weight[d] = seen ? obs.precision[obs.precision_varies ? k : 0] : T(0);
-        count += seen;
+        const math::Seen<T> seen = math::observation(obs, k);
+        y[d] = seen.y;
+        weight[d] = seen.weight;
+        count += obs.y[k] == obs.y[k];
     };
     const bool dense = !obs.indices && obs.stride == 1 && obs.offset <= first &&
                        first + n <= obs.offset + obs.size;

@@ -1,82 +1,15 @@
-// Component-wise observation operators h and their derivatives, a vector at a time; a function of
-// the caller's a block at a time.
-//
-// A new one: a structure with value() and linearize(), and its line in ENFILT_POINTWISE (problem.hpp).
+// Component-wise observation operators h and their derivatives (math/operators.hpp), a vector at a
+// time; a function of the caller's a block at a time.
 #pragma once
 
-#include "problem.hpp"
-#include "vecmath.hpp"
+#include "math/operators.hpp"
+#include "math/vectors.hpp"
 
 ENFILT_OPEN
 
+// Known without looking at it, as for the results of a function that takes blocks.
 template <class T>
-struct Linearized {
-    vec_t<T> value, slope;
-};
-
-template <class T>
-struct IdentityOperator {
-    explicit IdentityOperator(double) {}
-    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return x; }
-    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const { return {x, broadcast<T>(T(1))}; }
-};
-
-template <class T>
-struct ArctanOperator {
-    explicit ArctanOperator(double) {}
-    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return atan<T>(x); }
-    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
-        return {atan<T>(x), T(1) / (T(1) + x * x)};
-    }
-};
-
-template <class T>
-struct TanhOperator {
-    explicit TanhOperator(double) {}
-    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return tanh<T>(x); }
-    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
-        const vec_t<T> h = tanh<T>(x);
-        return {h, (T(1) - h) * (T(1) + h)};
-    }
-};
-
-template <class T>
-struct SigmoidOperator {
-    T alpha;
-    explicit SigmoidOperator(double a) : alpha(static_cast<T>(a)) {}
-    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return sigmoid<T>(alpha * x); }
-    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
-        const vec_t<T> h = sigmoid<T>(alpha * x);
-        return {h, alpha * h * (T(1) - h)};
-    }
-};
-
-// x^p, p a positive integer.
-template <class T>
-struct IntegerPowerOperator {
-    int p;
-    T scale;
-    explicit IntegerPowerOperator(double exponent)
-        : p(static_cast<int>(exponent)), scale(static_cast<T>(exponent)) {}
-    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return pow_integer<T>(x, p); }
-    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
-        const vec_t<T> below = pow_integer<T>(x, p - 1);
-        return {below * x, scale * below};
-    }
-};
-
-// |x|^p sign(x), p any positive number.
-template <class T>
-struct RealPowerOperator {
-    double p;
-    T scale;
-    explicit RealPowerOperator(double exponent) : p(exponent), scale(static_cast<T>(exponent)) {}
-    ENFILT_INLINE vec_t<T> value(vec_t<T> x) const { return pow_signed<T>(x, p); }
-    ENFILT_INLINE Linearized<T> linearize(vec_t<T> x) const {
-        const vec_t<T> magnitude = select<T>(x < T(0), -x, x);
-        return {pow_signed<T>(x, p), scale * pow_signed<T>(magnitude, p - 1)};
-    }
-};
+using IdentityOperator = math::IdentityOperator<math::Vectors<T>>;
 
 // The caller's function. It is not called for a vector, which is too short for its loop to become
 // vector code: kernels put whole rows through it, and what follows takes the results as they are.
@@ -110,7 +43,7 @@ void with_pointwise(const Observed<T>& observed, Body&& body) {
     const double parameter = observed.parameter;
     switch (observed.kind) {
 #define ENFILT_CASE(name, Operator) \
-    case Pointwise::name: return body(Operator<T>(parameter));
+    case Pointwise::name: return body(math::Operator<math::Vectors<T>>(parameter));
         ENFILT_POINTWISE(ENFILT_CASE)
 #undef ENFILT_CASE
         case Pointwise::function: return body(BlockOperator<T>{observed.function});

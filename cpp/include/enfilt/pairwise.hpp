@@ -7,6 +7,7 @@
 // weights of both, by choice of the stage's coefficients.
 #pragma once
 
+#include "math/velocity.hpp"
 #include "tiles.hpp"
 
 ENFILT_OPEN
@@ -31,17 +32,7 @@ void combine_members(const T* x1, const T* x0, index_t members, index_t dim, ind
     }
 }
 
-// The field of a stage as gain (keep z_i - sum_j w_ij (c1 x1_j + c0 x0_j)), equal to ratio z_i +
-// sum_j w_ij (b1 x1_j + b0 x0_j): near the end of a path ratio z and its partner are large and
-// cancel, and in float32 the difference has to be taken before it is multiplied.
-struct FieldForm {
-    double gain, keep, c1, c0;
-    explicit FieldForm(const Stage& s)
-        : gain(s.ratio != 0 ? s.ratio : -1.0),
-          keep(s.ratio != 0 ? 1.0 : 0.0),
-          c1(-s.b1 / gain),
-          c0(-s.b0 / gain) {}
-};
+using math::FieldForm;
 
 template <class T>
 void squared_distances(const PairwiseProblem<T>& p) {

@@ -30,7 +30,7 @@ struct Share {
 };
 
 // Component-wise observation operators known to the kernels, by name, and the structures in
-// operators.hpp that are their bodies; beside them a function of the caller's.
+// math/operators.hpp that are their bodies; beside them a function of the caller's.
 #define ENFILT_POINTWISE(X)               \
     X(identity, IdentityOperator)         \
     X(arctan, ArctanOperator)             \

@@ -2,19 +2,20 @@
 #pragma once
 
 #include "guidance.hpp"
+#include "math/reverse_update.hpp"
 #include "normals.hpp"
 
 ENFILT_OPEN
 
 // What one step does to a vector of a member.
 template <class T>
-struct ReverseUpdate {
-    T ratio, damping, keep, gain, spread, limit;
+struct ReverseUpdate : math::ReverseUpdate<math::Vectors<T>> {
+    using Maths = math::ReverseUpdate<math::Vectors<T>>;
+    using Maths::damping, Maths::spread;
+    T limit;
 
     ReverseUpdate(const DiffusionStep& s, double score_limit)
-        : ratio(static_cast<T>(s.ratio)), damping(static_cast<T>(s.damping)),
-          keep(static_cast<T>(s.keep)), gain(static_cast<T>(s.gain)),
-          spread(static_cast<T>(s.spread)), limit(static_cast<T>(score_limit)) {}
+        : Maths(s), limit(static_cast<T>(score_limit)) {}
 
     // x is moved through components [0, n) of a block. pull(d): what draws it to the centres; xi:
     // normals, read where the step has a spread.
@@ -24,17 +25,16 @@ struct ReverseUpdate {
         constexpr index_t lanes = Blocks<T>::lanes;
         guidance.prepare(x, n);
         const vec_t<T> high = broadcast(limit), low = broadcast(-limit);
-        const auto moved = [&](index_t d) {
+        const auto step = [&](index_t d) {
             const vec_t<T> at = load(x + d);
-            vec_t<T> score = ratio * at + pull(d) + guidance(d, at, damping);
-            score = select<T>(score > high, high, score);
-            score = select<T>(score < low, low, score);
-            return keep * at + gain * score;
+            const auto drawn = [&] { return pull(d); };
+            const auto guided = [&] { return guidance(d, at, damping); };
+            return Maths::moved(at, drawn, guided, low, high);
         };
         if (spread != 0) {
-            for (index_t d = 0; d < n; d += lanes) store(x + d, moved(d) + spread * load(xi + d));
+            for (index_t d = 0; d < n; d += lanes) store(x + d, step(d) + spread * load(xi + d));
         } else {
-            for (index_t d = 0; d < n; d += lanes) store(x + d, moved(d));
+            for (index_t d = 0; d < n; d += lanes) store(x + d, step(d));
         }
     }
 };

@@ -1,9 +1,7 @@
 // A vector of T as wide as the instruction set that this translation unit is compiled for.
 //
 // GCC's and Clang's vector extensions give the operators; what they lack (loads, selects, sums
-// over lanes) stands here. Everything sits in an inline namespace named after the instruction
-// set, so that the same header compiled for several levels into one library never shares a symbol
-// between them: a v4 body merged into a v2 caller would be an illegal instruction.
+// over lanes) stands here.
 #pragma once
 
 #if defined(__SSE2__)
@@ -16,22 +14,14 @@
 #include <cstring>
 #include <utility>
 
-// Clang has no macro for the first of these; see ENFILT_EXACT below.
+#include "math/portable.hpp"
+
+// Clang has no macro for the first of these; see ENFILT_EXACT in math/portable.hpp.
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__)
 #error "enfilt rounds by adding and subtracting a large number, which -ffast-math, -Ofast and -funsafe-math-optimizations would cancel: compile without them"
 #endif
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0
 #error "enfilt takes NaN for what is not observed, which -ffinite-math-only would not see: compile without it"
-#endif
-
-#if !defined(ENFILT_LEVEL)
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
-#define ENFILT_LEVEL v4
-#elif defined(__AVX2__) && defined(__FMA__)
-#define ENFILT_LEVEL v3
-#else
-#define ENFILT_LEVEL baseline
-#endif
 #endif
 
 #if defined(__AVX512F__)
@@ -48,24 +38,6 @@
 #else
 #define ENFILT_REGISTERS 16
 #endif
-
-#define ENFILT_INLINE inline __attribute__((always_inline))
-// Sums in the order in which they are written, whatever the caller's options say.
-#if defined(__clang__)
-#define ENFILT_EXACT _Pragma("float_control(precise, on, push)")
-#define ENFILT_AS_BEFORE _Pragma("float_control(pop)")
-#else
-#define ENFILT_EXACT
-#define ENFILT_AS_BEFORE
-#endif
-#define ENFILT_OPEN                                                                                \
-    ENFILT_EXACT                                                                                   \
-    namespace enfilt {                                                                             \
-    inline namespace ENFILT_LEVEL {
-#define ENFILT_CLOSE                                                                               \
-    }                                                                                              \
-    }                                                                                              \
-    ENFILT_AS_BEFORE
 
 ENFILT_OPEN
 

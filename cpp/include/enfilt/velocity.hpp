@@ -2,34 +2,24 @@
 #pragma once
 
 #include "guidance.hpp"
+#include "math/velocity.hpp"
 #include "pairwise.hpp"
 
 ENFILT_OPEN
 
 template <class T>
-struct FlowVelocity {
+struct FlowVelocity : math::Velocity<math::Vectors<T>> {
+    using Maths = math::Velocity<math::Vectors<T>>;
+    using Maths::expected, Maths::field;
     FieldForm form;  // which its mixtures have to be made with
-    T gain, keep, remaining, strength;
 
-    explicit FlowVelocity(const Stage& s)
-        : form(s), gain(static_cast<T>(form.gain)), keep(static_cast<T>(form.keep)),
-          remaining(static_cast<T>(s.remaining)), strength(static_cast<T>(s.strength)) {}
-
-    // v, given sum_j w_ij (c1 x1_j + c0 x0_j)
-    ENFILT_INLINE vec_t<T> field(vec_t<T> z, vec_t<T> pull) const {
-        return gain * (keep * z - pull);
-    }
-
-    // x_hat, the end of the path that v leads to
-    ENFILT_INLINE vec_t<T> expected(vec_t<T> z, vec_t<T> pull) const {
-        return z + remaining * field(z, pull);
-    }
+    explicit FlowVelocity(const Stage& s) : FlowVelocity(s, FieldForm(s)) {}
 
     // v + g at component d of the block that the guidance has been prepared for
     template <class Guidance>
     ENFILT_INLINE vec_t<T> operator()(const Guidance& guidance, index_t d, vec_t<T> z,
                                       vec_t<T> pull) const {
-        return field(z, pull) + guidance(d, expected(z, pull), strength);
+        return field(z, pull) + guidance(d, expected(z, pull), this->strength);
     }
 
     // Shows a function that takes blocks all of x_hat before a row moves, z(d) and pull(d) being
@@ -43,6 +33,9 @@ struct FlowVelocity {
             guidance.prepare(x_hat, n);
         }
     }
+
+  private:
+    FlowVelocity(const Stage& s, const FieldForm& its_form) : Maths(s, its_form), form(its_form) {}
 };
 
 ENFILT_CLOSE

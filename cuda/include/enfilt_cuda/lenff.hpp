@@ -12,7 +12,7 @@
 // edges as far as the window reaches: a place of the window is as many elements away for all.
 #pragma once
 
-#include <limits>
+#include <enfilt/math/lenff.hpp>
 
 #include "observed.hpp"
 
@@ -221,11 +221,12 @@ struct LenffRowsPass {
         const bool inside = d >= 0;
         const Seen<T> seen = inside ? observation_of(observed, d) : Seen<T>{T(0), T(0)};
         const bool sees = seen.weight > 0;
+        const AnyOperator<T> h(observed);
         double mean = 0, mean_value = 0;
         for (index_t i = 0; inside && i < to.members; ++i) {
             const T state = x[i * dim + d];
             mean += static_cast<double>(state);
-            if (sees) mean_value += static_cast<double>(linearize(observed, state).value);
+            if (sees) mean_value += static_cast<double>(h.value(state));
         }
         mean /= static_cast<double>(to.members);
         mean_value /= static_cast<double>(to.members);
@@ -241,14 +242,14 @@ struct LenffRowsPass {
                 values.of[v] =
                     there && sees
                         ? static_cast<T>(
-                              static_cast<double>(linearize(observed, state).value) - mean_value)
+                              static_cast<double>(h.value(state)) - mean_value)
                         : T(0);
             }
             to.state[k * to.places + at] = states;
             to.values[k * to.places + at] = values;
         }
         to.miss[at] = sees ? static_cast<T>(static_cast<double>(seen.y) - mean_value) : T(0);
-        to.variance[at] = sees ? T(1) / (pseudo_time * seen.weight) : T(0);
+        to.variance[at] = sees ? math::lenff_variance(pseudo_time, seen.weight) : T(0);
         to.gain[at] = T(0);
     }
 };
@@ -256,8 +257,6 @@ struct LenffRowsPass {
 // b_l = sum_k |rho_lk (Y_l.Y_k)/(N - 1)| of each observed component, and its q.
 template <class T>
 struct LenffGainPass {
-    // where b is no normal number, Y is zero to rounding, and nothing moves
-    static constexpr T least = 4 * std::numeric_limits<T>::min();
     static constexpr unsigned threads = 64;
     static constexpr unsigned resident = sizeof(T) == sizeof(float) ? 8 : 5;
     LenffPanel panel;
@@ -288,9 +287,9 @@ struct LenffGainPass {
         for (int q = 0; q < lenff_group; ++q) {
             if (q >= group.count) continue;
             const T variance = rows.variance[group.at + q * panel.stride];
-            if (variance > T(0) && bound[q] > least)
+            if (variance > T(0))
                 panel.put(rows.gain, group.component + q * group.next,
-                          T(1) / (bound[q] + variance));
+                          math::lenff_gain<Scalars<T>>(bound[q], variance));
         }
     }
 };

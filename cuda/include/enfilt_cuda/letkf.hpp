@@ -30,18 +30,19 @@ struct LocalRowsPass {
         if (d >= dim) return;
         const Seen<T> seen = observation_of(observed, d);
         const bool unseen = !(seen.weight > 0);
+        const AnyOperator<T> h(observed);
         double mean = 0;
         for (index_t i = 0; i < members; ++i) {
-            const T h = unseen ? T(0) : linearize(observed, x[i * dim + d]).value;
-            rows[i * dim + d] = h;
-            mean += static_cast<double>(h);
+            const T value = unseen ? T(0) : h.value(x[i * dim + d]);
+            rows[i * dim + d] = value;
+            mean += static_cast<double>(value);
         }
         mean /= static_cast<double>(members);
         const double scale =
             std::sqrt(static_cast<double>(seen.weight) / static_cast<double>(members - 1));
         for (index_t i = 0; i < members; ++i) {
-            T& h = rows[i * dim + d];
-            h = static_cast<T>((static_cast<double>(h) - mean) * scale);
+            T& value = rows[i * dim + d];
+            value = static_cast<T>((static_cast<double>(value) - mean) * scale);
         }
         rows[members * dim + d] =
             unseen ? static_cast<T>(NAN)

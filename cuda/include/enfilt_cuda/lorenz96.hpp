@@ -6,6 +6,8 @@
 // registers of a thread; what the halo gives up at its ends is never written.
 #pragma once
 
+#include <enfilt/math/lorenz96.hpp>
+
 #include "platform.hpp"
 
 namespace enfilt::cuda {
@@ -14,7 +16,7 @@ template <class T>
 struct Lorenz96Pass {
     static constexpr unsigned threads = 256;
     static constexpr int each = 4, width = static_cast<int>(threads) * each;
-    static constexpr int before = 8, behind = 4;  // of one step
+    static constexpr int before = math::lorenz96_below, behind = math::lorenz96_above;
     static constexpr int most_steps = 10;
     static constexpr std::size_t shared_bytes = (width + 3 * (threads + 2)) * sizeof(T);
 
@@ -36,7 +38,8 @@ struct Lorenz96Pass {
         const Edges edges(tile + width, t);
         if (t == 0) edges.close();
         const index_t begin = static_cast<index_t>(c.block()) * written();
-        const T half = dt / T(2), sixth = dt / T(6), third = dt / T(3);
+        const math::RungeKutta<T> weights(dt);
+        const T half = weights.half, sixth = weights.sixth, third = weights.third;
         for (index_t row = c.row(); row < count; row += c.rows()) {
             for (int k = t; k < width; k += all) {
                 index_t d = begin + k - before * steps;
@@ -93,7 +96,7 @@ struct Lorenz96Pass {
                                now[2],          now[3],         edges.first[1]};
         ENFILT_UNROLL(4)
         for (int e = 0; e < each; ++e)
-            slope[e] = (s[e + 3] - s[e]) * s[e + 1] - s[e + 2] + forcing;
+            slope[e] = math::lorenz96_tendency(s[e], s[e + 1], s[e + 2], s[e + 3], forcing);
     }
 
     // Adds weight k to the sum of the step, and makes x + reach k the next stage.

@@ -7,19 +7,24 @@
 namespace enfilt::cuda {
 
 // Steps [first_step, first_step + count) of the schedule; longer schedules take several passes.
-template <class T>
+template <class T, class Operator>
 struct PairedPass {
     static constexpr unsigned threads = 128;
+    struct Step {
+        math::ReverseUpdate<Scalars<T>> update;
+        T pull;
+    };
     // a kernel's arguments are few
-    static constexpr int most = static_cast<int>(3072 / sizeof(ReverseUpdate<T>));
+    static constexpr int most = static_cast<int>(3072 / sizeof(Step));
 
     const T* x1;  // (N, D)
     T* x;         // (N, D)
     index_t members, dim;
     bool draws_start;  // x is drawn here; else it is read
     int first_step, count;
-    ReverseUpdate<T> schedule[most];
+    Step schedule[most];
     T limit;
+    Operator h;
     Observed<T> observed;
     const T* noise;  // (steps + 1, N, D), (1, N, D), or null: Philox
     std::uint64_t key;
@@ -51,11 +56,12 @@ struct PairedPass {
             }
             if (draws_start) normals(0).quad(i, quad, at);
             for (int k = 0; k < count; ++k) {
-                const ReverseUpdate<T>& step = schedule[k];
+                const Step& step = schedule[k];
                 T xi[philox_words] = {};
-                if (step.spread != 0) normals(first_step + k + 1).quad(i, quad, xi);
+                if (step.update.spread != 0) normals(first_step + k + 1).quad(i, quad, xi);
                 for (int r = 0; r < philox_words; ++r)
-                    at[r] = step(observed, seen[r], at[r], step.pull * member[r], limit, xi[r]);
+                    at[r] = reverse_step(step.update, h, seen[r], at[r], step.pull * member[r],
+                                         limit, xi[r]);
             }
             for (int r = 0; r < philox_words; ++r) {
                 const index_t place = d + r * philox_lanes;

@@ -1,67 +1,34 @@
-// Counter-based random numbers, the same words as on the CPU (philox.hpp of the core tells how they
-// are laid out): component d = 64 g + 16 r + l takes word r of counter (16 g + l, member, step,
-// batch) of Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1,
-// 2, 3"). Words 0 and 1 make the normals of r = 0 and 1 by Box and Muller (1958), words 2 and 3
-// those of r = 2 and 3.
+// Counter-based random numbers, the same words as on the CPU (math/philox.hpp of the core tells how
+// they are laid out): a thread makes the four of one counter.
 #pragma once
 
-#include "platform.hpp"
+#include <enfilt/math/philox.hpp>
+
+#include "scalars.hpp"
 
 namespace enfilt::cuda {
 
-constexpr index_t philox_lanes = 16, philox_words = 4;
-constexpr index_t philox_group = philox_words * philox_lanes;
-
-struct PhiloxStream {
-    std::uint64_t key;
-    std::uint32_t batch, step;
-};
-
 ENFILT_DEVICE void philox(const PhiloxStream& stream, std::uint32_t member, std::uint32_t quad,
                           std::uint32_t (&word)[philox_words]) {
-    word[0] = quad, word[1] = member, word[2] = stream.step, word[3] = stream.batch;
-    auto key0 = static_cast<std::uint32_t>(stream.key);
-    auto key1 = static_cast<std::uint32_t>(stream.key >> 32);
-    for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
-        const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * word[0];
-        const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * word[2];
-        word[0] = static_cast<std::uint32_t>(product1 >> 32) ^ word[1] ^ key0;
-        word[1] = static_cast<std::uint32_t>(product1);
-        word[2] = static_cast<std::uint32_t>(product0 >> 32) ^ word[3] ^ key1;
-        word[3] = static_cast<std::uint32_t>(product0);
-    }
-}
-
-// A word as a number in (0, 1].
-template <class T>
-ENFILT_DEVICE T philox_uniform(std::uint32_t word) {
-    return (static_cast<T>(word) + T(0.5)) * T(1.0 / 4294967296.0);
-}
-
-// sin and cos of a number of turns.
-template <class T>
-ENFILT_DEVICE void sincos_turns(T turns, T& sine, T& cosine) {
-#if defined(__CUDACC__)
-    if constexpr (sizeof(T) == sizeof(float))
-        sincospif(2 * turns, &sine, &cosine);
-    else
-        sincospi(2 * turns, &sine, &cosine);
-#else
-    const double angle = 2 * 3.14159265358979323846 * static_cast<double>(turns);
-    sine = static_cast<T>(std::sin(angle));
-    cosine = static_cast<T>(std::cos(angle));
-#endif
+    std::uint64_t w[philox_words] = {quad, member, stream.step, stream.batch};
+    const std::uint32_t factor0 = math::Philox::multiplier0, factor1 = math::Philox::multiplier1;
+    math::Philox key(stream.key);
+    for (int round = 0; round < key.rounds; ++round, key.next())
+        math::Philox::round(w[0], w[1], w[2], w[3], factor0, factor1,
+                            std::uint64_t{key.low}, std::uint64_t{key.high},
+                            [](std::uint32_t a, std::uint64_t b) {
+                                return std::uint64_t{a} * static_cast<std::uint32_t>(b);
+                            });
+    for (int r = 0; r < philox_words; ++r) word[r] = static_cast<std::uint32_t>(w[r]);
 }
 
 // The normals of two words.
 template <class T>
-ENFILT_DEVICE void box_muller(std::uint32_t radius_word, std::uint32_t angle_word, T& first,
+ENFILT_DEVICE void normals_of(std::uint32_t radius_word, std::uint32_t angle_word, T& first,
                               T& second) {
-    const T radius = std::sqrt(T(-2) * std::log(philox_uniform<T>(radius_word)));
-    T sine, cosine;
-    sincos_turns(philox_uniform<T>(angle_word), sine, cosine);
-    first = radius * cosine;
-    second = radius * sine;
+    math::box_muller<Scalars<T>>(math::uniform_of<Scalars<T>>(static_cast<T>(radius_word)),
+                                 math::uniform_of<Scalars<T>>(static_cast<T>(angle_word)), first,
+                                 second);
 }
 
 // The normals of the four components 64 g + 16 r + l, r = 0 .. 3, with quad = 16 g + l.
@@ -70,8 +37,8 @@ ENFILT_DEVICE void normals_of_quad(const PhiloxStream& stream, index_t member, i
                                    T (&normal)[philox_words]) {
     std::uint32_t word[philox_words];
     philox(stream, static_cast<std::uint32_t>(member), static_cast<std::uint32_t>(quad), word);
-    box_muller(word[0], word[1], normal[0], normal[1]);
-    box_muller(word[2], word[3], normal[2], normal[3]);
+    normals_of(word[0], word[1], normal[0], normal[1]);
+    normals_of(word[2], word[3], normal[2], normal[3]);
 }
 
 // The first component of a quad; the others follow at distances of philox_lanes.
@@ -124,9 +91,9 @@ struct Normals {
         philox(stream, static_cast<std::uint32_t>(member), static_cast<std::uint32_t>(quad), word);
         T first, second;
         if (place < philox_group / 2)
-            box_muller(word[0], word[1], first, second);
+            normals_of(word[0], word[1], first, second);
         else
-            box_muller(word[2], word[3], first, second);
+            normals_of(word[2], word[3], first, second);
         return place / philox_lanes % 2 == 0 ? first : second;
     }
 };

@@ -102,7 +102,8 @@ struct SteppedPoints {
             ENFILT_UNROLL(4)
             for (int r = 0; r < together; ++r) {
                 if (i + r >= points) continue;
-                const T moved = advance.with(seen, i + r, d, at[r], pull[r], to[(i + r) * stride]);
+                const T moved =
+                    advance.with(seen, i + r, d, at[r], pull[r], to + (i + r) * stride);
                 z[(i + r) * dim + d] = moved;
                 to[(i + r) * stride] = moved;
             }

@@ -12,7 +12,7 @@ namespace enfilt::cuda {
 
 template <class T>
 bool is_small(index_t points, index_t members) {
-    using Largest = SmallPass<T, SteppedPoints<T, FlowAdvance<T>>>;
+    using Largest = SmallPass<T, SteppedPoints<T, FlowAdvance<T, Unguided>>>;
     return points <= small_members && members <= small_members &&
            Largest::shared_bytes(points, members) <= small_memory;
 }

@@ -23,7 +23,7 @@ void Kernels<T>::pairwise_field(const PairwiseProblem<T>& p, Run run) {
     const WeightRows<T> weights = pairs.weigh(p.stage.half_precision, p.log_weights);
     const FieldForm form(p.stage);
     mix<T>(run.launch, p.x, p.out, p.points, members, {form.c1, form.c0}, weights,
-           FieldAdvance<T>(form));
+           FieldAdvance<T>{math::Velocity<Scalars<T>>(p.stage)});
 }
 
 template <class T>

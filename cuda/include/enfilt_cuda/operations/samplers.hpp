@@ -38,19 +38,25 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
     for (index_t k = 0; k < p.steps; ++k) {
         const bool last = k + 1 == p.steps;
         const WeightRows<T> weights = weigh(k);
-        const FlowAdvance<T> euler(s[k], dt, p.observed);
-        if (p.heun) {
-            mix<T>(launch, p.z, ahead, p.members, members, target(k), weights, euler);
-            pairs.measure(ahead, members, centre(k + 1));
-            const HeunAdvance<T> heun{FlowAdvance<T>(s[k + 1], dt, p.observed), p.z, p.dim};
-            mix<T>(launch, ahead, p.z, p.members, members, target(k + 1), weigh(k + 1), heun);
-        } else if (pairs.small()) {
-            const SteppedPoints<T, FlowAdvance<T>> points{p.z,       p.members, p.dim, p.members,
-                                                          target(k), weights,   euler};
-            pairs.measure_while_making(points, members, centre(last ? k : k + 1), !last);
+        if (!p.heun && pairs.small()) {
+            with_flow_advance(s[k], dt, p.observed, [&](auto euler) {
+                const SteppedPoints<T, decltype(euler)> points{
+                    p.z, p.members, p.dim, p.members, target(k), weights, euler};
+                pairs.measure_while_making(points, members, centre(last ? k : k + 1), !last);
+            });
             continue;
-        } else {
-            mix<T>(launch, p.z, p.z, p.members, members, target(k), weights, euler);
+        }
+        with_any_flow_advance(s[k], dt, p.observed, [&](auto euler) {
+            mix<T>(launch, p.z, p.heun ? ahead : p.z, p.members, members, target(k), weights,
+                   euler);
+        });
+        if (p.heun) {
+            pairs.measure(ahead, members, centre(k + 1));
+            const WeightRows<T> again = weigh(k + 1);
+            with_any_flow_advance(s[k + 1], dt, p.observed, [&](auto euler) {
+                mix<T>(launch, ahead, p.z, p.members, members, target(k + 1), again,
+                       HeunAdvance<T, decltype(euler)>{euler, p.z, p.dim});
+            });
         }
         if (!last) pairs.measure(p.z, members, centre(k + 1));
     }
@@ -73,21 +79,30 @@ void start_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
     draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, p.members, p.standardize, p.x, launch);
 }
 
-template <class T>
-void paired_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
+template <class T, class Operator>
+void paired_diffusion(const DiffusionProblem<T>& p, const Operator& h, Launches& launch) {
     if (p.standardize) start_diffusion(p, launch);
-    PairedPass<T> pass{};
-    pass.x1 = p.x1, pass.x = p.x;
-    pass.members = p.members, pass.dim = p.dim;
-    pass.draws_start = !p.standardize;
-    pass.limit = static_cast<T>(p.score_limit);
-    pass.observed = *p.observed;
-    pass.noise = p.noise, pass.key = p.key, pass.batch = p.batch;
+    PairedPass<T, Operator> pass{p.x1,
+                                 p.x,
+                                 p.members,
+                                 p.dim,
+                                 !p.standardize,
+                                 0,
+                                 0,
+                                 {},
+                                 static_cast<T>(p.score_limit),
+                                 h,
+                                 *p.observed,
+                                 p.noise,
+                                 p.key,
+                                 p.batch};
     for (index_t first = 0; first < p.steps; first += pass.most) {
         pass.first_step = static_cast<int>(first);
         pass.count = static_cast<int>(smaller(pass.most, p.steps - first));
-        for (int k = 0; k < pass.count; ++k)
-            pass.schedule[k] = ReverseUpdate<T>(p.schedule[first + k]);
+        for (int k = 0; k < pass.count; ++k) {
+            const DiffusionStep& s = p.schedule[first + k];
+            pass.schedule[k] = {math::ReverseUpdate<Scalars<T>>(s), static_cast<T>(s.pull)};
+        }
         launch(pass.grid(), 0, pass);
         pass.draws_start = false;
     }
@@ -97,8 +112,8 @@ template <class T>
 void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
     Launches& launch = run.launch;
     if (p.paired) {
-        if (!run.workspace.counts_only()) paired_diffusion(p, launch);
-        return;
+        if (run.workspace.counts_only()) return;
+        return with_operator(*p.observed, [&](auto h) { paired_diffusion(p, h, launch); });
     }
     const Pairs<T> pairs(p.members, p.members, p.dim, run);
     if (run.workspace.counts_only()) return;
@@ -111,17 +126,23 @@ void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
         const WeightRows<T> weights = pairs.weigh(s.half_precision, nullptr);
         const Blend<T> target(s.pull, 0.0), next(last ? 0.0 : p.schedule[k + 1].centre, 0.0);
         const T* const noise = p.noise ? p.noise + (k + 1) * p.members * p.dim : nullptr;
-        const DiffusionAdvance<T> advance{
-            ReverseUpdate<T>(s),
-            static_cast<T>(p.score_limit),
-            *p.observed,
-            {noise, {p.key, p.batch, static_cast<std::uint32_t>(k + 1)}, p.dim}};
+        const auto advance = [&](auto h) {
+            return DiffusionAdvance<T, decltype(h)>{
+                math::ReverseUpdate<Scalars<T>>(s),
+                static_cast<T>(p.score_limit),
+                h,
+                *p.observed,
+                {noise, {p.key, p.batch, static_cast<std::uint32_t>(k + 1)}, p.dim}};
+        };
         if (pairs.small()) {
-            const SteppedPoints<T, DiffusionAdvance<T>> points{p.x,    p.members, p.dim, p.members,
-                                                               target, weights,   advance};
-            pairs.measure_while_making(points, members, next, !last);
+            with_operator(*p.observed, [&](auto h) {
+                const SteppedPoints<T, decltype(advance(h))> points{
+                    p.x, p.members, p.dim, p.members, target, weights, advance(h)};
+                pairs.measure_while_making(points, members, next, !last);
+            });
         } else {
-            mix<T>(launch, p.x, p.x, p.members, members, target, weights, advance);
+            mix<T>(launch, p.x, p.x, p.members, members, target, weights,
+                   advance(AnyOperator<T>(*p.observed)));
             if (!last) pairs.measure(p.x, members, next);
         }
     }
