@@ -427,6 +427,68 @@ def test_std_may_be_nan_where_y_is(cuda, name, where):
         FILTERS[name].analysis(forecast, y, gaps, previous=previous, rng=1)
 
 
+BATCHES = {
+    "EnFF": ef.EnFF(steps=2, algorithm="streaming"),
+    "EnFF heun": ef.EnFF(steps=2, sampler="heun", algorithm="streaming"),
+    "EnFF monte-carlo": ef.EnFF(steps=2, path="ot", guidance="monte-carlo"),
+    "EnFF independent": ef.EnFF(steps=2, coupling="independent", algorithm="streaming"),
+    "EnSF": ef.EnSF(steps=2, standardize_start=True),
+    "EnSF ode": ef.EnSF(steps=2, sampler="ode", algorithm="streaming"),
+    "EnSF paired": ef.EnSF(steps=2, score="paired"),
+}
+
+
+@pytest.mark.parametrize("members", [6, 34])
+@pytest.mark.parametrize("name", BATCHES)
+def test_a_batch_is_one_launch(stand_in, monkeypatch, name, members):
+    rng = np.random.default_rng(4)
+    shape = (5, members, 130)
+    x, previous, noise = (rng.standard_normal(shape) for _ in range(3))
+    y = np.arctan(rng.standard_normal((5, 130)))
+    y[3] = np.nan  # of this one the analysis is the forecast
+    obs = ef.Observation(ef.operators.Arctan(), std=0.5)
+    on, filt = stand_in.cupy.asarray, BATCHES[name]
+    backend, asked = backends.get("cuda"), []
+    then = backend._run
+
+    def run(operation, *arguments):
+        asked.append(operation.__name__)
+        then(operation, *arguments)
+
+    monkeypatch.setattr(backend, "_run", run)
+    for seen in (y, y[0]):
+        for given in (None, noise):
+            if given is not None and name in ("EnSF", "EnSF paired"):  # of each step
+                given = rng.standard_normal((5, 3, members, 130))
+            options = {"noise": given} if given is not None else {}
+            expected = filt.analysis(x, seen, obs, previous=previous, rng=3, **options)
+            on_device = {"noise": on(given)} if given is not None else {}
+            monkeypatch.setattr(backend.core, "most_ensembles", 65535)
+            asked.clear()
+            found = filt.analysis(on(x), on(seen), obs, previous=on(previous), rng=3, **on_device)
+            assert sum(what.endswith("_analysis") for what in asked) == 1
+            assert np.allclose(found.get(), expected, rtol=1e-9, atol=1e-9)
+            monkeypatch.setattr(backend.core, "most_ensembles", 2)  # and in three parts the same
+            parts = filt.analysis(on(x), on(seen), obs, previous=on(previous), rng=3, **on_device)
+            assert np.array_equal(parts.get(), found.get())
+
+
+def test_kernels_take_structures_by_the_names_of_their_fields(stand_in):
+    x, _, y, _ = small(stand_in.cupy)
+    core, out = backends.get("cuda").core, stand_in.cupy.empty(len(x))
+    fields = {"kind": "arctan", "parameter": 0.0, "offset": 0, "stride": 1, "size": 40}
+    fields |= {"indices": None, "y": y, "precision": stand_in.cupy.asarray(np.array([4.0]))}
+    place = core.Place(np.zeros(1 << 20, np.uint8).ctypes.data, 0, core.Graphs())
+    turned = types.SimpleNamespace(**dict(reversed(fields.items())))
+    core.misfit(x, turned, out, place)
+    expected = 2 * ((y.get() - np.arctan(x.get())) ** 2).sum(axis=1)
+    assert np.allclose(out.get(), expected)
+    del turned.stride
+    with pytest.raises(AttributeError, match="stride"):
+        core.misfit(x, turned, out, place)
+    assert backends.get("cuda").kinds == set(core.operators)
+
+
 CALLS = {
     "analysis": lambda x, previous, y, obs: ef.EnFF(steps=2).analysis(x, y, obs, previous=previous),
     "of CuPy's operations": lambda x, _, y, obs: ef.ETKF().analysis(x, y, obs),

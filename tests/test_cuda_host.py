@@ -66,10 +66,30 @@ def test_errors_of_kernels(cuda_host, order):
     assert cuda_host.total(1, order) == sum(range(1, 129))  # and goes on
 
 
+def told_by(program, tmp_path):
+    """Return the lines that a program of tests/programs prints, with the runtime it pretends."""
+    headers = ["tests/programs/cuda_runtime", "cuda/include", "cpp/include"]
+    source, binary = ROOT / f"tests/programs/{program}.cpp", tmp_path / program
+    options = ["-std=c++17", *(f"-I{ROOT / path}" for path in headers)]
+    subprocess.run(["g++", *options, source, "-o", binary], check=True)
+    done = subprocess.run([binary], check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
 def test_kernels_are_allowed_all_shared_memory_once_a_device(tmp_path):
     """Not what a call needs, which another thread's call may need more or less of meanwhile."""
-    headers = [f"-I{ROOT / p}" for p in ("tests/programs/cuda_runtime", "cuda/include")]
-    source, program = ROOT / "tests/programs/shared_memory.cpp", tmp_path / "shared_memory"
-    subprocess.run(["g++", "-std=c++17", *headers, source, "-o", program], check=True)
-    told = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    assert told.splitlines() == ["first 0 232448", "first 1 101376", "second 0 232448"]
+    told = told_by("shared_memory", tmp_path)
+    assert told == ["first 0 232448", "first 1 101376", "second 0 232448"]
+
+
+def test_the_device_gets_the_grid_that_was_asked_for(tmp_path):
+    told = told_by("device_start", tmp_path)
+    assert told == [f"{how} 5 3 7, 128, 4096" for how in ("alone", "made", "changed")]
+
+
+def test_grids_are_as_large_as_the_gpu(tmp_path):
+    """Blocks of a kernel that run at a time, asked once a device and size of shared memory."""
+    first = ["asked 128 20000", "660", "asked 128 50000", "264", "asked 128 200000", "1", "660"]
+    second = ["asked 128 20000", "50", "asked 128 50000", "20", "asked 128 200000", "1", "50"]
+    again = ["660", "264", "1", "660"]
+    assert told_by("occupancy", tmp_path) == first + second + again + [str(132 * 2048)]

@@ -433,8 +433,8 @@ _CUDA = [
     _cuda(
         "three of four rows decide whether all are one-hot",
         "small_pass.hpp",
-        "if ((single[i] | single[i + 1] | single[i + 2] | single[i + 3]) >= 0) {",
-        "if ((single[i] | single[i + 1] | single[i + 2]) >= 0) {",
+        "if ((of.of[0] | of.of[1] | of.of[2] | of.of[3]) >= 0) {",
+        "if ((of.of[0] | of.of[1] | of.of[2]) >= 0) {",
     ),
     _cuda(
         "weights of many members: the last is left out",
@@ -464,8 +464,8 @@ _CUDA = [
     _cuda(
         "long schedules repeat the normals of their first pass",
         "paired.hpp",
-        "if (step.update.spread != 0) normals(first_step + k + 1).quad(i, quad, xi);",
-        "if (step.update.spread != 0) normals(k + 1).quad(i, quad, xi);",
+        "normals(first_step + k + 1, c.ensemble()).quad(i, quad, xi);",
+        "normals(k + 1, c.ensemble()).quad(i, quad, xi);",
     ),
     _cuda(
         "a block's tile is written too far",

@@ -9,12 +9,11 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-namespace enfilt::bindings {
+#include "fields.hpp"
 
-namespace py = pybind11;
+namespace enfilt::bindings {
 
 template <class T>
 using array = py::array_t<T, py::array::c_style>;
@@ -26,18 +25,10 @@ const T* data_or_null(const optional_array<T>& a) {
     return a ? a->data() : nullptr;
 }
 
-// A structure of python/enfilt/backends/problems.py, by the names of its fields. It keeps its
-// arrays alive as long as a call lasts.
-class Fields {
+// A structure and its arrays, which it keeps alive as long as a call lasts.
+class Fields : public FieldsByName {
 public:
-    explicit Fields(py::handle structure) : structure_(structure) {}
-
-    py::object operator[](const char* name) const { return structure_.attr(name); }
-
-    template <class N>
-    N number(const char* name) const {
-        return (*this)[name].template cast<N>();
-    }
+    using FieldsByName::FieldsByName;
 
     // An array of T; nothing is converted.
     template <class T>
@@ -53,8 +44,6 @@ public:
     }
 
 private:
-    py::handle structure_;
-
     template <class T>
     static array<T> checked(const char* name, py::object value) {
         if (!array<T>::check_(value))
@@ -62,15 +51,6 @@ private:
         return py::reinterpret_steal<array<T>>(value.release());
     }
 };
-
-inline Pointwise pointwise_of(std::string_view kind) {
-#define ENFILT_NAMED(name, body) \
-    if (kind == #name) return Pointwise::name;
-    ENFILT_POINTWISE(ENFILT_NAMED)
-#undef ENFILT_NAMED
-    if (kind == "function") return Pointwise::function;
-    throw py::value_error("no operator " + std::string(kind) + " in the kernels");
-}
 
 // ObservedComponents of problems.py.
 template <class T>

@@ -39,10 +39,7 @@ void register_config(py::module_& m) {
     m.def("needs_of_level", &needs_of_level);
     m.def("use_level", &use_level);
     m.def("threads", [] { return level().threads(); });
-    py::list operators;
-#define ENFILT_LISTED(name, body) operators.append(#name);
-    ENFILT_POINTWISE(ENFILT_LISTED)
-#undef ENFILT_LISTED
+    py::list operators = pointwise_kinds();
     operators.append("function");
     m.attr("operators") = operators;
     m.attr("compiler") = ENFILT_COMPILER;

@@ -4,33 +4,38 @@
 namespace enfilt::cuda::bindings {
 
 void register_others(py::module_& m) {
-    m.def("misfit", [](bool is_double, address x, index_t members, index_t dim,
-                       const py::tuple& observed, address out, const Place& place) {
-        return with_type(is_double, [&](auto zero) {
+    m.def("misfit", [](py::handle x, py::handle observed, py::handle out, const Place& place) {
+        return with_type_of(x, [&](auto zero) {
             using T = decltype(zero);
-            const Observed<T> seen = observed_of<T>(observed);
+            const ObservedArrays<T> seen(observed);
+            const T* const from = at<const T>(x);
+            double* const to = at<double>(out);
+            const index_t members = length(x, 0), dim = length(x, 1);
             return with_scratch(place, [&](Run run) {
-                Kernels<T>::misfit(at<T>(x), members, dim, seen, at<double>(out), run);
+                Kernels<T>::misfit(from, members, dim, seen.first, to, run);
             });
         });
     });
-    m.def("lorenz96", [](bool is_double, address x, index_t rows, index_t dim, address out,
-                         double dt, index_t steps, double forcing, const Place& place) {
-        return with_type(is_double, [&](auto zero) {
+    m.def("lorenz96", [](py::handle x, py::handle out, double dt, index_t steps, double forcing,
+                         const Place& place) {
+        return with_type_of(x, [&](auto zero) {
             using T = decltype(zero);
             Lorenz96Problem<T> p;
-            p.rows = rows, p.dim = dim, p.steps = steps;
+            p.rows = length(x, 0), p.dim = length(x, 1), p.steps = steps;
             p.dt = dt, p.forcing = forcing;
-            p.x = at<T>(x), p.out = at<T>(out);
+            p.x = at<const T>(x), p.out = at<T>(out);
             return with_scratch(place, [&](Run run) { Kernels<T>::lorenz96(p, run); });
         });
     });
-    m.def("copy_where", [](bool is_double, address flag, address x, address out, index_t count,
-                           const Place& place) {
-        return with_type(is_double, [&](auto zero) {
+    m.def("copy_where", [](py::handle flags, py::handle x, py::handle out, const Place& place) {
+        return with_type_of(x, [&](auto zero) {
             using T = decltype(zero);
+            const bool* const set = at<const bool>(flags);
+            const T* const from = at<const T>(x);
+            T* const to = at<T>(out);
+            const index_t ensembles = length(x, 0), count = length(x, 1) * length(x, 2);
             return with_scratch(place, [&](Run run) {
-                Kernels<T>::copy_where(at<bool>(flag), at<T>(x), at<T>(out), count, run);
+                Kernels<T>::copy_where(set, from, to, ensembles, count, run);
             });
         });
     });

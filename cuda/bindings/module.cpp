@@ -25,6 +25,7 @@ void register_place(py::module_& m) {
 PYBIND11_MODULE(ENFILT_CUDA_MODULE, m, pybind11::mod_gil_not_used()) {
     using namespace enfilt::cuda::bindings;
     m.doc() = "enfilt's CUDA kernels. Internal: arguments are not checked here.";
+    m.attr("operators") = enfilt::bindings::pointwise_kinds();
     register_place(m);
     register_pairwise(m);
     register_samplers(m);

@@ -17,7 +17,9 @@ struct Argument {
         : pointers{const_cast<std::byte*>(launch.body.data())} {}
 };
 
-dim3 blocks_of(const Launch& launch) { return {launch.grid.blocks, launch.grid.rows}; }
+dim3 blocks_of(const Launch& launch) {
+    return {launch.grid.blocks, launch.grid.rows, launch.grid.ensembles};
+}
 
 cudaKernelNodeParams node_of(const Launch& launch, Argument& argument) {
     cudaKernelNodeParams node{};

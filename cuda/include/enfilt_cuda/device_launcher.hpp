@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "launches.hpp"
+#include "occupancy.hpp"
 #include "shared_memory.hpp"
 
 namespace enfilt::cuda {
@@ -16,6 +17,10 @@ struct DeviceContext {
     __device__ __forceinline__ unsigned blocks() const { return gridDim.x; }
     __device__ __forceinline__ unsigned row() const { return blockIdx.y; }
     __device__ __forceinline__ unsigned rows() const { return gridDim.y; }
+    __device__ __forceinline__ unsigned ensemble() const { return blockIdx.z; }
+    __device__ __forceinline__ void prefetch(const void* from) const {
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+    }
     template <class U>
     __device__ __forceinline__ U* shared() const {
         extern __shared__ __align__(16) unsigned char memory[];
@@ -55,6 +60,12 @@ const void* kernel_of(std::size_t shared_bytes) {
     static SharedMemory shared(reinterpret_cast<const void*>(&run_body<Body>));
     shared.allow(shared_bytes);
     return shared.kernel;
+}
+
+template <class Body>
+index_t blocks_at_once(std::size_t shared_bytes) {
+    static Occupancy known;
+    return known.blocks(kernel_of<Body>(shared_bytes), Body::threads, shared_bytes);
 }
 
 }  // namespace enfilt::cuda

@@ -5,6 +5,7 @@
 // SumPass adds the chunks.
 #pragma once
 
+#include "launches.hpp"
 #include "members.hpp"
 
 namespace enfilt::cuda {
@@ -24,18 +25,28 @@ struct DistancePass {
     static index_t tiles(index_t points, index_t members) {
         return divide_up(points, tile) * divide_up(members, tile);
     }
-    // As many as keep a large GPU busy; the number follows from the sizes alone, and so do results.
+    // As many as keep the GPU busy; the number follows from it and the sizes, and so do results.
     static index_t chunks(index_t points, index_t members, index_t dim) {
-        const index_t wanted = larger(1, 1056 / tiles(points, members));
+        const index_t all = blocks_at_once<DistancePass>(shared_bytes);
+        const index_t wanted = larger(1, all / tiles(points, members));
         return smaller(wanted, divide_up(dim, slab * folded));
     }
-    Grid grid() const {
+    Grid grid(index_t ensembles) const {
         return {count_of(tiles(points, members.count)),
-                count_of(chunks(points, members.count, members.dim))};
+                count_of(chunks(points, members.count, members.dim)), count_of(ensembles)};
+    }
+    ENFILT_DEVICE DistancePass of(index_t ensemble, index_t parts) const {
+        return {x + ensemble * points * members.dim, points, members.of(ensemble), centre,
+                partial + ensemble * points * members.count * parts};
     }
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {
+        of(c.ensemble(), c.rows()).run(c);
+    }
+
+    template <class Context>
+    ENFILT_DEVICE void run(Context& c) const {
         T* const a = c.template shared<T>();
         T* const b = a + tile * stride;
         const index_t dim = members.dim;

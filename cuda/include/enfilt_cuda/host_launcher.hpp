@@ -46,15 +46,17 @@ class Fibers {
 class HostContext {
   public:
     HostContext(Fibers& fibers, void* shared, Grid grid, unsigned block, unsigned row,
-                unsigned thread)
-        : fibers_(fibers), shared_(shared), grid_(grid), block_(block), row_(row), thread_(thread) {
-    }
+                unsigned ensemble, unsigned thread)
+        : fibers_(fibers), shared_(shared), grid_(grid), block_(block), row_(row),
+          ensemble_(ensemble), thread_(thread) {}
 
     unsigned thread() const { return thread_; }
     unsigned block() const { return block_; }
     unsigned blocks() const { return grid_.blocks; }
     unsigned row() const { return row_; }
     unsigned rows() const { return grid_.rows; }
+    unsigned ensemble() const { return ensemble_; }
+    void prefetch(const void*) const {}
     template <class U>
     U* shared() const {
         return static_cast<U*>(shared_);
@@ -79,7 +81,7 @@ class HostContext {
     Fibers& fibers_;
     void* shared_;
     Grid grid_;
-    unsigned block_, row_, thread_;
+    unsigned block_, row_, ensemble_, thread_;
 };
 
 // One for all kernels that a thread runs, as its stacks are large.
@@ -117,18 +119,21 @@ void run_on_host(const Launch& launch, bool descending) {
         Fibers* fibers;
         void* shared;
         Grid grid;
-        unsigned block, row;
-    } call{reinterpret_cast<const Body*>(launch.body.data()), &fibers, memory.data(), grid, 0, 0};
+        unsigned block, row, ensemble;
+    } call{reinterpret_cast<const Body*>(launch.body.data()), &fibers, memory.data(), grid, 0, 0, 0};
     const auto run = [](void* argument, unsigned thread) {
         const Call& now = *static_cast<Call*>(argument);
-        HostContext context(*now.fibers, now.shared, now.grid, now.block, now.row, thread);
+        HostContext context(*now.fibers, now.shared, now.grid, now.block, now.row, now.ensemble,
+                            thread);
         (*now.body)(context);
     };
-    const Shuffled blocks(std::uint64_t{grid.blocks} * grid.rows, descending);
+    const std::uint64_t of_each = std::uint64_t{grid.blocks} * grid.rows;
+    const Shuffled blocks(of_each * grid.ensembles, descending);
     for (std::uint64_t k = 0; k < blocks.count; ++k) {
         const std::uint64_t at = blocks(k);
         call.block = static_cast<unsigned>(at % grid.blocks);
-        call.row = static_cast<unsigned>(at / grid.blocks);
+        call.row = static_cast<unsigned>(at % of_each / grid.blocks);
+        call.ensemble = static_cast<unsigned>(at / of_each);
         std::memset(bytes, poison, shared_bytes + guard);
         fibers.call(Body::threads, descending, run, &call);
         for (std::size_t g = shared_bytes; g < shared_bytes + guard; ++g)
@@ -136,6 +141,13 @@ void run_on_host(const Launch& launch, bool descending) {
                 throw std::runtime_error("a kernel wrote beyond its shared memory");
     }
 }
+
+// Few, so that blocks take several rounds.
+template <class Body>
+index_t blocks_at_once(std::size_t) {
+    return 3;
+}
+inline index_t threads_at_once() { return 3 * 128; }
 
 template <class Body>
 const void* kernel_of(std::size_t) {

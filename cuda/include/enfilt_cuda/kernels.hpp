@@ -44,6 +44,13 @@ struct LenffSums {
     double* bounds = nullptr;      // (count,), without them
 };
 
+// Ensembles whose arrays stand one behind the other; a problem is of the first.
+struct Batch {
+    static constexpr index_t most = 65535;  // of a grid
+    index_t count = 1;
+    index_t y = 0, noise = 0;  // from an ensemble's to those of the next; 0: all have the same
+};
+
 // How an operation is run: scratch memory, and where its kernels are written down.
 struct Run {
     Workspace& workspace;
@@ -56,10 +63,10 @@ struct Kernels {
     static void pairwise_field(const PairwiseProblem<T>&, Run);
 
     // `stages` on the host; without gains.
-    static void flow_analysis(const FlowProblem<T>&, Run);
+    static void flow_analysis(const FlowProblem<T>&, const Batch&, Run);
 
     // `schedule` on the host.
-    static void diffusion_analysis(const DiffusionProblem<T>&, Run);
+    static void diffusion_analysis(const DiffusionProblem<T>&, const Batch&, Run);
 
     // `stages`, `maps` and `precisions` on the device as well. Up to 256 groups.
     static void reduced_analysis(const ReducedProblem<T>&, Run);
@@ -83,10 +90,12 @@ struct Kernels {
                         index_t dim, T* out, Run);
     static void lorenz96(const Lorenz96Problem<T>&, Run);
 
-    // `sums` is of three numbers on the device.
+    // `sums` is of four numbers on the device: EnsembleSums.
     static void ensemble_scores(const ScoreProblem<T>&, double* sums, Run);
 
-    static void copy_where(const bool* flag, const T* x, T* out, index_t count, Run);
+    // Of ensembles of `count` numbers, where their flags are set.
+    static void copy_where(const bool* flags, const T* x, T* out, index_t ensembles, index_t count,
+                           Run);
 };
 
 }  // namespace enfilt::cuda

@@ -21,14 +21,20 @@ struct Launch {
     // All but the body.
     bool has_shape_of(const Launch& other) const {
         return kernel == other.kernel && grid.blocks == other.grid.blocks &&
-               grid.rows == other.grid.rows && threads == other.threads &&
-               shared_bytes == other.shared_bytes;
+               grid.rows == other.grid.rows && grid.ensembles == other.grid.ensembles &&
+               threads == other.threads && shared_bytes == other.shared_bytes;
     }
 };
 
 // What runs a body on this machine; of device_launcher.hpp or host_launcher.hpp.
 template <class Body>
 const void* kernel_of(std::size_t shared_bytes);
+
+// How many blocks of a body run at a time on the machine, and how many threads of whatever body:
+// grids follow from it. Of either launcher.
+template <class Body>
+index_t blocks_at_once(std::size_t shared_bytes);
+index_t threads_at_once();
 
 class Launches {
   public:

@@ -9,6 +9,12 @@ template <class T>
 struct Members {
     const T *x1, *x0;  // (N, D) each; x0 may be null
     index_t count, dim;
+
+    // Those of an ensemble of a batch, which stand one behind the other.
+    ENFILT_DEVICE Members of(index_t ensemble) const {
+        const index_t away = ensemble * count * dim;
+        return {x1 + away, x0 ? x0 + away : nullptr, count, dim};
+    }
 };
 
 // c1 x1_j + c0 x0_j, the centre of a component or what the weights mix.

@@ -10,6 +10,10 @@ template <class T>
 struct WeightRows {
     const T* w;         // (M, N)
     const int* single;  // (M,): the column of a one-hot row, or -1
+
+    ENFILT_DEVICE WeightRows of(index_t ensemble, index_t rows, index_t columns) const {
+        return {w + ensemble * rows * columns, single + ensemble * rows};
+    }
 };
 
 // A tile of sums over terms, sum_k weight_ik value_kd: Height rows and 64 columns a block.
@@ -66,11 +70,13 @@ ENFILT_UNROLL(4)
 //
 //     seen(d)                        what all points need of component d
 //     operator()(seen, i, d, x, pull)
+//     heavy                          whether it takes more registers than two blocks in float64 leave
+//     of(ensemble)                   itself, of an ensemble of a batch
 template <class T, class Advance>
 struct MixPass {
     using Tile = MixTile<T>;
     static constexpr unsigned threads = Tile::threads;
-    static constexpr unsigned resident = Tile::resident;
+    static constexpr unsigned resident = Advance::heavy && sizeof(T) == 8 ? 1 : Tile::resident;
     static constexpr int tile = Tile::width;
     static constexpr int column_threads = Tile::column_threads, row_threads = Tile::row_threads;
     static constexpr int rows_each = Tile::rows_each, columns_each = Tile::columns_each;
@@ -84,12 +90,28 @@ struct MixPass {
     WeightRows<T> weights;
     Advance advance;
 
-    Grid grid() const {
-        return {count_of(divide_up(members.dim, tile)), count_of(smaller(divide_up(points, tile), 65535))};
+    Grid grid(index_t ensembles) const {
+        return {count_of(divide_up(members.dim, tile)),
+                count_of(smaller(divide_up(points, tile), 65535)), count_of(ensembles)};
+    }
+    ENFILT_DEVICE MixPass of(index_t ensemble) const {
+        const index_t away = ensemble * points * members.dim;
+        return {from + away,
+                to + away,
+                points,
+                members.of(ensemble),
+                target,
+                weights.of(ensemble, points, members.count),
+                advance.of(ensemble)};
     }
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {
+        of(c.ensemble()).run(c);
+    }
+
+    template <class Context>
+    ENFILT_DEVICE void run(Context& c) const {
         const Tile mixed(c);
         int* const dense =
             reinterpret_cast<int*>(c.template shared<char>() + Tile::shared_bytes);

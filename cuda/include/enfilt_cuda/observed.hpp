@@ -4,6 +4,7 @@
 #include <enfilt/math/guidance.hpp>
 #include <enfilt/math/observed.hpp>
 
+#include "launches.hpp"
 #include "scalars.hpp"
 
 namespace enfilt::cuda {
@@ -16,10 +17,11 @@ ENFILT_DEVICE Seen<T> observation_of(const Observed<T>& obs, index_t d) {
     index_t k = -1;
     if (!obs.indices) {
         const index_t away = d - obs.offset;
-        if (obs.stride == 1)
-            k = away;
-        else if (away >= 0 && away % obs.stride == 0)
+        k = away;
+        if (obs.stride != 1 && away >= 0) {
             k = away / obs.stride;
+            if (k * obs.stride != away) k = -1;
+        }
     } else {
         const index_t first = math::first_from(obs, d);
         if (first < obs.size && obs.indices[first] == d) k = first;
@@ -27,6 +29,19 @@ ENFILT_DEVICE Seen<T> observation_of(const Observed<T>& obs, index_t d) {
     if (k < 0 || k >= obs.size) return {T(0), T(0)};
     return math::observation(obs, k);
 }
+
+// The observations of a batch.
+template <class T>
+struct ObservedOfBatch {
+    Observed<T> first;
+    index_t next = 0;  // from y of an ensemble to that of the next; 0: all have the same
+
+    ENFILT_DEVICE Observed<T> of(index_t ensemble) const {
+        Observed<T> own = first;
+        own.y += ensemble * next;
+        return own;
+    }
+};
 
 // The pull of an observation on a member at x.
 template <class T, class Operator>
@@ -42,10 +57,12 @@ struct MisfitPass {
     const T* x;
     index_t members, dim;
     double* partial;
-
-    static index_t chunks(index_t dim) { return smaller(divide_up(dim, 4 * threads), 512); }
-    Grid grid() const { return {count_of(chunks(dim)), count_of(smaller(members, 65535))}; }
     static constexpr std::size_t shared_bytes = threads / warp_size * sizeof(double);
+
+    static index_t chunks(index_t dim) {
+        return smaller(divide_up(dim, 4 * threads), blocks_at_once<MisfitPass>(shared_bytes));
+    }
+    Grid grid() const { return {count_of(chunks(dim)), count_of(smaller(members, 65535))}; }
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {

@@ -25,18 +25,21 @@ struct PairedPass {
     Step schedule[most];
     T limit;
     Operator h;
-    Observed<T> observed;
-    const T* noise;  // (steps + 1, N, D), (1, N, D), or null: Philox
+    ObservedOfBatch<T> observed;
+    const T* noise;      // (steps + 1, N, D), (1, N, D), or null: Philox
+    index_t noise_next;  // from one ensemble's to the next
     std::uint64_t key;
     std::uint32_t batch;
 
-    Grid grid() const {
-        return {count_of(divide_up(quads_of(dim), threads)), count_of(smaller(members, 65535))};
+    Grid grid(index_t ensembles) const {
+        return {count_of(divide_up(quads_of(dim), threads)), count_of(smaller(members, 65535)),
+                count_of(ensembles)};
     }
 
-    ENFILT_DEVICE Normals<T> normals(int draw) const {
-        return {noise ? noise + draw * members * dim : nullptr,
-                {key, batch, static_cast<std::uint32_t>(draw)},
+    ENFILT_DEVICE Normals<T> normals(int draw, unsigned ensemble) const {
+        const index_t slice = draw * members * dim + ensemble * noise_next;
+        return {noise ? noise + slice : nullptr,
+                {key, batch + ensemble, static_cast<std::uint32_t>(draw)},
                 dim};
     }
 
@@ -46,26 +49,31 @@ struct PairedPass {
         if (quad >= quads_of(dim)) return;
         const index_t d = first_of_quad(quad);
         Seen<T> seen[philox_words];
-        for (int r = 0; r < philox_words; ++r) seen[r] = observation_of(observed, d + r * philox_lanes);
-        for (index_t i = c.row(); i < members; i += c.rows()) {
+        const Observed<T> obs = observed.of(c.ensemble());
+        for (int r = 0; r < philox_words; ++r) seen[r] = observation_of(obs, d + r * philox_lanes);
+        const index_t first = static_cast<index_t>(c.ensemble()) * members;
+        const index_t end = first + members;
+        for (index_t row = first + c.row(); row < end; row += c.rows()) {
+            const index_t i = row - first;
             T at[philox_words], member[philox_words];
             for (int r = 0; r < philox_words; ++r) {
                 const index_t place = d + r * philox_lanes;
-                member[r] = place < dim ? x1[i * dim + place] : T(0);
-                at[r] = place < dim && !draws_start ? x[i * dim + place] : T(0);
+                member[r] = place < dim ? x1[row * dim + place] : T(0);
+                at[r] = place < dim && !draws_start ? x[row * dim + place] : T(0);
             }
-            if (draws_start) normals(0).quad(i, quad, at);
+            if (draws_start) normals(0, c.ensemble()).quad(i, quad, at);
             for (int k = 0; k < count; ++k) {
                 const Step& step = schedule[k];
                 T xi[philox_words] = {};
-                if (step.update.spread != 0) normals(first_step + k + 1).quad(i, quad, xi);
+                if (step.update.spread != 0)
+                    normals(first_step + k + 1, c.ensemble()).quad(i, quad, xi);
                 for (int r = 0; r < philox_words; ++r)
                     at[r] = reverse_step(step.update, h, seen[r], at[r], step.pull * member[r],
                                          limit, xi[r]);
             }
             for (int r = 0; r < philox_words; ++r) {
                 const index_t place = d + r * philox_lanes;
-                if (place < dim) x[i * dim + place] = at[r];
+                if (place < dim) x[row * dim + place] = at[r];
             }
         }
     }

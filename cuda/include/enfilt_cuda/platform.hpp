@@ -8,10 +8,12 @@
 //     thread()                 threadIdx.x
 //     block(), blocks()        blockIdx.x, gridDim.x
 //     row(), rows()            blockIdx.y, gridDim.y
+//     ensemble()               blockIdx.z: which of a batch
 //     shared<U>()              the block's shared memory, aligned to 16 bytes
 //     sync()                   a barrier of the block, which all of its threads reach
 //     shuffle_down(v, n)       v of the lane n above in the warp, or the own where there is none
 //     add(pointer, v)          an atomic addition
+//     prefetch(pointer)        asks for what stands there, which is used soon
 //
 // A body may say `resident`, how many of its blocks should fit on a multiprocessor together.
 //
@@ -44,7 +46,7 @@
 namespace enfilt::cuda {
 
 struct Grid {
-    unsigned blocks = 1, rows = 1;
+    unsigned blocks = 1, rows = 1, ensembles = 1;
 };
 
 constexpr unsigned warp_size = 32;

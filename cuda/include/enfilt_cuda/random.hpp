@@ -56,6 +56,14 @@ struct Normals {
     const T* given;
     PhiloxStream stream;
     index_t dim;
+    index_t next = 0;  // from the numbers given for an ensemble of a batch to those for the next
+
+    ENFILT_DEVICE Normals of(index_t ensemble) const {
+        return {given ? given + ensemble * next : nullptr,
+                {stream.key, stream.batch + static_cast<std::uint32_t>(ensemble), stream.step},
+                dim,
+                next};
+    }
 
     ENFILT_DEVICE void quad(index_t member, index_t quad, T (&normal)[philox_words]) const {
         if (!given) {
@@ -109,25 +117,29 @@ struct StartPass {
     index_t members, dim;
     T* z;
 
-    Grid grid() const {
-        return {count_of(divide_up(quads_of(dim), threads)), count_of(smaller(members, 65535))};
+    Grid grid(index_t ensembles) const {
+        return {count_of(divide_up(quads_of(dim), threads)), count_of(smaller(members, 65535)),
+                count_of(ensembles)};
     }
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {
         const index_t quad = static_cast<index_t>(c.block()) * threads + c.thread();
         if (quad >= quads_of(dim)) return;
+        const index_t first = static_cast<index_t>(c.ensemble()) * members;  // its row of all
+        const Normals<T> own = normals.of(c.ensemble());
         for (index_t i = c.row(); i < members; i += c.rows()) {
             T normal[philox_words];
-            normals.quad(i, quad, normal);
-            const index_t from = (start ? static_cast<index_t>(start[i]) : i) * dim;
+            own.quad(i, quad, normal);
+            const index_t row = start ? static_cast<index_t>(start[first + i]) : i;
+            const index_t from = (first + row) * dim;
             for (int r = 0; r < philox_words; ++r) {
                 const index_t d = first_of_quad(quad) + r * philox_lanes;
                 if (d >= dim) break;
                 T value = width * normal[r];
                 if (x1) value += a1 * x1[from + d];
                 if (x0) value += a0 * x0[from + d];
-                z[i * dim + d] = value;
+                z[(first + i) * dim + d] = value;
             }
         }
     }
@@ -141,22 +153,25 @@ struct StandardizePass {
     index_t members, dim;
     T* z;
 
-    Grid grid() const { return {count_of(divide_up(dim, threads)), 1}; }
+    Grid grid(index_t ensembles) const {
+        return {count_of(divide_up(dim, threads)), 1, count_of(ensembles)};
+    }
 
     template <class Context>
     ENFILT_DEVICE void operator()(Context& c) const {
         const index_t d = static_cast<index_t>(c.block()) * threads + c.thread();
         if (d >= dim) return;
+        T* const own = z + c.ensemble() * members * dim + d;
         T mean = 0, squares = 0;
-        for (index_t i = 0; i < members; ++i) mean += z[i * dim + d];
+        for (index_t i = 0; i < members; ++i) mean += own[i * dim];
         mean /= static_cast<T>(members);
         for (index_t i = 0; i < members; ++i) {
-            const T anomaly = z[i * dim + d] - mean;
+            const T anomaly = own[i * dim] - mean;
             squares += anomaly * anomaly;
         }
         const T deviation = std::sqrt(squares / static_cast<T>(members - 1));
         for (index_t i = 0; i < members; ++i) {
-            T& value = z[i * dim + d];
+            T& value = own[i * dim];
             value = deviation > 0 ? (value - mean) / deviation : T(0);
         }
     }

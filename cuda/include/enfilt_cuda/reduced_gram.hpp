@@ -28,9 +28,10 @@ struct GramPass {
         const index_t down = divide_up(at.rows(), tile), across = divide_up(at.spanned, tile);
         return across * down - across * (across - 1) / 2;
     }
-    // As of DistancePass: the number follows from the sizes alone.
+    // As of DistancePass: the number follows from the GPU and the sizes.
     static index_t chunks(const RowLayout& at, index_t dim) {
-        return smaller(larger(1, 1056 / tiles(at)), divide_up(dim, threads));
+        const index_t all = blocks_at_once<GramPass>(shared_bytes);
+        return smaller(larger(1, all / tiles(at)), divide_up(dim, threads));
     }
     Grid grid() const {
         return {count_of(tiles(rows.at) * groups), count_of(chunks(rows.at, rows.dim))};

@@ -71,17 +71,17 @@ template <class T>
 struct SoftmaxPass {
     static constexpr unsigned threads = 128;
     const double* distance;     // (M, N)
-    const double* log_weights;  // (N,) or null
+    const double* log_weights;  // (N,), or null
     double half_precision;
-    index_t rows, columns;
+    index_t rows, columns;  // of an ensemble
     T* w;         // (M, N)
     int* single;  // (M,)
 
-    Grid grid() const { return {count_of(rows), 1}; }
+    Grid grid(index_t ensembles) const { return {count_of(rows), 1, count_of(ensembles)}; }
     static constexpr std::size_t shared_bytes = threads * (sizeof(double) + sizeof(int));
 
-    ENFILT_DEVICE double logarithm(const double* row, index_t j) const {
-        return -half_precision * row[j] + (log_weights ? log_weights[j] : 0.0);
+    ENFILT_DEVICE double logarithm(const double* row, const double* added, index_t j) const {
+        return -half_precision * row[j] + (added ? added[j] : 0.0);
     }
 
     template <class Context>
@@ -89,12 +89,14 @@ struct SoftmaxPass {
         double* const value = c.template shared<double>();
         int* const place = reinterpret_cast<int*>(value + threads);
         const unsigned t = c.thread();
-        const double* const row = distance + static_cast<index_t>(c.block()) * columns;
-        T* const to = w + static_cast<index_t>(c.block()) * columns;
+        const index_t i = static_cast<index_t>(c.ensemble()) * rows + c.block();
+        const double* const row = distance + i * columns;
+        const double* const added = log_weights ? log_weights + c.ensemble() * columns : nullptr;
+        T* const to = w + i * columns;
         double largest = -HUGE_VAL;
         int where = -1;
         for (index_t j = t; j < columns; j += threads) {
-            const double logit = logarithm(row, j);
+            const double logit = logarithm(row, added, j);
             if (logit > largest) largest = logit, where = static_cast<int>(j);
         }
         value[t] = largest, place[t] = where;
@@ -108,7 +110,7 @@ struct SoftmaxPass {
         c.sync();
         double others = 0;
         for (index_t j = t; j < columns; j += threads)
-            if (j != where) others += std::exp(logarithm(row, j) - largest);
+            if (j != where) others += std::exp(logarithm(row, added, j) - largest);
         value[t] = others;
         for (unsigned step = threads / 2; step > 0; step /= 2) {
             c.sync();
@@ -118,11 +120,11 @@ struct SoftmaxPass {
         others = value[0];
         const double negligible = sizeof(T) == sizeof(float) ? 1.4e-8 : 2.7e-17;
         const bool alone = others <= negligible;
-        if (t == 0) single[c.block()] = alone ? where : -1;
+        if (t == 0) single[i] = alone ? where : -1;
         for (index_t j = t; j < columns; j += threads) {
             const double entry =
                 alone ? (j == where ? 1.0 : 0.0)
-                      : std::exp(logarithm(row, j) - largest) / (1.0 + others);
+                      : std::exp(logarithm(row, added, j) - largest) / (1.0 + others);
             to[j] = static_cast<T>(entry);
         }
     }

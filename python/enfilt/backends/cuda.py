@@ -6,9 +6,10 @@ Nothing here waits for the device or copies from it, except where a number is th
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,6 @@ from .problems import (
     ScoreSums,
     Stage,
 )
-
-# In the order of `enfilt::Pointwise` in cpp/include/enfilt/problem.hpp.
-_KINDS = ("identity", "arctan", "tanh", "sigmoid", "power_integer", "power_real")
 
 # Components of an ensemble that are in float64 at a time.
 _BLOCK = 1 << 20
@@ -93,63 +91,69 @@ def _cupy() -> Any:
         raise ImportError(f"no CuPy ({error}): pip install 'enfilt[cuda]'") from None
 
 
-def _address(array: Array | None) -> int:
-    """Return where a CuPy array stands on the device, 0 for None."""
-    return 0 if array is None else _arrays.address(array)
-
-
-def _of(array: Array | None, batch: int) -> int:
-    """Return where the part of one ensemble of a batch stands, 0 for None."""
-    return 0 if array is None else _address(array[batch])
+def _ensembles(problem: Any, some: slice) -> Any:
+    """Return the part of a sampler's problem that some ensembles of its batch are."""
+    arrays = ("x1", "x0", "start", "noise", "log_weights", "gains")
+    parts = {
+        name: array[some] for name in arrays if (array := getattr(problem, name, None)) is not None
+    }
+    observed = problem.observed
+    if observed is not None and observed.y.ndim > 1:
+        parts["observed"] = observed._replace(y=observed.y[some])
+    return dataclasses.replace(problem, **parts)
 
 
 class CudaBackend(Backend):
     """CUDA kernels."""
 
     name = "cuda"
-    kinds = frozenset(_KINDS)
     on_device = True
 
     def __init__(self) -> None:
         self.core = load()
+        self.kinds = frozenset(self.core.operators)
         self.xp = _cupy()
         self.graphs: defaultdict[int, Any] = defaultdict(self.core.Graphs)  # by device
 
     def _run(self, operation: Callable[..., int], like: Array, *arguments: Any) -> None:
-        """Start an operation of the module in the dtype of `like`, with the scratch it needs."""
+        """Start an operation of the module on the GPU of `like`, with the scratch it needs."""
         graphs = self.graphs[_arrays.gpu(like)]
         stream = self.xp.cuda.get_current_stream().ptr
-        head = (like.dtype == np.float64, *arguments)
-        needed = operation(*head, self.core.Place(0, stream, graphs))
+        needed = operation(*arguments, self.core.Place(0, stream, graphs))
         _memory.check_device(self.xp, needed, "pass out=, fewer members, or part of the state")
         scratch = self.xp.empty(max(needed, 1), np.uint8)
-        operation(*head, self.core.Place(_address(scratch), stream, graphs))
+        place = self.core.Place(_arrays.address(scratch), stream, graphs)
+        operation(*arguments, place)
 
-    def _parts(self, observed: ObservedComponents | None) -> tuple[tuple[Any, ...], Any] | None:
-        """Return the observations as the module takes them, and what has to be kept meanwhile."""
-        if observed is None:
-            return None
+    def _here(self, observed: ObservedComponents) -> ObservedComponents:
+        """Return the observations with all of their arrays on the device."""
         o = observed
         indices = None if o.indices is None else _arrays.beside(o.y, o.indices)
-        precision = _arrays.beside(o.y, o.precision)
-        parts = (
-            _KINDS.index(o.kind),
-            *(o.parameter, o.offset, o.stride, o.size),
-            *(_address(indices), _address(o.y), _address(precision)),
-            o.precision.size > 1,
-        )
-        return parts, (indices, precision)
+        return o._replace(indices=indices, precision=_arrays.beside(o.y, o.precision))
+
+    def _sampler(self, problem: Any) -> Any:
+        """Return a sampler's problem with all that its kernels read on the device there."""
+        changed = {}
+        if problem.observed is not None:
+            changed["observed"] = self._here(problem.observed)
+        if getattr(problem, "start", None) is not None:
+            changed["start"] = self.xp.asarray(problem.start)
+        return dataclasses.replace(problem, **changed)
+
+    def _batches(self, problem: Any, out: Array) -> Iterator[tuple[Any, Array, int]]:
+        """Yield a problem, as many ensembles at a time as a grid may have."""
+        most = self.core.most_ensembles
+        if len(out) <= most:
+            yield problem, out, 0
+            return
+        for first in range(0, len(out), most):
+            some = slice(first, first + most)
+            yield _ensembles(problem, some), out[some], first
 
     def squared_distances(self, x: Array, x1: Array, x0: Array | None, stage: Stage) -> Array:
         out: Array = self.xp.empty((x.shape[0], x1.shape[0]))
         x = self.xp.ascontiguousarray(x)
-        self._run(
-            self.core.squared_distances,
-            x,
-            *(_address(x), x.shape[0], _address(x1), _address(x0), *x1.shape),
-            np.array(stage),
-            _address(out),
-        )
+        self._run(self.core.squared_distances, x, x, x1, x0, stage, out)
         return out
 
     def pairwise_field(
@@ -162,59 +166,27 @@ class CudaBackend(Backend):
         out: Array,
     ) -> None:
         x = self.xp.ascontiguousarray(x)  # of a sampler with functions of the user's
-        self._run(
-            self.core.pairwise_field,
-            x,
-            *(_address(x), x.shape[0], _address(x1), _address(x0), *x1.shape),
-            np.array(stage),
-            *(_address(log_weights), _address(out)),
-        )
+        self._run(self.core.pairwise_field, x, x, x1, x0, stage, log_weights, out)
 
     def flow_analysis(self, problem: FlowProblem, out: Array) -> None:
-        p = problem
-        start = None if p.start is None else self.xp.asarray(p.start)
-        for b in range(len(out)):
-            found = self._parts(None if p.observed is None else p.observed.of(b))
-            self._run(
-                self.core.flow_analysis,
-                out,
-                *(_of(p.x1, b), _of(p.x0, b), *p.x1.shape[1:], _of(out, b)),
-                *(p.start_width, _of(start, b), _of(p.noise, b), p.key, b),
-                *(p.stages, p.heun, _of(p.log_weights, b)),
-                None if found is None else found[0],
-            )
+        for part, to, first in self._batches(self._sampler(problem), out):
+            self._run(self.core.flow_analysis, to, part, to, first)
 
     def diffusion_analysis(self, problem: DiffusionProblem, out: Array) -> None:
-        p = problem
-        for b in range(len(out)):
-            found = self._parts(p.observed.of(b))
-            assert found is not None
-            self._run(
-                self.core.diffusion_analysis,
-                out,
-                *(_of(p.x1, b), *p.x1.shape[1:], _of(out, b)),
-                *(_of(p.noise, b), p.key, p.batch + b),
-                *(p.schedule, p.score_limit, p.paired, p.standardize),
-                found[0],
-            )
+        for part, to, first in self._batches(self._sampler(problem), out):
+            self._run(self.core.diffusion_analysis, to, part, to, problem.batch + first)
 
     def reduced_analysis(self, problem: ReducedProblem, out: Array) -> None:
-        p = problem
+        p = self._sampler(problem)
         # one array, of one copy to the device
         tables = self.xp.asarray(np.concatenate([p.precisions, p.stages.ravel(), p.maps.ravel()]))
-        start = None if p.start is None else self.xp.asarray(p.start)
-        gains = None if p.gains is None else self.xp.ascontiguousarray(p.gains)
+        if p.gains is not None:
+            p = dataclasses.replace(p, gains=self.xp.ascontiguousarray(p.gains))
+        # one by one: it is for states so long that one ensemble keeps a GPU busy
         for b in range(len(out)):
-            found = self._parts(None if p.observed is None else p.observed.of(b))
-            self._run(
-                self.core.reduced_analysis,
-                out,
-                *(_of(p.x1, b), _of(p.x0, b), *p.x1.shape[1:], _of(out, b)),
-                *(p.start_from, _of(start, b), _of(p.noise, b), p.key, p.batch + b),
-                *(p.standardize, _address(tables), len(p.precisions), len(p.stages)),
-                *(p.heun, p.paired, _of(p.log_weights, b), _of(gains, b)),
-                None if found is None else found[0],
-            )
+            one = slice(b, b + 1)
+            part = _ensembles(p, one)
+            self._run(self.core.reduced_analysis, out, part, tables, out[one], p.batch + b)
 
     def letkf_window(
         self,
@@ -225,16 +197,12 @@ class CudaBackend(Backend):
         out: Array,
     ) -> None:
         self._check_letkf(x)
-        found = self._parts(observed)
-        assert found is not None
-        offsets, weights = self.xp.asarray(window.offsets), self.xp.asarray(window.weights)
-        self._run(
-            self.core.letkf_window,
-            x,
-            *(_address(x), *x.shape, _address(out), _address(rotation)),
-            *(window.rows, window.columns, window.periodic, len(window.weights)),
-            *(_address(offsets), _address(weights), found[0]),
-        )
+        here = self._window_here(window)
+        self._run(self.core.letkf_window, x, x, here, self._here(observed), rotation, out)
+
+    def _window_here(self, window: LocalWindow) -> LocalWindow:
+        offsets, weights = map(self.xp.asarray, (window.offsets, window.weights))
+        return window._replace(offsets=offsets, weights=weights)
 
     def letkf_lists(
         self,
@@ -245,13 +213,7 @@ class CudaBackend(Backend):
         out: Array,
     ) -> None:
         self._check_letkf(x)
-        self._run(
-            self.core.letkf_lists,
-            x,
-            *(_address(x), *x.shape, _address(out), _address(rotation)),
-            *(lists.first, len(lists.starts) - 1),
-            *map(_address, (*lists[1:4], observations.rows)),
-        )
+        self._run(self.core.letkf_lists, x, x, lists, observations.rows, rotation, out)
 
     def _check_letkf(self, x: Array) -> None:
         most = self.core.letkf_members
@@ -269,20 +231,13 @@ class CudaBackend(Backend):
         pseudo_times: npt.NDArray[np.float64],
         out: Array,
     ) -> None:
-        found = self._parts(observed)
-        assert found is not None
         reach = np.abs(window.offsets).max(axis=0)
         seen = lenff.grouped(window, self.core.lenff_group)
         if seen.columns != window.columns:
             reach = reach[::-1]
-        places, weights = self.xp.asarray(seen.offsets), self.xp.asarray(seen.weights)
-        self._run(
-            self.core.lenff_window,
-            x,
-            *(_address(x), *x.shape, _address(out), pseudo_times),
-            *(seen.rows, seen.columns, seen.periodic, *map(int, reach), len(seen.weights)),
-            *(_address(places), _address(weights), found[0]),
-        )
+        here = self._window_here(seen)
+        both = tuple(map(int, reach))
+        self._run(self.core.lenff_window, x, x, here, both, self._here(observed), pseudo_times, out)
 
     def resident(self, lists: LocalLists) -> LocalLists:
         def made() -> tuple[Any, ...]:
@@ -307,17 +262,11 @@ class CudaBackend(Backend):
         return out
 
     def _lenff_lists(self, rows: Array, lists: LocalLists, *arrays: Array | None) -> None:
-        self._run(
-            self.core.lenff_lists,
-            rows,
-            *(_address(rows), *rows.shape, *map(_address, lists[1:4]), *map(_address, arrays)),
-        )
+        self._run(self.core.lenff_lists, rows, rows, lists, *arrays)
 
     def misfit(self, x: Array, observed: ObservedComponents) -> Array:
         out: Array = self.xp.empty(x.shape[0])
-        found = self._parts(observed)
-        assert found is not None
-        self._run(self.core.misfit, x, _address(x), *x.shape, found[0], _address(out))
+        self._run(self.core.misfit, x, x, self._here(observed), out)
         return out
 
     def anomaly_grams(self, x: Array, observed: ObservedComponents) -> tuple[Array, Array]:
@@ -341,20 +290,13 @@ class CudaBackend(Backend):
         members, xp = x.shape[0], self.xp
         sums, to_members, to_truth = xp.empty(4), xp.empty((members, members)), xp.empty(members)
         ranks = xp.empty(members + 1, np.int64)
-        self._run(
-            self.core.ensemble_scores,
-            x,
-            *(_address(x), _address(truth), *x.shape),
-            *map(_address, (sums, to_members, to_truth, ranks)),
-        )
+        self._run(self.core.ensemble_scores, x, x, truth, sums, to_members, to_truth, ranks)
         squared_error, variance, crps, absolute = (float(s) for s in sums.get())
         distances = to_members.get(), to_truth.get()
         return ScoreSums(squared_error, variance, crps, absolute, *distances, ranks.get())
 
     def lorenz96(self, x: Array, out: Array, dt: float, steps: int, forcing: float) -> None:
-        self._run(
-            self.core.lorenz96, x, *(_address(x), *x.shape, _address(out), dt, steps, forcing)
-        )
+        self._run(self.core.lorenz96, x, x, out, dt, steps, forcing)
 
     def navier_stokes(self, x: Array, out: Array, scheme: ProjectionScheme, steps: int) -> None:
         # NumPy's functions are CuPy's on CuPy arrays
@@ -362,11 +304,13 @@ class CudaBackend(Backend):
         NumpyBackend().navier_stokes(x, out, on_device, steps)
 
     def normals(self, key: int, batch: int, step: int, out: Array) -> None:
-        self._run(self.core.normals, out, key, batch, step, *out.shape, _address(out))
+        self._run(self.core.normals, out, key, batch, step, out)
 
     def copy_where(self, flags: Array, x: Array, out: Array) -> None:
-        for flag, ensemble, to in zip(flags, x, out, strict=True):  # the host does not ask which
-            self._run(self.core.copy_where, x, *map(_address, (flag, ensemble, to)), to.size)
+        most = self.core.most_ensembles
+        for first in range(0, len(x), most):  # the host does not ask which
+            parts = (array[first : first + most] for array in (flags, x, out))
+            self._run(self.core.copy_where, x, *parts)
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         out: Array = self.xp.empty(shape, dtype)

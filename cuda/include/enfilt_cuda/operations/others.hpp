@@ -50,10 +50,11 @@ void Kernels<T>::lorenz96(const Lorenz96Problem<T>& p, Run run) {
 }
 
 template <class T>
-void Kernels<T>::copy_where(const bool* flag, const T* x, T* out, index_t count, Run run) {
+void Kernels<T>::copy_where(const bool* flags, const T* x, T* out, index_t ensembles,
+                            index_t count, Run run) {
     if (run.workspace.counts_only()) return;
-    const CopyWherePass<T> pass{flag, x, out, count};
-    run.launch(pass.grid(), 0, pass);
+    const CopyWherePass<T> pass{flags, x, out, count};
+    run.launch(pass.grid(ensembles), 0, pass);
 }
 
 }  // namespace enfilt::cuda

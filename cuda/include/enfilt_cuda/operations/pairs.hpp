@@ -17,15 +17,17 @@ bool is_small(index_t points, index_t members) {
            Largest::shared_bytes(points, members) <= small_memory;
 }
 
-// The pairwise sums of M points and N members, and the weights that follow from them.
+// The pairwise sums of M points and N members, and the weights that follow from them, of each
+// ensemble of a batch.
 template <class T>
 class Pairs {
   public:
-    Pairs(index_t points, index_t members, index_t dim, Run run)
-        : points_(points), members_(members), dim_(dim), launch_(run.launch),
-          distance(run.workspace.take<double>(points * members)),
-          partial_(run.workspace.take<double>(points * members * chunks())),
-          w_(run.workspace.take<T>(points * members)), single_(run.workspace.take<int>(points)) {}
+    Pairs(index_t points, index_t members, index_t dim, index_t ensembles, Run run)
+        : points_(points), members_(members), dim_(dim), ensembles_(ensembles),
+          launch_(run.launch), distance(run.workspace.take<double>(sums())),
+          partial_(run.workspace.take<double>(sums() * most_chunks())),
+          w_(run.workspace.take<T>(sums())),
+          single_(run.workspace.take<int>(ensembles * points)) {}
 
     // Distances of points as they stand to the centres of a stage.
     void measure(const T* x, const Members<T>& members, const Blend<T>& centre) const {
@@ -33,8 +35,9 @@ class Pairs {
             measure_while_making(GivenPoints<T>{x, points_, dim_}, members, centre);
         } else {
             const DistancePass<T> pass{x, points_, members, centre, partial_};
-            launch_(pass.grid(), pass.shared_bytes, pass);
-            add();
+            const Grid grid = pass.grid(ensembles_);
+            launch_(grid, pass.shared_bytes, pass);
+            add(grid.rows);
         }
     }
 
@@ -43,31 +46,33 @@ class Pairs {
     void measure_while_making(const Points& points, const Members<T>& members,
                               const Blend<T>& centre, bool measured = true) const {
         const SmallPass<T, Points> pass{points, members, centre, measured ? partial_ : nullptr};
-        launch_(pass.grid(), pass.shared_bytes(), pass);
-        if (measured) add();
+        const Grid grid = pass.grid(ensembles_);
+        launch_(grid, pass.shared_bytes(), pass);
+        if (measured) add(grid.blocks);
     }
 
     WeightRows<T> weigh(double half_precision, const double* log_weights) const {
         const SoftmaxPass<T> pass{distance, log_weights, half_precision, points_,
                                   members_, w_,          single_};
-        launch_(pass.grid(), pass.shared_bytes, pass);
+        launch_(pass.grid(ensembles_), pass.shared_bytes, pass);
         return {w_, single_};
     }
 
     bool small() const { return is_small<T>(points_, members_); }
 
   private:
-    index_t chunks() const {
-        return small() ? SmallPass<T, GivenPoints<T>>::blocks(dim_)
+    index_t sums() const { return ensembles_ * points_ * members_; }
+    index_t most_chunks() const {
+        return small() ? SmallPass<T, GivenPoints<T>>::most_blocks(dim_)
                        : DistancePass<T>::chunks(points_, members_, dim_);
     }
 
-    void add() const {
-        const SumPass pass(partial_, points_ * members_, chunks(), distance);
+    void add(index_t chunks) const {
+        const SumPass pass(partial_, sums(), chunks, distance);
         launch_(pass.grid(), pass.shared_bytes, pass);
     }
 
-    index_t points_, members_, dim_;
+    index_t points_, members_, dim_, ensembles_;
     Launches& launch_;
 
   public:
@@ -80,10 +85,11 @@ class Pairs {
 };
 
 template <class T, class Advance>
-void mix(Launches& launch, const T* from, T* to, index_t points, const Members<T>& members,
-         const Blend<T>& target, const WeightRows<T>& weights, const Advance& advance) {
+void mix(Launches& launch, index_t ensembles, const T* from, T* to, index_t points,
+         const Members<T>& members, const Blend<T>& target, const WeightRows<T>& weights,
+         const Advance& advance) {
     const MixPass<T, Advance> pass{from, to, points, members, target, weights, advance};
-    launch(pass.grid(), pass.shared_bytes, pass);
+    launch(pass.grid(ensembles), pass.shared_bytes, pass);
 }
 
 }  // namespace enfilt::cuda

@@ -53,7 +53,7 @@ void Kernels<T>::reduced_analysis(const ReducedProblem<T>& p, Run run) {
     Launches& launch = run.launch;
 
     if (draws)
-        draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, p.members, p.standardize, p.z,
+        draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, 1, p.members, p.standardize, p.z,
                         launch);
     const ZeroPass<int> zero{used, p.groups};
     launch(zero.grid(), 0, zero);

@@ -8,14 +8,22 @@
 namespace enfilt::cuda {
 
 template <class T>
-void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
-    const Pairs<T> pairs(p.members, p.members, p.dim, run);
-    T* const ahead = p.heun ? run.workspace.template take<T>(p.members * p.dim) : nullptr;
+ObservedOfBatch<T> observed_of(const Observed<T>* first, const Batch& batch) {
+    return first ? ObservedOfBatch<T>{*first, batch.y} : ObservedOfBatch<T>{};
+}
+
+template <class T>
+void Kernels<T>::flow_analysis(const FlowProblem<T>& p, const Batch& batch, Run run) {
+    const index_t all = batch.count;
+    const Pairs<T> pairs(p.members, p.members, p.dim, all, run);
+    T* const ahead = p.heun ? run.workspace.template take<T>(all * p.members * p.dim) : nullptr;
     if (run.workspace.counts_only()) return;
     Launches& launch = run.launch;
     const Members<T> members{p.x1, p.x0, p.members, p.dim};
     const double dt = 1.0 / static_cast<double>(p.steps);
     const Stage* const s = p.stages;
+    const ObservedOfBatch<T> seen = observed_of(p.observed, batch);
+    const ObservedOfBatch<T>* const observed = p.observed ? &seen : nullptr;
     const auto centre = [&](index_t k) { return Blend<T>(s[k].a1, s[k].a0); };
     const auto target = [&](index_t k) {
         const FieldForm form(s[k]);
@@ -23,7 +31,7 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
     };
     const auto weigh = [&](index_t k) { return pairs.weigh(s[k].half_precision, p.log_weights); };
 
-    const StartPass<T> start{{p.noise, {p.key, p.batch, 0}, p.dim},
+    const StartPass<T> start{{p.noise, {p.key, p.batch, 0}, p.dim, batch.noise},
                              p.x1,
                              p.x0,
                              p.start,
@@ -33,30 +41,26 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
                              p.members,
                              p.dim,
                              p.z};
-    launch(start.grid(), 0, start);
+    launch(start.grid(all), 0, start);
     pairs.measure(p.z, members, centre(0));
     for (index_t k = 0; k < p.steps; ++k) {
         const bool last = k + 1 == p.steps;
         const WeightRows<T> weights = weigh(k);
         if (!p.heun && pairs.small()) {
-            with_flow_advance(s[k], dt, p.observed, [&](auto euler) {
+            with_flow_advance<T>(s[k], dt, observed, [&](auto euler) {
                 const SteppedPoints<T, decltype(euler)> points{
                     p.z, p.members, p.dim, p.members, target(k), weights, euler};
                 pairs.measure_while_making(points, members, centre(last ? k : k + 1), !last);
             });
             continue;
         }
-        with_any_flow_advance(s[k], dt, p.observed, [&](auto euler) {
-            mix<T>(launch, p.z, p.heun ? ahead : p.z, p.members, members, target(k), weights,
-                   euler);
-        });
+        mix<T>(launch, all, p.z, p.heun ? ahead : p.z, p.members, members, target(k), weights,
+               any_flow_advance(s[k], dt, observed));
         if (p.heun) {
             pairs.measure(ahead, members, centre(k + 1));
-            const WeightRows<T> again = weigh(k + 1);
-            with_any_flow_advance(s[k + 1], dt, p.observed, [&](auto euler) {
-                mix<T>(launch, ahead, p.z, p.members, members, target(k + 1), again,
-                       HeunAdvance<T, decltype(euler)>{euler, p.z, p.dim});
-            });
+            const auto euler = any_flow_advance(s[k + 1], dt, observed);
+            mix<T>(launch, all, ahead, p.z, p.members, members, target(k + 1), weigh(k + 1),
+                   HeunAdvance<T, FlowAdvance<T, AnyOperator<T>>>{euler, p.z, p.dim, p.members * p.dim});
         }
         if (!last) pairs.measure(p.z, members, centre(k + 1));
     }
@@ -64,24 +68,26 @@ void Kernels<T>::flow_analysis(const FlowProblem<T>& p, Run run) {
 
 // Normals alone, where that is asked for standardized: the start of a reverse diffusion.
 template <class T>
-void draw_normals(const Normals<T>& normals, index_t members, bool standardized, T* out,
-                  Launches& launch) {
+void draw_normals(const Normals<T>& normals, index_t ensembles, index_t members, bool standardized,
+                  T* out, Launches& launch) {
     const StartPass<T> start{normals, nullptr, nullptr,     nullptr, T(0), T(0),
                              T(1),    members, normals.dim, out};
-    launch(start.grid(), 0, start);
+    launch(start.grid(ensembles), 0, start);
     if (!standardized) return;
     const StandardizePass<T> standardize{members, normals.dim, out};
-    launch(standardize.grid(), 0, standardize);
+    launch(standardize.grid(ensembles), 0, standardize);
 }
 
 template <class T>
-void start_diffusion(const DiffusionProblem<T>& p, Launches& launch) {
-    draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim}, p.members, p.standardize, p.x, launch);
+void start_diffusion(const DiffusionProblem<T>& p, const Batch& batch, Launches& launch) {
+    draw_normals<T>({p.noise, {p.key, p.batch, 0}, p.dim, batch.noise}, batch.count, p.members,
+                    p.standardize, p.x, launch);
 }
 
 template <class T, class Operator>
-void paired_diffusion(const DiffusionProblem<T>& p, const Operator& h, Launches& launch) {
-    if (p.standardize) start_diffusion(p, launch);
+void paired_diffusion(const DiffusionProblem<T>& p, const Batch& batch, const Operator& h,
+                      Launches& launch) {
+    if (p.standardize) start_diffusion(p, batch, launch);
     PairedPass<T, Operator> pass{p.x1,
                                  p.x,
                                  p.members,
@@ -92,8 +98,9 @@ void paired_diffusion(const DiffusionProblem<T>& p, const Operator& h, Launches&
                                  {},
                                  static_cast<T>(p.score_limit),
                                  h,
-                                 *p.observed,
+                                 observed_of(p.observed, batch),
                                  p.noise,
+                                 batch.noise,
                                  p.key,
                                  p.batch};
     for (index_t first = 0; first < p.steps; first += pass.most) {
@@ -103,22 +110,24 @@ void paired_diffusion(const DiffusionProblem<T>& p, const Operator& h, Launches&
             const DiffusionStep& s = p.schedule[first + k];
             pass.schedule[k] = {math::ReverseUpdate<Scalars<T>>(s), static_cast<T>(s.pull)};
         }
-        launch(pass.grid(), 0, pass);
+        launch(pass.grid(batch.count), 0, pass);
         pass.draws_start = false;
     }
 }
 
 template <class T>
-void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
+void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, const Batch& batch, Run run) {
     Launches& launch = run.launch;
     if (p.paired) {
         if (run.workspace.counts_only()) return;
-        return with_operator(*p.observed, [&](auto h) { paired_diffusion(p, h, launch); });
+        return with_operator(*p.observed,
+                             [&](auto h) { paired_diffusion(p, batch, h, launch); });
     }
-    const Pairs<T> pairs(p.members, p.members, p.dim, run);
+    const index_t all = batch.count;
+    const Pairs<T> pairs(p.members, p.members, p.dim, all, run);
     if (run.workspace.counts_only()) return;
     const Members<T> members{p.x1, nullptr, p.members, p.dim};
-    start_diffusion(p, launch);
+    start_diffusion(p, batch, launch);
     pairs.measure(p.x, members, {p.schedule[0].centre, 0.0});
     for (index_t k = 0; k < p.steps; ++k) {
         const DiffusionStep& s = p.schedule[k];
@@ -131,8 +140,11 @@ void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
                 math::ReverseUpdate<Scalars<T>>(s),
                 static_cast<T>(p.score_limit),
                 h,
-                *p.observed,
-                {noise, {p.key, p.batch, static_cast<std::uint32_t>(k + 1)}, p.dim}};
+                observed_of(p.observed, batch),
+                {noise,
+                 {p.key, p.batch, static_cast<std::uint32_t>(k + 1)},
+                 p.dim,
+                 batch.noise}};
         };
         if (pairs.small()) {
             with_operator(*p.observed, [&](auto h) {
@@ -141,7 +153,7 @@ void Kernels<T>::diffusion_analysis(const DiffusionProblem<T>& p, Run run) {
                 pairs.measure_while_making(points, members, next, !last);
             });
         } else {
-            mix<T>(launch, p.x, p.x, p.members, members, target, weights,
+            mix<T>(launch, all, p.x, p.x, p.members, members, target, weights,
                    advance(AnyOperator<T>(*p.observed)));
             if (!last) pairs.measure(p.x, members, next);
         }
@@ -152,8 +164,7 @@ template <class T>
 void Kernels<T>::normals(std::uint64_t key, std::uint32_t batch, std::uint32_t step,
                          index_t members, index_t dim, T* out, Run run) {
     if (run.workspace.counts_only()) return;
-    draw_normals<T>({nullptr, {key, batch, step}, dim}, members, false, out,
-                    run.launch);
+    draw_normals<T>({nullptr, {key, batch, step}, dim}, 1, members, false, out, run.launch);
 }
 
 }  // namespace enfilt::cuda
