@@ -1,5 +1,6 @@
 """Lists in pages are those of the code, and links between pages lead somewhere."""
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -67,3 +68,23 @@ def test_links_lead_to_pages_and_headings(page):
         assert file.exists(), target
         if heading:
             assert heading in anchors(file), target
+
+
+def test_the_reference_lists_every_name_of_the_package():
+    listed = (DOCS / "reference.rst").read_text().split()
+    modules = {name for name in ef.__all__ if inspect.ismodule(getattr(ef, name))}
+    assert set(ef.__all__) - modules - {"__version__"} <= set(listed)
+    for module in ("operators", "geometry", "transforms", "kernels"):
+        for name in getattr(ef, module).__all__:
+            value = getattr(getattr(ef, module), name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                assert f"{module}.{name}" in listed
+
+
+def test_every_page_is_in_a_part_of_the_site():
+    parts = " ".join(
+        (DOCS / f"{part}.md").read_text() for part in ("start", "how-to", "understand")
+    )
+    hidden = " ".join(re.findall(r"```\{toctree\}(.*?)```", parts, flags=re.DOTALL)).split()
+    pages = {page.stem for page in DOCS.glob("*.md")} - {"index", "start", "how-to", "understand"}
+    assert pages == set(hidden) - {":hidden:"}

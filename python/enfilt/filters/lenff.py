@@ -57,7 +57,7 @@ class LEnFF(EnsembleFilter, Localized):
 
     It is taken in `steps` of pseudo-time w_k that grow geometrically, h evaluated anew in each:
     with anomalies A and Y of x and h(x), P_xy = rho o A^T Y/(N-1), P_yy = rho o Y^T Y/(N-1) and
-    b_l = sum_l' |P_yy(l, l')|,
+    ``b_l = sum_l' |P_yy(l, l')|``,
 
         dx_i(d) = sum_l P_xy(d, l) (y_l - (h_il + mean_l)/2) / (b_l + r_l^2/w_k),
 

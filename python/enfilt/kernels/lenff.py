@@ -33,7 +33,7 @@ def lenff(
 
     Each of `steps` moves states, and h(x) with them as if it were components of the state, by
     dx_d = sum_l rho_dl cov(x_d, h_l) (y_l - (h_l + mean h_l)/2) / (b_l + r_l^2/w), with
-    b_l = sum_k |rho_lk cov(h_l, h_k)| and the step w of pseudo-time.
+    ``b_l = sum_k |rho_lk cov(h_l, h_k)|`` and the step w of pseudo-time.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ class KolmogorovFlow(Model):
     def initial_state(self, rng: RandomState = None) -> npt.NDArray[np.float64]:
         """Return a random smooth flow free of divergence, (D,), with a mean square speed of 1.
 
-        Its vorticity is Gaussian, with a spectrum |k|^2 exp(-(|k| / 4)^2).
+        Its vorticity is Gaussian, with a spectrum ``|k|^2 exp(-(|k| / 4)^2)``.
         """
         draws = _checks.generator("rng", rng).standard_normal((1, self.n, self.n))
         vorticity = _fft.fft_columns(_fft.rfft(draws)[..., : self._largest + 1])

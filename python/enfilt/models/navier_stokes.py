@@ -108,7 +108,7 @@ class NavierStokes2D(Model):
         """Return p = 0 and a random velocity free of divergence, (3 n^2,).
 
         u and v are drawn independently from a periodic Gaussian process of spectrum
-        exp(-2 pi^2 l^2 |k|^2), l = 0.2, made to have mean 0 and standard deviation 1, and then
+        ``exp(-2 pi^2 l^2 |k|^2)``, l = 0.2, made to have mean 0 and standard deviation 1, and then
         projected once, with the symbol of central differences.
         """
         n = self.n

@@ -151,7 +151,7 @@ class Sigmoid(Everywhere):
 
 @dataclass(frozen=True)
 class Power(Everywhere):
-    """Observe h(x) = x^p for an integer p, and |x|^p sign(x) for any other.
+    """Observe h(x) = x^p for an integer p, and ``|x|^p sign(x)`` for any other.
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ class Layout(Value):
         return slice(None) if mask is None else np.flatnonzero(mask)
 
     def field(self, variable: str, state: Array) -> Array:
-        """Return a variable of a state (..., D), (..., *shape); NaN where it has no component."""
+        """Return a variable of a state (..., D), ``(..., *shape)``; NaN where it is not there."""
         values, lead = state[..., self.slices[variable]], state.shape[:-1]
         if variable in self.present:
             size = np.size(self.present[variable])
