@@ -66,4 +66,5 @@ def equations(app, what, name, obj, options, lines):
 
 
 def setup(app):
+    """Tell Sphinx of `equations`."""
     app.connect("autodoc-process-docstring", equations, priority=100)  # before Napoleon
