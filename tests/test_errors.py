@@ -59,7 +59,10 @@ MESSAGES = {
     "an integer beyond floats": ({"y": [10**400] * DIM}, "y can't be read .* too large"),
     "other byte order": ({"forecast": _zeros(N, DIM, dtype=">f8")}, "forecast has dtype >f8"),
     "y too short": ({"y": _zeros(6)}, r"y has shape \(6,\): expected \(7,\)"),
-    "y float32": ({"y": _zeros(DIM, dtype="f4")}, "y has dtype float32, but the ensemble has"),
+    "previous float32": (
+        {"previous": _zeros(N, DIM, dtype="f4")},
+        "previous has dtype float32, but the ensemble has",
+    ),
     "y inf": ({"y": with_value(_zeros(DIM), 2, -INF)}, r"y\[2\] is infinite"),
     "no previous": ({"previous": None}, "previous is missing: .* in the first cycle pass"),
     "previous nan": (

@@ -551,8 +551,8 @@ def test_bad_arrays(filt):
         filt.analysis(bad, y, obs)
     with pytest.raises(ValueError, match=r"noise has shape \(7, 5\)"):
         filt.analysis(forecast, y, obs, noise=np.zeros((7, 5)))
-    with pytest.raises(TypeError, match="y has dtype float32"):
-        filt.analysis(forecast, y.astype(np.float32), obs)
+    with pytest.raises(TypeError, match="y has dtype int64"):
+        filt.analysis(forecast, y.astype(int), obs)
 
 
 def test_kalman_filter_refuses():

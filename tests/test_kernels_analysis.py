@@ -174,7 +174,7 @@ WRONG = [
     ({"y": [np.inf, 0.0]}, ValueError, r"y\[0\] is infinite"),
     ({"observed": np.ones((3, 3))}, ValueError, r"observed has shape \(3, 3\): expected \(3, 2\)"),
     ({"observed": np.full((3, 2), np.nan)}, ValueError, r"observed\[0, 0\] is nan"),
-    ({"observed": np.ones((3, 2), np.float32)}, TypeError, "observed has dtype float32"),
+    ({"observed": np.ones((3, 2), int)}, TypeError, "observed has dtype int64"),
     ({"std": 0.0}, ValueError, "std=0.0"),
     ({"std": [1.0, 2.0, 3.0]}, ValueError, "std has 3 entries: expected 2"),
     ({"std": [1.0, np.nan]}, ValueError, r"std\[1\] is nan, but y\[1\] is observed"),

@@ -1,20 +1,27 @@
-"""Where arrays live: NumPy's on the host, CuPy's on a GPU.
+"""Arrays of other libraries, taken and given back without a copy, and where arrays live.
 
-CuPy is not imported to look at an array: whoever has one of its arrays has imported it. An array
-of another library that lies on a GPU, such as PyTorch's or JAX's, becomes one without a copy.
+Computed is with NumPy's on the host and with CuPy's on a GPU. What else comes in (PyTorch, JAX,
+xarray, pandas, whatever speaks DLPack) is looked at as one of these two, of the same memory, and
+a result goes back as what the first array of the call was: `as_it_came`. No library is imported
+to look at an array: whoever has one of its arrays has imported it.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ._lifetimes import kept
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def cupy() -> Any:
@@ -27,35 +34,136 @@ def cupy_is_imported() -> bool:
     return "cupy" in sys.modules
 
 
-# The numbers of DLPack's devices whose memory is CUDA's: its own, and managed.
+# The numbers of DLPack's devices: the CPU's memory, and pinned memory of CUDA's and ROCm's there;
+# CUDA's own, and managed.
+_HOST = (1, 3, 11)
 _CUDA = (2, 13)
+# JAX takes memory of others without a copy from such addresses on.
+_JAX_ALIGNMENT = 64
 
 
-def taken(value: Any) -> Any:
-    """Return the CuPy array of another library's array on a GPU, of the same memory.
+def _is(value: Any, library: str, *kinds: str) -> bool:
+    """Return whether a value is of one of a library's classes, without importing that."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(value, tuple(getattr(module, k) for k in kinds))
+
+
+def is_xarray(value: Any) -> bool:
+    """Return whether a value is a DataArray."""
+    return _is(value, "xarray", "DataArray")
+
+
+def is_pandas(value: Any) -> bool:
+    """Return whether a value is a DataFrame or a Series."""
+    return _is(value, "pandas", "DataFrame", "Series")
+
+
+def taken(argument: str, value: Any) -> Any:
+    """Return the array of NumPy or CuPy of another library's array, of the same memory.
 
     What is none is returned as it is.
 
     Raises
     ------
     ImportError
-        If it is one, and CuPy is not there.
+        If it lies on a GPU, and CuPy is not there.
+    TypeError
+        If it can't be taken without a copy, or is only a name for one, within `jax.jit`.
     """
     if isinstance(value, np.ndarray) or on_device(value):
         return value
+    if is_xarray(value):
+        inner = value.data  # of Dask's, one that is not computed yet
+        return value if hasattr(inner, "dask") else taken(argument, inner)
+    if "jax" in sys.modules and isinstance(value, sys.modules["jax"].core.Tracer):
+        raise TypeError(
+            f"{argument} is a tracer of JAX ({value.aval}), which has no values yet, as within "
+            f"jax.jit, vmap and grad: expected arrays, or a call by way of "
+            f"jax.pure_callback(lambda *arrays: ..., jax.ShapeDtypeStruct(x.shape, x.dtype), x, y)"
+        )
     where = getattr(type(value), "__dlpack_device__", None)
-    if where is None or int(where(value)[0]) not in _CUDA:
+    if where is None:
         return value
-    return cupy().from_dlpack(value)
+    try:
+        device = int(where(value)[0])
+        if device in _CUDA:
+            return cupy().from_dlpack(value)
+        if device in _HOST:
+            # `from_dlpack` gives what nobody may write to, before NumPy 2.1
+            return np.asarray(value) if hasattr(value, "__array__") else np.from_dlpack(value)
+        reason = f"it lies on a device of DLPack's kind {device}"
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a library says
+        reason = str(error)
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TypeError(
+        f"{argument} is of type {name}, and can't be taken without a copy: {reason}; expected an "
+        f"array in the memory of the CPU or of an NVIDIA GPU, without a gradient"
+    )
 
 
 def as_given(result: Any, given: Any) -> Any:
-    """Return a result as an array of the library that an argument was of, of the same memory."""
-    if not on_device(result) or on_device(given):
+    """Return a result as what an argument was: of its library and the same memory, labelled.
+
+    Labels, which are axis by axis, are those of an argument of the same shape.
+    """
+    if isinstance(result, tuple):
+        return tuple(as_given(part, given) for part in result)
+    if not (isinstance(result, np.ndarray) or on_device(result)):
         return result
-    library = type(given).__module__.partition(".")[0]
-    home = {"torch": "torch", "jax": "jax.numpy", "jaxlib": "jax.numpy"}.get(library)
-    return result if home is None else sys.modules[home].from_dlpack(result)
+    if is_xarray(given) or is_pandas(given):
+        if np.shape(given) != result.shape:
+            return result
+        if is_xarray(given):
+            labelled = given.__array_wrap__(as_given(result, given.data))
+        else:
+            labelled = type(given)(result, *given.axes, copy=False)
+        labelled.attrs = given.attrs
+        return labelled
+    if isinstance(given, np.ndarray) or on_device(given):
+        return result
+    of_type = type(given)
+    told = getattr(of_type, "__array_namespace__", None)
+    home = sys.modules.get(of_type.__module__.partition(".")[0]) if told is None else told(given)
+    back = getattr(home, "from_dlpack", None)
+    if _is(given, "jax", "Array"):  # which has no float64 unless it is told to
+        dtype = sys.modules["jax"].dtypes.canonicalize_dtype(result.dtype)
+        result = result.astype(dtype, copy=False)
+    return result if back is None else back(result)
+
+
+def _room(argument: str, given: Any) -> npt.NDArray[Any] | None:
+    """Return memory for a result as `given` where that is JAX's on the host, or None."""
+    if not (_is(given, "jax", "Array") and isinstance(taken(argument, given), np.ndarray)):
+        return None
+    memory = np.empty(given.nbytes + _JAX_ALIGNMENT, np.uint8)
+    offset = -memory.ctypes.data % _JAX_ALIGNMENT
+    return np.ndarray(given.shape, given.dtype, memory, offset)
+
+
+def as_it_came(call: Callable[P, R]) -> Callable[P, R]:
+    """Return a public function whose result is what its first array was, or `out` itself.
+
+    Its first parameter, after `self`, is that array; `out` is a keyword, of the same shape.
+    """
+    code = call.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    at = int(names[0] == "self")
+    name, has_out = names[at], "out" in names
+
+    @functools.wraps(call)
+    def as_given_to(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = args[at] if len(args) > at else kwargs.get(name)
+        out = kwargs.get("out")
+        if type(given) is np.ndarray and out is None:
+            return call(*args, **kwargs)
+        if has_out and out is None and (room := _room(name, given)) is not None:
+            kwargs["out"] = room
+        result = call(*args, **kwargs)
+        return cast(R, as_given(result, given) if out is None else out)
+
+    return as_given_to
 
 
 def on_device(value: Any) -> bool:

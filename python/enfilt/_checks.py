@@ -156,7 +156,6 @@ def plain(argument: str, value: Any, *, missing: bool = False, members: int | No
         If something is masked that must not be; or if labels, of pandas or xarray, contradict
         positions: a dimension of members elsewhere, or an index of the positions in another order.
     """
-    value = _arrays.taken(value)
     if type(value) is np.ndarray or _arrays.on_device(value):
         return value
     if isinstance(value, list | tuple):
@@ -165,7 +164,8 @@ def plain(argument: str, value: Any, *, missing: bool = False, members: int | No
         parts = enumerate(value)
         return [plain(f"{argument}[{k}]", v, missing=missing, members=members) for k, v in parts]
     _check_labels(argument, value, members)
-    if hasattr(value, "__array__") and not hasattr(value, "__dlpack__"):
+    value = _arrays.taken(argument, value)
+    if hasattr(value, "__array__") and not _arrays.on_device(value):
         value = np.asanyarray(value)  # `asarray` would take a mask off without a word
     masks = sys.modules.get("numpy.ma")  # whoever has a masked array has imported it
     # nor has anyone one while another thread still imports it
@@ -185,13 +185,9 @@ def plain(argument: str, value: Any, *, missing: bool = False, members: int | No
 
 def _labels(value: Any) -> list[tuple[Any, Any]]:
     """Return name and index, or None, of each axis of an object of pandas or xarray."""
-    kinds: dict[str, Any] = {
-        kind: getattr(sys.modules.get(module), kind, ())  # not imported: no value is one of it
-        for module, kind in (("pandas", "Series"), ("pandas", "DataFrame"), ("xarray", "DataArray"))
-    }
-    if isinstance(value, kinds["DataArray"]):
+    if _arrays.is_xarray(value):
         return [(name, value.indexes.get(name)) for name in value.dims]
-    if isinstance(value, (kinds["Series"], kinds["DataFrame"])):
+    if _arrays.is_pandas(value):
         return [(index.name, index) for index in value.axes]
     return []
 
@@ -249,11 +245,13 @@ def floating(
     *,
     missing: bool = False,
     members: int | None = None,
+    rounded: bool = False,
 ) -> Array:
     """Check that `value` is an array of float32 or float64, of `dtype` where that is given.
 
     Lists and scalars are taken in `dtype` (float64 without one); an array keeps its own dtype,
-    which must be right: nothing is converted silently. `missing` and `members` are as of `plain`.
+    which must be right, unless it is to be `rounded` to `dtype`, as what is told of observations
+    is. `missing` and `members` are as of `plain`.
     """
     value = plain(argument, value, missing=missing, members=members)
     array: Array
@@ -267,11 +265,28 @@ def floating(
             f"(convert it with {argument}.astype('float64'))"
         )
     if dtype is not None and array.dtype != dtype:
+        if rounded:
+            return _in_dtype(argument, array, dtype)
         raise TypeError(
             f"{argument} has dtype {array.dtype}, but the ensemble has {dtype}: "
-            f"all arrays of one call share one dtype"
+            f"all ensembles of one call share one dtype"
         )
     return aligned(array)
+
+
+def _in_dtype(argument: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return what is told of observations in the dtype of the ensemble."""
+    with np.errstate(over="ignore"):  # the error says it better
+        found: Array = array.astype(dtype)
+    if not _arrays.on_device(array):
+        beyond = np.argwhere(np.isinf(found) & np.isfinite(array))
+        if beyond.size:
+            where = ", ".join(str(int(i)) for i in beyond[0])
+            raise ValueError(
+                f"{argument}[{where}] is {array[tuple(beyond[0])]}, beyond {dtype}, which the "
+                f"ensemble has: expected smaller numbers, or an ensemble of {array.dtype}"
+            )
+    return found
 
 
 def numbers(argument: str, value: Any) -> npt.NDArray[np.float64]:
@@ -336,12 +351,13 @@ def shaped(
     *,
     missing: bool = False,
     members: int | None = None,
+    rounded: bool = False,
 ) -> Array:
     """Check that `value` has the shape and dtype of another argument; return it contiguous.
 
-    `missing` and `members` are as of `plain`.
+    `missing` and `members` are as of `plain`, `rounded` as of `floating`.
     """
-    array = floating(argument, value, dtype, missing=missing, members=members)
+    array = floating(argument, value, dtype, missing=missing, members=members, rounded=rounded)
     if array.shape != shape:
         raise ValueError(f"{argument} has shape {array.shape}: expected {shape}, {like}")
     return contiguous(array)
@@ -380,17 +396,20 @@ def first_bad(argument: str, array: Array) -> str:
 
 
 def output(argument: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Check an `out=` array: it is written to as it stands, so everything must fit exactly."""
-    array: Array = value
-    plain(argument, value)  # a mask would stay upon what is written
-    if not (isinstance(value, np.ndarray) or _arrays.on_device(value)):
+    """Check an `out=` array: it is written to as it stands, so everything must fit exactly.
+
+    Of another library's array it is the same memory, as NumPy's or CuPy's.
+    """
+    plain(argument, value, members=2)  # a mask would stay upon what is written
+    array: Array = _arrays.taken(argument, value)
+    if not (isinstance(array, np.ndarray) or _arrays.on_device(array)):
         raise TypeError(f"{argument} is of type {type(value).__name__}: expected a NumPy array")
-    if value.dtype != dtype:
-        raise TypeError(f"{argument} has dtype {value.dtype}: expected {dtype}, as the input")
-    if value.shape != shape:
-        raise ValueError(f"{argument} has shape {value.shape}: expected {shape}, as the input")
+    if array.dtype != dtype:
+        raise TypeError(f"{argument} has dtype {array.dtype}: expected {dtype}, as the input")
+    if array.shape != shape:
+        raise ValueError(f"{argument} has shape {array.shape}: expected {shape}, as the input")
     # CuPy's arrays are always both
-    usable = _arrays.on_device(value) or (value.flags.writeable and value.flags.aligned)
-    if not (value.flags.c_contiguous and usable):
+    usable = _arrays.on_device(array) or (array.flags.writeable and array.flags.aligned)
+    if not (array.flags.c_contiguous and usable):
         raise ValueError(f"{argument} must be C-contiguous and writeable, and aligned in memory")
     return array

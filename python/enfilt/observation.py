@@ -388,11 +388,13 @@ class Observation(ErrorStatistics, Value):
             precision,
         )
 
+    @_arrays.as_it_came
     def innovation(self, x: Array, y: Array) -> Array:
         """Return R^-1 (y - h(x)), (..., m), with zeros where y is NaN."""
         x, y = self._given(x, y)
         return self.weighted(self.observe(x, y.shape[-1]), y)
 
+    @_arrays.as_it_came
     def misfit(self, x: Array, y: Array) -> Array:
         """Return J(x) = 1/2 (y - h(x))^T R^-1 (y - h(x)), (...,) for x of (..., D).
 
@@ -404,7 +406,7 @@ class Observation(ErrorStatistics, Value):
     def _given(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Check that x and y are arrays of one dtype, which have axes."""
         x = _checks.floating("x", x, members=2)
-        y = _checks.floating("y", y, x.dtype, missing=True)
+        y = _checks.floating("y", y, x.dtype, missing=True, rounded=True)
         if not x.size:
             raise ValueError(f"x has shape {x.shape}: expected (..., D), and no empty axis")
         if y.ndim != 1 and y.shape[:-1] != x.shape[:-1]:
@@ -414,12 +416,14 @@ class Observation(ErrorStatistics, Value):
         self.check_seen(y)
         return x, y
 
+    @_arrays.as_it_came
     def gradient(self, x: Array, y: Array) -> Array:
         """Return grad J(x) = -h'(x)^T R^-1 (y - h(x)), (..., D)."""
         x, y = self._given(x, y)
         h, pull = self.h.linearize(x)
         return -pull(self.weighted(self._checked(h, y.shape[-1]), y))
 
+    @_arrays.as_it_came
     def simulate(self, truth: Array, rng: np.random.Generator | int | None = None) -> Array:
         """Return observations of a state (D,): h(truth) plus observation error.
 

@@ -291,6 +291,7 @@ class EnsembleFilter(Frozen, ABC):
     def _check_observation(self, obs: Observation) -> None:
         """Check what this filter asks of the observation operator, where it uses that."""
 
+    @_arrays.as_it_came
     def analysis(
         self,
         forecast: npt.ArrayLike,
@@ -307,8 +308,9 @@ class EnsembleFilter(Frozen, ABC):
     ) -> Array:
         """Assimilate one set of observations.
 
-        Objects of pandas and xarray are taken by position, members first, and not by their labels;
-        where these contradict it, that is an error.
+        Arrays of other libraries, such as PyTorch's and JAX's, come back as what they were, of the
+        same memory. Objects of pandas and xarray are taken by position, members first, and not by
+        their labels; where these contradict it, that is an error.
 
         Parameters
         ----------
@@ -316,8 +318,9 @@ class EnsembleFilter(Frozen, ABC):
             The forecast ensemble, a member a row, float32 or float64, N >= 2; or a batch of B
             independent ensembles.
         y : array_like, (m,), or (B, m) for a batch
-            Observations in the dtype of the ensemble. NaN, or masked: that component is not
-            observed. With nothing observed, the analysis is the forecast, bit for bit.
+            Observations, rounded to the dtype of the ensemble; so is `observed`. NaN, or masked:
+            that component is not observed. With nothing observed, the analysis is the forecast,
+            bit for bit.
         obs : Observation
             Operator and error.
         observed : array_like, (N, m) or (B, N, m), optional
@@ -372,8 +375,7 @@ class EnsembleFilter(Frozen, ABC):
             return comm.analysis(self, forecast, y, obs, observed, previous, rng, noise, out)
         given = observed, previous, rng, noise, out
         checked = self._checked(forecast, y, obs, *given, times("between", between))
-        result: Array = _arrays.as_given(self._run(*checked), forecast if out is None else out)
-        return result
+        return self._run(*checked)
 
     def _analysis_of_finite(
         self,
@@ -425,7 +427,7 @@ class EnsembleFilter(Frozen, ABC):
             )
         told = obs.told_size(dim)
         self._check_observation(obs)
-        observations = _checks.floating("y", y, dtype, missing=True)
+        observations = _checks.floating("y", y, dtype, missing=True, rounded=True)
         # a user's h tells m when it is called, and is held against that of y then
         m = told
         if m is None:
@@ -441,7 +443,13 @@ class EnsembleFilter(Frozen, ABC):
         if observed is not None:
             of_each = f"h(x) of {m} observations a member"
             given = _checks.shaped(
-                "observed", observed, (*shape[:-1], m), dtype, of_each, members=2
+                "observed",
+                observed,
+                (*shape[:-1], m),
+                dtype,
+                of_each,
+                members=2,
+                rounded=True,
             )
             _checks.alike(y=y, observed=observed)
             _checks.alike(forecast=forecast, observed=observed, axis=1)

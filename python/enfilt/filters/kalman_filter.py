@@ -69,6 +69,7 @@ class KalmanFilter(EnsembleFilter):
     def _check_options(self) -> None:
         pass
 
+    @_arrays.as_it_came
     def forecast_moments(
         self,
         mean: npt.ArrayLike,
@@ -110,6 +111,7 @@ class KalmanFilter(EnsembleFilter):
             result = f @ p @ f.T + q
             return _finite("propagator", (f @ m).astype(m.dtype), result)
 
+    @_arrays.as_it_came
     def analysis_moments(
         self,
         mean: npt.ArrayLike,
@@ -147,7 +149,9 @@ class KalmanFilter(EnsembleFilter):
         if not isinstance(obs, Observation):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
         size = len(_matrix(obs, m.size))
-        values = _checks.shaped("y", y, (size,), m.dtype, "one an observation", missing=True)
+        values = _checks.shaped(
+            "y", y, (size,), m.dtype, "one an observation", missing=True, rounded=True
+        )
         obs.check_seen(values)
         if np.isinf(values).any():
             raise ValueError("y is infinite: expected finite values, or NaN for missing")

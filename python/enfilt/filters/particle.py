@@ -133,6 +133,7 @@ class BootstrapPF(EnsembleFilter):
     def search_space(self, model: Any, obs: Observation) -> knobs.Knobs:
         return {"jitter": knobs.Knob("jitter", 0.05, 3.0, 1.0, log=True)}
 
+    @_arrays.as_it_came
     def weighted_analysis(
         self,
         forecast: npt.ArrayLike,

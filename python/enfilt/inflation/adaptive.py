@@ -142,7 +142,7 @@ class Adaptive(Inflation):
         if not isinstance(obs, Observation):
             raise TypeError(f"obs={obs!r}: expected an enfilt.Observation")
         known = _checks.number("known", known, least=1, most=1e100)  # it is squared
-        seen = _checks.floating("y", y, x.dtype, missing=True)
+        seen = _checks.floating("y", y, x.dtype, missing=True, rounded=True)
         m = obs.told_size(x.shape[-1])
         seen = _checks.shaped("y", seen, (seen.size if m is None else m,), x.dtype, "(m,)")
         kernels = backends.of_arrays("auto", forecast=x, y=seen)
@@ -152,7 +152,9 @@ class Adaptive(Inflation):
             _checks.not_infinite("y", seen)
         of_state = None
         if observed is not None:
-            x = _checks.shaped("observed", observed, (len(x), seen.size), x.dtype, "(N, m)")
+            x = _checks.shaped(
+                "observed", observed, (len(x), seen.size), x.dtype, "(N, m)", rounded=True
+            )
             check_finite(kernels, observed=x)
         else:
             of_state = obs.components(x.shape[-1], seen)

@@ -66,12 +66,15 @@ def checked(
     """Check what all of these kernels are given."""
     ensemble = _checks.ensemble("forecast", forecast, batch=False)
     members, dtype = len(ensemble), ensemble.dtype
-    observations = _checks.contiguous(_checks.floating("y", y, dtype, missing=True))
+    observations = _checks.floating("y", y, dtype, missing=True, rounded=True)
+    observations = _checks.contiguous(observations)
     if observations.ndim != 1 or not observations.size:
         raise ValueError(f"y has shape {observations.shape}: expected (m,), an observation each")
     m = observations.size
     of_each = f"h(x) of {m} observations a member"
-    values = _checks.shaped("observed", observed, (members, m), dtype, of_each, members=2)
+    values = _checks.shaped(
+        "observed", observed, (members, m), dtype, of_each, members=2, rounded=True
+    )
     errors = Observation(None, std=std)
     if errors.r.ndim and errors.r.size != m:
         raise ValueError(f"std has {errors.r.size} entries: expected {m}, one an observation")

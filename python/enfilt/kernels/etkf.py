@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from . import ensemble_space
 from ._analysis import checked
 from .ensemble_space import Matrix, Products
@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 MOST_MEMBERS = 256
 
 
+@_arrays.as_it_came
 def etkf(
     forecast: npt.ArrayLike,
     y: npt.ArrayLike,

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 from ..paths import AffinePath, as_path
 from ._pairwise import checked_points, estimate
 
 Array = npt.NDArray[Any]
 
 
+@_arrays.as_it_came
 def flow_field(
     x: npt.ArrayLike,
     forecast: npt.ArrayLike,

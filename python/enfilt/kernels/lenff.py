@@ -15,6 +15,7 @@ from ._analysis import checked
 Array = npt.NDArray[Any]
 
 
+@_arrays.as_it_came
 def lenff(
     forecast: npt.ArrayLike,
     y: npt.ArrayLike,

@@ -18,6 +18,7 @@ from ._analysis import checked
 Array = npt.NDArray[Any]
 
 
+@_arrays.as_it_came
 def letkf(
     forecast: npt.ArrayLike,
     y: npt.ArrayLike,

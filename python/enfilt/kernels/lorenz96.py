@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .. import _checks
+from .. import _arrays, _checks
 
 Array = npt.NDArray[Any]
 
 
+@_arrays.as_it_came
 def lorenz96(
     x: npt.ArrayLike,
     *,

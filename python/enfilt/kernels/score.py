@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _checks, backends
+from .. import _arrays, _checks, backends
 from ..backends import Stage
 from ._calls import check_result
 from ._pairwise import checked_points, estimate
@@ -15,6 +15,7 @@ from ._pairwise import checked_points, estimate
 Array = npt.NDArray[Any]
 
 
+@_arrays.as_it_came
 def mixture_score(
     x: npt.ArrayLike,
     centers: npt.ArrayLike,
@@ -68,6 +69,7 @@ def mixture_score(
     return estimate(points, members, None, stage, log_weights, out, backend, "centers")
 
 
+@_arrays.as_it_came
 def pairwise_log_weights(
     x: npt.ArrayLike, centers: npt.ArrayLike, scale: float, std: float, *, backend: str = "auto"
 ) -> npt.NDArray[np.float64]:

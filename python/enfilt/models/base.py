@@ -123,6 +123,7 @@ class Model(Frozen, ABC):
             f"{bad} after steps of dt={self.dt}: expected a shorter dt, or smaller numbers"
         )
 
+    @_arrays.as_it_came
     def step(
         self,
         ensemble: npt.ArrayLike,
@@ -157,9 +158,7 @@ class Model(Frozen, ABC):
             If a state ceases to be finite: the step is too long for it, or its numbers too large.
             On a GPU, which would have to be waited for, neither is looked for.
         """
-        result = self._stepped("ensemble", ensemble, steps, rng, out)
-        stepped: Array = _arrays.as_given(result, ensemble if out is None else out)
-        return stepped
+        return self._stepped("ensemble", ensemble, steps, rng, out)
 
     def _stepped(
         self, name: str, value: npt.ArrayLike, steps: int, rng: RandomState, out: Array | None

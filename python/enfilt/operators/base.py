@@ -58,7 +58,8 @@ def states(x: Array) -> Array:
 
 def weights(x: Array, u: Array, m: int) -> Array:
     """Check that u, (..., m), holds a number for each observation of states x; return it."""
-    wanted, u = (*states(x).shape[:-1], m), _checks.plain("u", u, members=2)
+    x, u = states(x), _checks.plain("u", u, members=2)
+    wanted = (*x.shape[:-1], m)
     if getattr(u, "shape", None) != wanted or u.dtype != x.dtype:
         found = getattr(u, "shape", type(u).__name__), getattr(u, "dtype", None)
         raise ValueError(f"u is of shape and dtype {found}: expected {wanted}, {x.dtype}, as x")

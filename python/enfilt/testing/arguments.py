@@ -10,13 +10,13 @@ from .problem import Array, Problem, copies_of, refused
 
 
 def dtypes_refused(p: Problem) -> None:
-    """Check that arrays of other dtypes than float32 and float64, and mixed ones, are errors."""
+    """Check that other dtypes than float32 and float64, and ensembles of both, are errors."""
     arguments = p.inputs()
     kinds: list[Any] = [np.float16, np.int64, bool, complex, object, np.longdouble, ">f8", "S8"]
     for name, array in copies_of(arguments).items():
         for kind in kinds if name in ("forecast", "y") else kinds[:2]:
             refused(p, arguments, name, array.astype(kind), f"{name} of dtype {np.dtype(kind)}")
-        if name != "forecast":
+        if name not in ("forecast", "y"):  # which is rounded to the ensemble's
             single = array.astype(np.float32)
             refused(p, arguments, name, single, f"{name} of float32 beside a forecast of float64")
     single = np.empty_like(arguments["forecast"], np.float32)

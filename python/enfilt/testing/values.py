@@ -110,7 +110,11 @@ def inputs(p: Problem) -> None:
 
 
 def layouts(p: Problem) -> None:
-    """Check that arrays in any order of memory, and lists, give what contiguous ones give."""
+    """Check that arrays in any order of memory, lists, and y in float64 give the same bits."""
+    arguments = p.inputs(np.float32)
+    double = p.analysis(arguments, y=arguments["y"].astype(np.float64))
+    what = "the analysis of a forecast float32 and y of float64"
+    same(double, p.analysis(arguments), what, "y rounded to the dtype of the ensemble")
     arguments = p.inputs()
     wanted, arrays = p.analysis(arguments), copies_of(arguments)
 
