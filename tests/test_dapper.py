@@ -118,7 +118,7 @@ def test_lenff_is_the_filter_of_places():
         (LORENZ96, ours.LEnFF(N=10, loc_rad=4, infl=1.02), 0.5),
         (moving(), ours.LEnFF(N=20, loc_rad=4, infl=ef.inflation.RTPS(0.3)), 0.9),
         (LORENZ63, ours.LEnFF(N=20, infl=1.02), 1.2),
-        (LORENZ63, ours.EnFF(N=100, path="ot", guidance="covariance", sigma_min=0.1, steps=5), 2.5),
+        (LORENZ63, ours.EnFF(N=100, path="ot", guidance="covariance", sigma_min=0.1), 1.2),
         (LORENZ96, ours.EnSF(N=20, steps=50, infl=ef.inflation.Adaptive()), 2.5),
     ],
     ids=lambda value: getattr(value, "da_method", ""),

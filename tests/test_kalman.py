@@ -552,7 +552,7 @@ def test_bad_arrays(filt):
     with pytest.raises(ValueError, match=r"noise has shape \(7, 5\)"):
         filt.analysis(forecast, y, obs, noise=np.zeros((7, 5)))
     with pytest.raises(TypeError, match="y has dtype int64"):
-        filt.analysis(forecast, y.astype(int), obs)
+        filt.analysis(forecast, np.ones(y.shape, int), obs)
 
 
 def test_kalman_filter_refuses():
