@@ -70,9 +70,13 @@ class Figures:
         twin = league.ef.presets.get(line["problem"]).twin
         here, there = ("truth", "zero") if twin.initial_mean == "truth" else ("zero", "truth")
         found = {here: line, there: other if other.get("values") == line["values"] else {}}
+        told = {start: x.get("runs", []) for start, x in found.items()}
         return {
-            start: f"{len(league.tracking(x))} of {len(x['runs'])}" if "runs" in x else ""
-            for start, x in found.items()
+            # older lines do not tell which runs were lost
+            start: f"{sum(not r['lost'] for r in runs)} of {len(runs)}"
+            if runs and all("lost" in r for r in runs)
+            else ""
+            for start, runs in told.items()
         }
 
     def cost(self, line: dict[str, Any]) -> tuple[float, bool]:
