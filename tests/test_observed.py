@@ -181,7 +181,7 @@ def test_wrong_values_are_refused(rng):
             ValueError,
             r"shape \(2, 9, 11\): expected \(2, 9, 12\)",
         ),
-        (obs, values.astype("f4"), TypeError, "observed has dtype float32"),
+        (obs, values.astype("i4"), TypeError, "observed has dtype int32"),
         (obs, bad, ValueError, r"observed\[1, 2, 3\] is nan"),
     ]
     for which, given, kind, message in cases:

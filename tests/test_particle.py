@@ -465,8 +465,8 @@ def test_bad_arrays():
         filt.analysis(forecast[:1], y, obs)
     with pytest.raises(ValueError, match=r"noise has shape \(30, 4\): expected \(30, 5\)"):
         filt.analysis(forecast, y, obs, noise=np.zeros((30, 4)))
-    with pytest.raises(TypeError, match="y has dtype float32"):
-        filt.weighted_analysis(forecast, y.astype(np.float32), obs)
+    with pytest.raises(TypeError, match="y has dtype int64"):
+        filt.weighted_analysis(forecast, np.zeros_like(y, np.int64), obs)
     with pytest.raises(ValueError, match=r"log_weights has shape \(29,\): expected \(30,\)"):
         filt.weighted_analysis(forecast, y, obs, log_weights=np.zeros(29))
     for value in (np.nan, np.inf, -np.inf):

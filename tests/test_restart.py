@@ -210,11 +210,11 @@ def test_damaged(stopped, wanted):
 
 def test_of_another_version(stopped, wanted, monkeypatch):
     data = stopped.read_bytes()
-    stopped.write_bytes(data.replace(b'"format": 1', b'"format": 7').replace(b"0.1.0", b"9.8.7"))
+    stopped.write_bytes(data.replace(b'"format": 2', b'"format": 7').replace(b"0.1.0", b"9.8.7"))
     with pytest.warns(RuntimeWarning, match=r"by enfilt 9\.8\.7, in format 7.*after cycle 6"):
         assert restarted.bits(run(stopped)) == wanted
     monkeypatch.setattr(module, "FORMAT", 3)
-    with pytest.raises(ValueError, match=r"can't be gone on from: .*in format 1.*in format 1"):
+    with pytest.raises(ValueError, match=r"can't be gone on from: .*in format 2.*in format 2"):
         run(stopped)
 
 

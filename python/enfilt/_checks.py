@@ -117,6 +117,14 @@ def generator(argument: str, value: Any) -> np.random.Generator:
         ) from None
 
 
+def users_level() -> int:
+    """Return the `stacklevel` with which a warning of the caller points to the user's code."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("enfilt."):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def float_dtype(argument: str, value: Any) -> np.dtype[Any]:
     """Check that `value` names float32 or float64."""
     for dtype in FLOAT_DTYPES:

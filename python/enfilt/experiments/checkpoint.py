@@ -118,7 +118,7 @@ class Checkpoints:
                     f"checkpoint {'; '.join(wrong)}: the run goes on from {path.name}, after cycle "
                     f"{self.known}",
                     RuntimeWarning,
-                    stacklevel=4,
+                    stacklevel=_checks.users_level(),
                 )
             return state
         if wrong:

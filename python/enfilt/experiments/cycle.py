@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays, progress
+from .. import _arrays, _checks, progress
 from ..filters import EnsembleFilter
 from ..filters.cycle import Times
 from ..observation import Observation
@@ -167,7 +167,7 @@ class Loop:
     def run(self) -> None:
         """Go through all cycles.
 
-        What stops a run is kept in `stopped`; a warning is one of who called the caller of this.
+        What stops a run is kept in `stopped`, and is a warning, too.
         """
         label = "free run" if self.filt is None else self.filt.describe()
         bar = progress.bar(self.course.total, label, self.show, self.records.count)
@@ -178,7 +178,8 @@ class Loop:
             self.stopped = "interrupted"
         except NotFiniteError as error:
             self.stopped = str(error)
-            warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=3)
+            level = _checks.users_level()
+            warnings.warn(f"the run ends: {error}", RuntimeWarning, stacklevel=level)
         finally:
             bar.close()
             for writer in self.writers:
