@@ -76,7 +76,7 @@ class _Method:
             self.stats.assess(k, ko, E=ensemble)
 
     def _analyse(self) -> Analyse:
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of method has its own
 
 
 class _Everywhere(_Method):
@@ -132,7 +132,7 @@ class _Local(_Method):
         return analyse
 
     def _of_weights(self, forecast: Array, y: Array, **given: Any) -> Array:
-        raise NotImplementedError
+        raise NotImplementedError  # LETKF and LEnFF have theirs
 
     def _weights(self, localizer: Any, dim: int, size: int) -> dict[str, Any]:
         """Return the weights of observations, a row a batch, and which row each component has.

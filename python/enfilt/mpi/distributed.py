@@ -227,7 +227,7 @@ class Distributed:
             if x.ndim != 2:
                 raise ValueError(f"members has shape {x.shape}: expected (n, D)")
             told = {"n": len(x), "dim": _checks.integer("dim", dim, 0)}
-        except Exception as found:
+        except Exception as found:  # of whatever kind: all ranks raise, none waits
             error = found
         alike = {} if x is None else {"D": x.shape[1], "dtype": str(x.dtype)}
         records = self._agree(error, alike, told)
@@ -273,7 +273,7 @@ class Distributed:
                 raise ValueError(
                     f"model_noise={model.model_noise}: expected a model without, on many ranks"
                 )
-        except Exception as found:
+        except Exception as found:  # of whatever kind: all ranks raise, none waits
             error = found
         x, parts = self._part(part, error, {"model": text_of(model), "steps": steps})
         if parts.whole != model.dim:
@@ -301,7 +301,7 @@ class Distributed:
             if x.ndim != 2:
                 raise ValueError(f"part has shape {x.shape}: expected (N, D of the rank)")
             _checks.finite("part", x)
-        except Exception as found:
+        except Exception as found:  # of whatever kind: all ranks raise, none waits
             error = error or found
         alike = {} if x is None else {"N": len(x), "dtype": str(x.dtype), **(said or {})}
         dim = None if x is None else x.shape[1]
@@ -327,7 +327,7 @@ class Distributed:
         error: Exception | None = None
         try:
             x, truth_ = metrics.checked(ensemble, truth, empty=True)
-        except Exception as found:
+        except Exception as found:  # of whatever kind: all ranks raise, none waits
             error = found
         shape = None if x is None else x.shape
         alike = {} if x is None else {"N": x.shape[0], "dtype": str(x.dtype)}
@@ -365,7 +365,7 @@ class Distributed:
                 self._check_places(filt, checked)
             alike, told = _said_alike(filt, checked, rng, previous, noise), _told(checked)
             told["knows"] = self._knows(checked)
-        except Exception as found:
+        except Exception as found:  # of whatever kind: all ranks raise, none waits
             error = found
         records = self._agree(error, alike, told)
         assert checked is not None
@@ -436,7 +436,7 @@ class Distributed:
                 known.everything = tuning.Everything.of(ranks, whole, known.where, known.std)
             first = parts.firsts[self.rank]
             run, cycle, facts = tuning.tuned(filt, cycle, count, ranks, known.everything, first)
-        reach = run._cutoffs_seen * reach_of(run.localization)  # type: ignore[attr-defined]
+        reach = run._cutoffs_seen * reach_of(run.localization)  # type: ignore[attr-defined]  # `Localized`
         halo = known.halo
         if halo is None or not reach <= halo.reach <= 4 * reach:
             # a taper from the ensemble is not the same in each cycle
